@@ -1,0 +1,41 @@
+# Needs Python 3.10 or newer with venv, make and git. Every target sets up .venv by itself; `make` alone lists them.
+PYTHON ?= python3
+PY     := .venv/bin/python
+READY  := .venv/ready
+unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test train figures mutants execute sync
+
+help:                    ## list the targets
+	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 17
+
+lab: $(READY)            ## open JupyterLab on the first lesson (ARGS="--no-browser --port 9999", say)
+	@exec $(PY) tools/lab.py $(ARGS)
+
+test: $(READY)           ## run every test and every lesson
+	@$(PY) -m pytest --nbval tests notebooks $(ARGS)
+
+train: $(READY)          ## train a LambdaResNet on CIFAR-10 (ARGS="--preset cpu", say)
+	@$(PY) -m lambdalib train $(ARGS)
+
+figures: $(READY)        ## draw figures/ anew
+	@$(PY) tools/make_figures.py $(ARGS)
+
+mutants: $(READY)        ## break the source on purpose and see the tests catch it
+	@$(PY) tests/mutations.py $(ARGS)
+
+execute: $(READY)        ## run lessons and store their outputs (ARGS=03 for one of them)
+	@$(PY) tools/execute.py $(ARGS)
+
+sync: $(READY)           ## rewrite badges and set-up cells; REPO=owner/name renames the repository
+	@$(PY) tools/sync.py $(REPO)
+
+$(READY): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.10 or newer, or name yours with PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { echo "$$($(PYTHON) --version) is too old: Python 3.10 or newer is needed; name one with PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "$(PYTHON) lacks the venv module: install it (Debian and Ubuntu: apt install python3-venv)"; exit 1; }
+	@$(PY) -c 'import pip' 2>/dev/null || { echo "Making .venv: this once, some minutes and about 6 GB, most of it PyTorch."; $(PYTHON) -m venv --clear .venv; }
+	@echo "Installing what pyproject.toml lists ..."
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@

@@ -1,0 +1,7 @@
+"""`python -m lambdalib` is the command `lambdalib`."""
+
+import sys
+
+from lambdalib.cli import main
+
+sys.exit(main())
