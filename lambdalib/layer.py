@@ -1,0 +1,95 @@
+"""The lambda layer: projections, norms, heads, and the two outputs, in the place of a 3×3 convolution.
+
+Taught in notebooks/04_lambda_layer. The paper's letters and ours are the same; its scope |m| = r × r is our side r.
+"""
+
+import torch
+from torch import Tensor, nn
+
+from lambdalib.contractions import position_output
+from lambdalib.lambdas import apply_lambdas, content_lambda
+
+__all__ = ["LambdaLayer"]
+
+
+def check_arguments(dim, dim_out, dim_k, heads, dim_u, scope, feat_size, stride) -> None:
+    """Refuse sizes that make no layer, in one sentence each. Raises ValueError."""
+    sizes = {"dim": dim, "dim_out": dim_out, "dim_k": dim_k, "heads": heads, "dim_u": dim_u, "stride": stride}
+    for name, size in sizes.items():
+        if not isinstance(size, int) or size < 1:
+            raise ValueError(f"{name} must be a positive integer, got {size!r}")
+    if dim_out % heads:
+        raise ValueError(f"heads must divide dim_out = {dim_out}, since each head makes dim_out / heads channels, got {heads}")
+    if scope is None and (feat_size is None or len(feat_size) != 2 or min(feat_size) < 1):
+        raise ValueError(f"feat_size must be the map's (height, width) when scope is None (global), got {feat_size!r}")
+    if scope is not None and (not isinstance(scope, int) or scope < 1 or scope % 2 == 0):
+        raise ValueError(f"scope must be an odd number of taps, so that the query has a middle, or None (global), got {scope!r}")
+    if scope is not None and feat_size is not None:
+        raise ValueError(f"feat_size is for the global form (scope=None), got feat_size={feat_size!r} with scope={scope!r}")
+
+
+class LambdaLayer(nn.Module):
+    """A lambda layer over a feature map: a drop-in for a 3×3 convolution.
+
+    y_hn = (λᶜ + λᵖ_n)ᵀ q_hn,  q = BN(W_q x),  λᶜ = Σ_m softmax_m(W_k x)_m ⊗ v_m,  λᵖ_n = Σ_m T[m-n] ⊗ v_m,  v = BN(W_v x)
+    Bello 2021, sections 3.1 and 3.2, appendix B.4 for dim_u. Taught in notebooks/04_lambda_layer.
+
+    The keys need no norm: their softmax is one. Under float16 autocast the whole layer is computed in float32, because it
+    multiplies activations with activations and float16 ends at 65504; under bfloat16 only the softmax and the norms are.
+
+    Args:
+        dim: channels that come in.
+        dim_out: channels that go out, a multiple of heads. Default: dim.
+        dim_k: k, depth of queries and keys.
+        heads: h, queries per position, all applied to the same lambda; the value depth is v = dim_out / heads.
+        dim_u: u, intra-depth: how many key-value pairs each context position contributes.
+        scope: side r of the position lambdas' window, in pixels, odd; None: the whole map, which then must be feat_size.
+        feat_size: (height, width) of the map in the global form.
+        stride: > 1 adds a 3×3 average pool with this stride after the layer.
+        position_bias: one k-vector added to every position lambda, as the convolutions of other implementations have.
+    Raises:
+        ValueError: a size is not allowed; the message names it. In forward: a global layer got another map size.
+    """
+
+    def __init__(self, dim: int, dim_out: int | None = None, *, dim_k: int = 16, heads: int = 4, dim_u: int = 1,
+                 scope: int | None = 23, feat_size: tuple[int, int] | None = None, stride: int = 1, position_bias: bool = False):
+        super().__init__()
+        dim_out = dim if dim_out is None else dim_out
+        check_arguments(dim, dim_out, dim_k, heads, dim_u, scope, feat_size, stride)
+        self.heads, self.dim_k, self.dim_u, self.dim_v, self.feat_size = heads, dim_k, dim_u, dim_out // heads, feat_size
+        self.to_queries = nn.Conv2d(dim, heads * dim_k, 1, bias=False)
+        self.to_keys = nn.Conv2d(dim, dim_k * dim_u, 1, bias=False)
+        self.to_values = nn.Conv2d(dim, self.dim_v * dim_u, 1, bias=False)
+        self.norm_queries = nn.BatchNorm2d(heads * dim_k)
+        self.norm_values = nn.BatchNorm2d(self.dim_v * dim_u)
+        sides = (scope, scope) if scope else (2 * feat_size[0] - 1, 2 * feat_size[1] - 1)
+        self.table = nn.Parameter(torch.empty(dim_k, dim_u, *sides))
+        self.position_bias = nn.Parameter(torch.zeros(dim_k)) if position_bias else None
+        self.pool = nn.AvgPool2d(3, stride, padding=1) if stride > 1 else nn.Identity()
+        visible = scope**2 if scope else feat_size[0] * feat_size[1]
+        nn.init.normal_(self.to_queries.weight, std=(dim_k * dim) ** -0.5)  # the paper's, with attention's 1/√k absorbed
+        nn.init.normal_(self.to_keys.weight, std=dim**-0.5)
+        nn.init.normal_(self.to_values.weight, std=dim**-0.5)
+        nn.init.normal_(self.table, std=(dim_k * dim_u * visible) ** -0.5)  # fan-in: the position output starts near 1
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(b, dim, H, W) -> (b, dim_out, ceil(H/stride), ceil(W/stride))."""
+        (b, _, height, width), device = features.shape, features.device.type
+        if self.feat_size is not None and (height, width) != tuple(self.feat_size):
+            raise ValueError(f"features must be {tuple(self.feat_size)} pixels for this global layer, got {(height, width)}")
+        if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16:
+            with torch.autocast(device, enabled=False):
+                return self.forward(features.float())
+        queries = self.norm_queries(self.to_queries(features)).flatten(2).transpose(1, 2)
+        keys = self.to_keys(features).flatten(2).transpose(1, 2)
+        values = self.norm_values(self.to_values(features)).flatten(2).transpose(1, 2)
+        queries = queries.unflatten(2, (self.heads, self.dim_k)).transpose(1, 2)  # (b, h, n, k)
+        keys = keys.unflatten(2, (self.dim_k, self.dim_u))  # (b, m, k, u)
+        values = values.unflatten(2, (self.dim_v, self.dim_u))  # (b, m, v, u)
+
+        output = apply_lambdas(queries, content_lambda(keys, values))
+        output = output + position_output(queries, self.table, values, (height, width))
+        if self.position_bias is not None:
+            output = output + (queries @ self.position_bias)[..., None]
+        output = output.permute(0, 1, 3, 2).reshape(b, -1, height, width)  # head-major: channel = head·v + value
+        return self.pool(output)
