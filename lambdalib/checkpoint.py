@@ -1,0 +1,154 @@
+"""Weights and training states on disk: written whole or not at all, and believed only after a look at their hash.
+
+Weights are safetensors, with a card (JSON: which net, how trained, SHA-256) beside them; a training state is a file of plain
+tensors and dicts that torch loads without unpickling code. Taught in notebooks/07_train_on_cifar10.
+"""
+
+import hashlib
+import json
+import os
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+
+from lambdalib.resnet import create_model
+
+__all__ = ["save_weights", "load_weights", "save_state", "load_state", "load_net", "load_pretrained", "list_pretrained"]
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+@contextmanager
+def whole_file(path: str | os.PathLike) -> Iterator[Path]:
+    """Give a name to write to; afterwards rename it to `path`, so that a crash leaves the old file or the new, never half.
+
+    Taught in notebooks/07_train_on_cifar10.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        yield part
+        with open(part, "rb+") as file:
+            os.fsync(file.fileno())  # on the disk before it takes the old one's name
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def save_weights(model: nn.Module, path: str | os.PathLike, card: dict | None = None, dtype: torch.dtype | None = None) -> str:
+    """Write a net's weights and buffers as safetensors, and its card beside them. Taught in notebooks/07_train_on_cifar10.
+
+    Args:
+        path: NAME.safetensors; the card becomes NAME.json.
+        card: what load_net needs ("model" and "model_kwargs" for create_model), and whatever else a reader should know.
+        dtype: round floating-point tensors to this type, torch.float16 to halve the file. Default: as they are.
+    Returns:
+        SHA-256 of the file, in hex; it stands in the card too.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    if dtype is not None:
+        tensors = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+    content = safetensors.torch.save(tensors)
+    sha256 = hashlib.sha256(content).hexdigest()
+    with whole_file(path) as part:
+        part.write_bytes(content)
+    with whole_file(Path(path).with_suffix(".json")) as part:
+        part.write_text(json.dumps({**(card or {}), "sha256": sha256}, indent=2) + "\n")
+    return sha256
+
+
+def load_weights(path: str | os.PathLike, sha256: str | None = None) -> dict[str, Tensor]:
+    """Read a safetensors file. Taught in notebooks/07_train_on_cifar10.
+
+    Args:
+        sha256: what the file's hash must be, in hex. Default: not checked.
+    Returns:
+        A state dict, on the CPU.
+    Raises:
+        ValueError: the file is not the one that the hash belongs to, or no safetensors file.
+    """
+    content = Path(path).read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise ValueError(f"{path} has SHA-256 {found}, expected {sha256}: the file is damaged or of another version")
+    try:
+        return safetensors.torch.load(content)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path} is not a safetensors file: {error}") from error
+
+
+def save_state(state: dict, path: str | os.PathLike) -> None:
+    """Write a training state, whole or not at all. Taught in notebooks/07_train_on_cifar10.
+
+    Args:
+        state: tensors, numbers, strings, and dicts and lists of them; nothing else could be read back.
+    """
+    with whole_file(path) as part:
+        torch.save(state, part)
+
+
+def load_state(path: str | os.PathLike) -> dict:
+    """Read a training state to the CPU, without running any code from the file. Taught in notebooks/07_train_on_cifar10.
+
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: the file holds something else, or is cut short.
+    """
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"no training state at {path}")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise ValueError(f"{path} is not a training state of lambdalib: {str(error).splitlines()[0]}") from error
+
+
+def read_card(path: str | os.PathLike) -> dict:
+    """The card beside a weights file: NAME.json for NAME.safetensors. Raises FileNotFoundError where there is none."""
+    card = Path(path).with_suffix(".json")
+    if not card.is_file():
+        raise FileNotFoundError(f"no card at {card}: it names the net that {Path(path).name} belongs to")
+    return json.loads(card.read_text())
+
+
+def load_net(path: str | os.PathLike) -> nn.Module:
+    """Rebuild a net from its weights and the card beside them. Taught in notebooks/07_train_on_cifar10.
+
+    Args:
+        path: a file that save_weights or fit has written, NAME.safetensors.
+    Returns:
+        The net on the CPU, in float32 and eval mode. It takes (b, 3, 32, 32) images normalised as data.normalise does.
+    Raises:
+        FileNotFoundError: no such weights, or no card beside them.
+        ValueError: the weights are not those that the card describes.
+    """
+    card = read_card(path)
+    model = create_model(card["model"], **card["model_kwargs"])
+    model.load_state_dict(load_weights(path, card["sha256"]))  # float16 is widened on the way
+    return model.eval()
+
+
+def list_pretrained() -> list[str]:
+    """Names that load_pretrained knows. Taught in notebooks/07_train_on_cifar10."""
+    return sorted(path.stem for path in ASSETS.glob("*.safetensors"))
+
+
+def load_pretrained(name: str) -> nn.Module:
+    """Load a trained net that comes with the package, no download. Taught in notebooks/07_train_on_cifar10.
+
+    Args:
+        name: one of list_pretrained().
+    Returns:
+        The net in eval mode. It takes (b, 3, 32, 32) images normalised by the CIFAR-10 mean and standard deviation
+        (data.normalise) and gives (b, 10) logits.
+    Raises:
+        ValueError: no such name, or the file's SHA-256 is not the one on its card.
+    """
+    if name not in list_pretrained():
+        raise ValueError(f"name must be one of {list_pretrained()}, got {name!r}")
+    return load_net(ASSETS / f"{name}.safetensors")
