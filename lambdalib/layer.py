@@ -28,6 +28,13 @@ def check_arguments(dim, dim_out, dim_k, heads, dim_u, scope, feat_size, stride)
         raise ValueError(f"feat_size is for the global form (scope=None), got feat_size={feat_size!r} with scope={scope!r}")
 
 
+def under_float16(device: str) -> bool:
+    """Whether autocast would compute in float16 on this kind of device."""
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
+        return False
+    return torch.get_autocast_dtype(device) == torch.float16
+
+
 class LambdaLayer(nn.Module):
     """A lambda layer over a feature map: a drop-in for a 3×3 convolution.
 
@@ -77,7 +84,7 @@ class LambdaLayer(nn.Module):
         (b, _, height, width), device = features.shape, features.device.type
         if self.feat_size is not None and (height, width) != tuple(self.feat_size):
             raise ValueError(f"features must be {tuple(self.feat_size)} pixels for this global layer, got {(height, width)}")
-        if torch.is_autocast_enabled(device) and torch.get_autocast_dtype(device) == torch.float16:
+        if under_float16(device):
             with torch.autocast(device, enabled=False):
                 return self.forward(features.float())
         queries = self.norm_queries(self.to_queries(features)).flatten(2).transpose(1, 2)

@@ -1,0 +1,447 @@
+"""Checks for the exercises. A wrong answer is told which mistake it looks like, an empty stub that it is empty.
+
+Two kinds. Fingerprints run a learner's function on inputs whose answer names the mistake: axis sizes are distinct primes,
+so that a 7 where a 1 was due can only be the context axis. Questions compare a number with the answer and with the wrong
+answers that readers give most. Nothing here raises: a verdict is shown, and the lesson goes on.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any, Callable
+
+import torch
+from torch import Tensor
+
+from lambdalib import attention, lambdas
+from lambdalib.examples import strip
+
+__all__ = [
+    "Verdict", "check_answer", "check_attention", "check_close", "check_content_lambda", "check_merge_heads",
+    "check_other_strip", "check_position_lambdas",
+]
+
+PRIMES = dict(b=2, h=3, n=5, m=7, k=11, v=13)  # every axis its own size: a wrong size names its axis
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a check has to say. ok is True, False, or None for an exercise that has not been tried."""
+
+    ok: bool | None
+    message: str
+
+    def __repr__(self) -> str:
+        return {True: "✓ ", False: "✗ ", None: "· "}[self.ok] + self.message
+
+
+def right(message: str) -> Verdict:
+    return Verdict(True, message)
+
+
+def wrong(message: str) -> Verdict:
+    return Verdict(False, message)
+
+
+NOT_ATTEMPTED = Verdict(None, "not attempted yet: replace the stub, then run this cell again")
+
+
+def close(a: Tensor, b: Tensor | float) -> bool:
+    return torch.allclose(a, torch.as_tensor(b, dtype=a.dtype).expand_as(a), atol=1e-6)
+
+
+def run(function: Callable, shape: tuple[int, ...], *arguments) -> Tensor | Verdict:
+    """The function's answer as a tensor of this shape, or the verdict on why it is none."""
+    try:
+        answer = function(*arguments)
+    except Exception as error:
+        hint = " (is 0 <= row < height tested, and 0 <= column < width?)" if isinstance(error, IndexError) else ""
+        return wrong(f"your function raised {type(error).__name__}: {error}{hint}")
+    if answer is None:
+        return NOT_ATTEMPTED
+    if not isinstance(answer, Tensor):
+        return wrong(f"expected a tensor of shape {shape}, got {type(answer).__name__}")
+    if tuple(answer.shape) != shape:
+        hint = " (two axes have changed places)" if sorted(answer.shape) == sorted(shape) else ""
+        return wrong(f"expected shape {shape}, got {tuple(answer.shape)}{hint}")
+    if not answer.any():
+        return NOT_ATTEMPTED
+    return answer.double()
+
+
+def random(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+
+
+# ---------------------------------------------------------------------------------------------------- fingerprints
+
+
+def check_content_lambda(function: Callable) -> Verdict:
+    """function(keys (b,m,k,u), values (b,m,v,u)) -> (b,k,v). Probe: values of 1 must give lambdas of 1.
+
+    Taught in notebooks/02_content_lambdas.
+    """
+    b, m, k, v = (PRIMES[axis] for axis in "bmkv")
+    keys, ones = random(b, m, k, 1), torch.ones(b, m, v, 1, dtype=torch.float64)
+    answer = run(function, (b, k, v), keys, ones)
+    if isinstance(answer, Verdict):
+        return answer
+    expected = "With every value 1, every entry of the lambda must be 1, because each column of soft keys sums to 1"
+    if close(answer, m):
+        return wrong(f"{expected}; yours are all {m} = m: the values were summed over the context on their own")
+    if close(answer, b):
+        return wrong(f"{expected}; yours are all {b} = b: the batch axis was summed away and spread again")
+    if close(answer, 1 / m):
+        return wrong(f"{expected}; yours are all 1/{m} = 1/m: divided by m after a softmax that already averages")
+    if (answer < 0).any():
+        return wrong(f"{expected}; some of yours are negative: the keys were not put through a softmax")
+    if close(answer.sum(1), m):
+        return wrong(f"{expected}; your columns sum to {m} = m over k: the softmax ran over the k axis instead of the context")
+    if not close(answer, 1):
+        return wrong(f"{expected}; yours lie between {answer.min():.3g} and {answer.max():.3g}: "
+                     "is the softmax over the context, and is its division by the sum there?")
+    keys, values = random(b, m, k, 2), random(b, m, v, 2)
+    if (message := same(run(function, (b, k, v), keys, values), lambdas.content_lambda(keys, values))) is not None:
+        return wrong(f"right for constant values and u = 1, but {message}: does every soft key meet the value of its own position and its own u?")
+    return right("every entry is right: a softmax over the context, and one sum over m (and u)")
+
+
+def check_other_strip(values) -> Verdict:
+    """values (m=4, v=3): another strip with the strip's palette, in which pixels 0, 1 and 2 have changed.
+
+    Taught in notebooks/02_content_lambdas.
+    """
+    if values is None:
+        return NOT_ATTEMPTED
+    try:
+        values = torch.as_tensor(values, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError):
+        return wrong("expected four pixels, each a list of three numbers: red, green, blue")
+    if values.shape != (4, 3):
+        return wrong(f"expected four pixels of three numbers each, shape (4, 3), got {tuple(values.shape)}")
+    _, keys, original, _ = strip()
+    if not close(values[3], original[0, 3, :, 0]):
+        return wrong(f"pixel 3 must stay (8, 8, 0), yours is {tuple(values[3].tolist())}: "
+                     "twice colour 1 of the palette, minus colour 0, is pixel 3")
+    palette, mine = (lambdas.content_lambda(keys, pixels)[0] for pixels in (original, values[None, :, :, None]))
+    if not close(mine, palette):
+        due, came = original[0, :3, :, 0].sum(0).tolist(), values[:3].sum(0).tolist()
+        return wrong(f"another palette: pixels 0, 1 and 2 must still add up to {tuple(due)}, yours add up to {tuple(came)}")
+    if kept := [str(n) for n in range(3) if close(values[n], original[0, n, :, 0])]:
+        return wrong(f"the palette is right, but pixel {' and '.join(kept)} is unchanged: move light between all three")
+    if sorted(values.tolist()) == sorted(original[0, :, :, 0].tolist()):
+        return right("the same palette: pixels with equal keys may change places; new colours with the same sum work as well")
+    return right("the same palette from three other colours: as long as their sum stays, nobody can tell")
+
+
+def check_position_lambdas(function: Callable) -> Verdict:
+    """function(table (k,u,r,r), values (b,m,v,u), height, width) -> (b,n,k,v). Probe: values that are their pixel's number.
+
+    Taught in notebooks/03_position_lambdas.
+    """
+    height, width = 3, 5
+    numbers = torch.arange(1.0, 16.0, dtype=torch.float64).view(1, 15, 1, 1)
+    tap = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
+    tap[0, 0, 1, 2] = 1  # one pixel to the right
+    answer = run(function, (1, 15, 1, 1), tap, numbers, height, width)
+    if isinstance(answer, Verdict):
+        return answer
+    first_row = tuple(answer.flatten()[:5].round().int().tolist())
+    expected = "The probe's stencil reads one pixel to the right, and each pixel's value is its number: the first row of 3 × 5 must read 2, 3, 4, 5, 0"
+    mistakes = {
+        (0, 1, 2, 3, 4): "the offset is flipped: entry (i, j) belongs to the pixel at n + offset, not n - offset",
+        (6, 7, 8, 9, 10): "rows and columns have changed places: the table is (k, u, r_y, r_x), rows first",
+        (2, 3, 4, 5, 1): "the reading wraps round the edge (roll?): beyond the border there are zeros",
+        (2, 3, 4, 5, 6): "the window runs along the flattened map and forgets where a row ends: use the two coordinates",
+        (1, 2, 3, 4, 5): "each pixel reads itself: were the embeddings summed over m before the values were read?",
+        (1, 2, 3, 4, 0): "each pixel reads itself: were the embeddings summed over m before the values were read?",
+        (2, 3, 4, 5, 5): "the border pixel is read again: outside the map there is nothing, which counts as 0",
+        (0, 0, 0, 0, 0): "the reading is lost: is it overwritten by a later tap (= where += is due), or never added?",
+    }
+    if first_row != (2, 3, 4, 5, 0):
+        return wrong(f"{expected}; yours reads {', '.join(map(str, first_row))}: {mistakes.get(first_row, 'check the offset of each tap')}")
+    left = run(function, (1, 15, 1, 1), tap.flip(3), numbers, height, width)
+    if isinstance(left, Verdict) or not close(left.flatten()[:5], torch.arange(5.0)):
+        return wrong("Reading to the right is right, but one pixel to the left the first row must read 0, 1, 2, 3, 4: a column of -1 is outside, and not the last one (0 <= column)")
+    ones = torch.ones(1, 15, 1, 1, dtype=torch.float64)
+    counts = run(function, (1, 15, 1, 1), torch.ones(1, 1, 3, 3, dtype=torch.float64), ones, height, width)
+    if isinstance(counts, Verdict):
+        return counts
+    if close(counts, 9):
+        return wrong("A stencil of nine ones over a map of ones must read 4 in a corner and 6 on an edge; yours reads 9 everywhere: outside there is nothing to read")
+    for axes, (b, k, v, u) in {"b, the batch": (2, 1, 1, 1), "k, the stencils": (1, 11, 1, 1), "v, the channels": (1, 1, 13, 1),
+                               "u, the intra-depth (summed)": (1, 1, 1, 2), "b, k, v and u together": (2, 11, 13, 2)}.items():
+        table, values = random(k, u, 5, 5), random(b, 15, v, u)
+        reference = lambdas.position_lambdas(lambdas.relative_embeddings(table, height, width), values)
+        if (message := same(run(function, tuple(reference.shape), table, values, height, width), reference)) is not None:
+            return wrong(f"right for one stencil and one channel, but {message} with more than one entry on the axis {axes}")
+    return right("every reading is right, borders included")
+
+
+def check_merge_heads(function: Callable) -> Verdict:
+    """function(output (b,h,n,v), height, width) -> (b, h·v, height, width). Probe: 0, 1, ..., 5 for two heads of three.
+
+    Taught in notebooks/04_lambda_layer.
+    """
+    probe = torch.arange(6.0, dtype=torch.float64).view(1, 2, 1, 3)
+    answer = run(function, (1, 6, 1, 1), probe, 1, 1)
+    if isinstance(answer, Verdict):
+        return answer
+    order = tuple(answer.flatten().int().tolist())
+    if order == (0, 3, 1, 4, 2, 5):
+        return wrong("One pixel, head 0 = (0, 1, 2), head 1 = (3, 4, 5): the channels must read 0, 1, 2, 3, 4, 5; yours read 0, 3, 1, 4, 2, 5: "
+                     "value-major, but channel = head · v + value")
+    if order != (0, 1, 2, 3, 4, 5):
+        return wrong(f"One pixel, head 0 = (0, 1, 2), head 1 = (3, 4, 5): the channels must read 0, 1, 2, 3, 4, 5; yours read {order}")
+    b, h, v = (PRIMES[axis] for axis in "bhv")
+    output = random(b, h, 35, v)
+    reference = output.transpose(2, 3).reshape(b, h * v, 5, 7)
+    if (message := same(run(function, tuple(reference.shape), output, 5, 7), reference)) is not None:
+        return wrong(f"right for one pixel, but {message}: a reshape cannot swap axes, the n axis must first go last")
+    return right("head-major, and every pixel in its place")
+
+
+def check_attention(function: Callable) -> Verdict:
+    """function(queries (b,h,n,k), keys (b,h,m,k), values (b,h,m,v)) -> (b,h,n,v). Probe: values of 1 must give 1.
+
+    Taught in notebooks/01_self_attention.
+    """
+    b, h, n, m, k, v = PRIMES.values()
+    queries, keys, ones = random(b, h, n, k), random(b, h, m, k) / 3, torch.ones(b, h, m, v, dtype=torch.float64)
+    answer = run(function, (b, h, n, v), queries, keys, ones)
+    if isinstance(answer, Verdict):
+        return answer
+    if not close(answer, 1):
+        over_n = close(answer.sum(2), m)
+        hint = "they sum to m over the queries: the softmax ran over n instead of m" if over_n else "the weights of a query must sum to 1 over the context"
+        return wrong(f"With every value 1, a weighted average is 1; yours lie between {answer.min():.3g} and {answer.max():.3g}: {hint}")
+    values = random(b, h, m, v)
+    answer = run(function, (b, h, n, v), queries, keys, values)
+    if same(answer, attention.softmax_attention(queries * k**-0.5, keys, values)) is None:
+        return wrong("the scores were divided by √k: here the queries have absorbed that factor already")
+    if (message := same(answer, attention.softmax_attention(queries, keys, values))) is not None:
+        return wrong(f"the weights sum to 1, but {message}: does query n meet key m, and weight (n, m) value m?")
+    return right("a blend, with weights that sum to 1 over the context")
+
+
+def check_close(mine, reference: Tensor, hint: str = "") -> Verdict:
+    """Compare a tensor with the one it should equal; the hint is shown if they differ. Taught in notebooks/00_start_here."""
+    if mine is None:
+        return NOT_ATTEMPTED
+    mine, hint = torch.as_tensor(mine), hint and f": {hint}"
+    if mine.shape != reference.shape:
+        return wrong(f"expected shape {tuple(reference.shape)}, got {tuple(mine.shape)}{hint}")
+    gap = (mine.double() - reference.double()).abs().max().item()
+    if not gap < 1e-5 * max(1.0, reference.abs().max().item()):  # a NaN is no match either
+        return wrong(f"the largest difference is {gap:.3g}{hint}")
+    return right("equal")
+
+
+def same(answer: Tensor | Verdict, reference: Tensor) -> str | None:
+    """None if they agree, else the sentence that says by how much they do not."""
+    if isinstance(answer, Verdict):
+        return answer.message
+    gap = (answer - reference).abs().max().item()
+    return None if gap < 1e-4 else f"differs by up to {gap:.3g} on random input"
+
+
+# ------------------------------------------------------------------------------------------------------- questions
+
+
+@dataclass(frozen=True)
+class Question:
+    """An answer, the words for whoever finds it, and the wrong answers that give themselves away."""
+
+    answer: Any
+    because: str
+    mistakes: dict
+    otherwise: Callable[[Any], str] = lambda guess: "it is not one of the usual slips either: work the smallest case by hand"
+    tolerance: float = 1e-6
+
+
+def kernel_of(query) -> str:
+    """What a query makes of the strip's two stencils, (0, 1, 0) and (-1, 0, 1)."""
+    me, slope = query
+    return f"this query makes the kernel ({-slope:g}, {me:g}, {slope:g})"
+
+
+QUESTIONS: dict[str, Question] = {
+    # lesson 01
+    "01.1": Question((6, 6, 1), "the scores are (0, 0, 0, log 5) again: key entry 0 is 0 at every pixel, so it adds the same to all scores", {
+        (10, 10, 3): "that is the sum of the answers to (1, 0) and (0, 1); the weights of one query sum to 1, so answers do not add up",
+        (5, 5, 1.5): "that is the mean of the answers to (1, 0) and (0, 1); work out the four scores of the query (1, 1) first",
+        (4, 4, 2): "that is the answer to (1, 0), the plain mean; the query (1, 1) also asks with its second entry",
+        (16, 16, 8): "that is the plain sum of the four pixels; the weights of one query sum to 1",
+        (12, 12, 2): "that is twice (6, 6, 1); the weights of one query sum to 1",
+    }, otherwise=lambda guess: "write down the four scores q · k_m first; the exponentials of the scores are in the ratio of the weights"),
+    "01.3": Question((0, 0, 8), "red cannot fall below 0, so the distance is at least 8, and blue alone reaches 8", {
+        (-8, 0, 8): "that is the wish itself; no weights from 0 to 1 can make its red part negative",
+        (0, 0, 0): "black is no blend of these four pixels: the weights sum to 1, so some light always comes out",
+        (-4, 0, 8): "a blend of parts that are 0 or 8 has no negative part",
+        (-8, 0, 0): "a blend of parts that are 0 or 8 has no negative part",
+        (4, 0, 4): "half red and half blue is √(12² + 4²) = 12.6 away from the wish; there is a nearer one",
+    }, otherwise=lambda guess: "put a weight from 0 to 1 on each pixel, weights summing to 1: which of the four brings the answer nearer to (-8, 0, 8), which do not?"),
+    "01.4": Question("b", "each query still meets the same keys and values, in another order, and a sum has no order", {
+        "a": "the queries were shuffled as well: the answer belongs to the pixel that asked, wherever it now stands",
+        "c": "which weight would change? A score q · k depends on two pixels, and not on where they stand",
+    }),
+    "01.E1a": Question((6, 6, 1), "the query adds q · (10, -3) to all of its scores alike, and the softmax does not see that", {
+        (16, 3, 1): "the vector is added to the keys, which have two entries here, and the answer is made of values",
+        (4, 4, 2): "that would be all weights equal; compare the scores before and after: by how much does each one change?",
+        (8, 8, 0): "that would be all weight on the yellow pixel; compare the scores before and after: by how much does each one change?",
+    }, otherwise=lambda guess: "compare the four scores before and after: by how much does each one change?"),
+    "01.E1b": Question((7, 7, 2), "the weights sum to 1, so the same colour added to all values is added once to the answer", {
+        (6, 6, 1): "the weights stay, but the values are what is blended",
+        (10, 10, 5): "four pixels, each with (1, 1, 1) more: but each counts only with its weight, and the weights sum to 1",
+    }, otherwise=lambda guess: "Σ_m A_nm (v_m + c) = Σ_m A_nm v_m + c Σ_m A_nm; what is the last sum?"),
+    "01.E2": Question(25 / 28, "the scores double, so the ratio of the weights is squared: 1 : 1 : 1 : 25", {
+        5 / 8: "that is the weight for the query (0, 1): doubled scores do change a softmax",
+        10 / 8: "a weight above 1? The scores double, not the weights",
+        10 / 13: "the ratio 1 : 1 : 1 : 10 doubles the weight; doubling the score squares it, because the weight is an exponential",
+        25: "25 is what the weight is in the ratio 1 : 1 : 1 : 25; divide by their sum",
+        1: "nearly: a softmax never gives a weight of exactly 1",
+    }, tolerance=2e-3, otherwise=lambda guess: "the scores are (0, 0, 0, 2 · log 5): take exponentials, then divide by their sum"),
+    "01.E3b": Question(1 / 3, "red, green and blue have equal keys, so they always weigh the same: at most a third each, when yellow weighs nothing", {
+        1: "which query would do that? Red, green and blue have the same key, so no query tells them apart",
+        0.25: "that is the query (0, 0), all pixels alike; a query with a negative second entry makes yellow lighter",
+        5 / 16: "that is the query (1, -1); go further in its direction",
+        0.5: "two pixels cannot share the weight: red, green and blue have the same key, so the three weigh the same",
+        0.125: "that is the query (0, 1), which prefers yellow; turn its sign round",
+        0: "that is what a query (0, q1) with a very large q1 comes near to: the smallest weight, not the largest",
+    }, tolerance=2e-3, otherwise=lambda guess: "red, green and blue have the same key, hence the same weight; how small can yellow's be?"),
+    "01.E4": Question(46, "128 · 8 · 46⁴ · 4 bytes = 17.1 GiB, and 45 gives 15.6", {
+        45: "45⁴ · 4096 bytes are 15.6 GiB: just below",
+        2048: "that is n, the number of pixels; H is its square root",
+        2049: "that is n, the number of pixels; H is its square root",
+        77: "were the eight heads forgotten? Each of them has a map of its own",
+        76: "were the eight heads forgotten? Each of them has a map of its own",
+        153: "were the 128 pictures forgotten? Each of them has its own maps",
+        152: "were the 128 pictures forgotten? Each of them has its own maps",
+        64: "four bytes per number: at 64 the maps hold 16 Gi numbers, which are 64 GiB",
+        65: "four bytes per number: 16 Gi numbers are 64 GiB",
+    }, otherwise=lambda guess: f"at H = {guess:g} the maps take 128 · 8 · H⁴ · 4 bytes = {4096 * guess**4 / 2**30:.3g} GiB"),
+    # lesson 02
+    "02.3": Question((10, 10, 3), "colour 0 plus colour 1: (4, 4, 2) + (6, 6, 1), brighter than any pixel of the strip", {
+        (6, 6, 1): "that is what attention answers; a lambda is linear, so the query (1, 1) is the sum of two answers",
+        (5, 5, 1.5): "that is the mean of the two colours; the query (1, 1) adds them, its entries do not have to sum to 1",
+        (8, 8, 3): "nothing clips: the numbers of a layer may go beyond full light",
+    }),
+    "02.5": Question((6, 6, 1), "twice the pixels, half the weight each: a mean does not care how often the whole set is repeated", {
+        (12, 12, 2): "that is a sum; a softmax over the context halves the weights when there are twice as many pixels",
+        (3, 3, 0.5): "the weights are halved, but there are also twice as many pixels",
+        (64 / 3, 64 / 3, 8): "that comes from a softmax over k; the softmax of a content lambda runs over the context m",
+        (32 / 3, 32 / 3, 4): "that is the original strip with a softmax over k; the softmax runs over the context m",
+    }, tolerance=1e-3),
+    "02.6": Question(10, "sharp enough to find different colours, soft enough to mix them: the least error lies in between", {
+        0: "at β = 0 all four colours are the mean of the picture, and so is the painting: the largest error of all",
+        3: "better than 0, but the four colours are still greyish, since hundreds of pixels write each of them",
+        30: "purer colours, but the recipes are sharper too: fewer mixtures, larger error than at 10",
+        100: "the recipes are nearly “one colour each” here, so the painting is almost a poster of four flat colours",
+    }),
+    "02.E2": Question((-1, 2), "2 · (6, 6, 1) - (4, 4, 2) = (8, 8, 0): a negative entry takes the others' light out again", {
+        (0, 1): "colour 1 alone is (6, 6, 1): three eighths of it come from the other pixels",
+        (2, -1): "twice colour 0 minus colour 1 is (2, 2, 3): try the other way round",
+        (1, 1): "colour 0 plus colour 1 is (10, 10, 3): too bright, and it contains blue",
+        (0, 2): "twice colour 1 is (12, 12, 2): colour 0 has to be taken away from it",
+    }),
+    "02.E4": Question(4096, "b · k · v = 8 · 16 · 32: one lambda per picture, shared by all its heads and pixels", {
+        4 * 4096: "× h, but all heads of a picture share its lambda: 8 · 16 · 32 = b · k · v numbers are left",
+        512: "k · v = 512 is one lambda; each of the 8 pictures has its own",
+        2048: "h · k · v: all heads share a lambda, but each of the 8 pictures has its own",
+        4096 * 128 * 128: "one lambda per pixel? A content lambda has no index n: all queries of a picture share it",
+        4 * 4096 * 128 * 128: "one lambda per pixel and head? A content lambda has neither index: a picture's queries share it",
+        8 * 4 * 128**4: "b · h · n · m is the size of attention's maps; a lambda has k rows and v columns",
+        8 * 128**4: "b · n · m counts pairs of pixels; a lambda has k rows and v columns",
+    }),
+    "02.E5": Question(0.427, "√5 / (3 + √5), from a geometric mean; the lambda's 0.4375 = (2/8 + 5/8) / 2 is an arithmetic mean", {
+        0.4375: "that is the lambda's weight; attention takes the mean of the keys before the softmax",
+        0.625: "5/8 belongs to the query (0, 1)",
+        0.25: "2/8 belongs to the query (1, 0)",
+        0.375: "3/8 comes from the mean of 1 and 5 over 8; the keys are logarithms, so half a key is a square root",
+    }, tolerance=1e-3),
+    # lesson 03
+    "03.1": Question((-8, 0, 8), "right minus left is blue minus red: a colour with a negative part", {
+        (8, 0, -8): "the other way round: the right neighbour is added, the left one subtracted",
+        (8, 0, 8): "a sign: the left neighbour, red, is subtracted",
+        (0, 8, 0): "that is what “me” reads; stencil 1 has weight 0 on the pixel itself",
+        (0, 0, 8): "the left neighbour counts too, with weight -1",
+    }),
+    "03.E1": Question((8, -8, 0), "“me” reads (8, 0, 0); to the right is green, to the left nothing, so stencil 1 reads (0, 8, 0); the query subtracts it", {
+        (8, 8, 0): "a sign: the query is (1, -1), it subtracts what stencil 1 reads",
+        (8, 0, 0): "“me” alone: at the border the missing left neighbour counts as 0, the right one still counts",
+        (0, -8, 0): "“me” was forgotten: the query (1, -1) asks both stencils",
+        (-8, 8, 0): "both signs are turned round: 1 · “me” - 1 · “right minus left”",
+        (16, 0, 0): "the reading wrapped round to the last pixel: beyond the border there is 0",
+    }),
+    "03.3a": Question(210, "cos(θ - 30°) = -1 at θ = 30° + 180°: the query then points back down the slope", {
+        180: "-1 is reached at 180° on a ramp that grows in the direction 0°; this one grows in the direction 30°",
+        120: "at 120° the query points across the slope, where the brightness stays the same, and reads 0",
+        300: "at 300° the query points across the slope and reads 0",
+        30: "at 30° the query points straight up the slope and reads +1",
+        -150: "the right direction; between 0° and 360° it is called 210°",
+    }),
+    "03.3b": Question(frozenset({0, 1, 11}), "columns 0 and 1 lie at the seam, column 11 at the new border; all others agree", {
+        (): "equivariance holds inside only: what do the stencils read at the border, and at the seam?",
+    }, otherwise=lambda guess: f"{len({0, 1, 11} - set(guess))} column(s) missing, {len(set(guess) - {0, 1, 11})} too many. "
+        "Which pixels have another neighbour, or a border, in one of the two that they have not in the other?"),
+    "03.3c": Question("b", "each channel is filtered alone, by its head's one fixed kernel Σ_k q_hk T_k", {
+        "a": "a full convolution mixes every channel with every other; stencils filter each value channel alone",
+        "c": "the only thing that depended on the content, besides the values, was the query",
+    }),
+    "03.E2": Question(392, "one table of k · u · r · r = 8 · 1 · 7 · 7 entries serves every query, head and channel", {
+        8 * 49 * 64: "× d: but all channels share the same stencils",
+        8 * 49 * 16: "× v: but all value channels share the same stencils",
+        8 * 49 * 4: "× h: but all heads share the same lambda, so also the same stencils",
+        16 * 49: "v · r²: one stencil for each value channel; but there are k stencils, shared by all channels",
+        8 * 1024 * 1024: "k · n · m is the dense E; only the table of offsets is learnt",
+        9 * 64 * 64: "9 · d · d is the 3×3 convolution",
+        8 * 7: "k · r: a stencil is r × r taps, not r",
+        49: "that is one stencil; there are k of them",
+    }),
+    "03.E4a": Question((1, 0), "“me”, once", {"impossible": "it can be done: weigh the two stencils"}, otherwise=kernel_of),
+    "03.E4b": Question((1, 0.5), "“me” plus half of “right minus left”", {"impossible": "it can be done: weigh the two stencils"}, otherwise=kernel_of),
+    "03.E4c": Question("impossible", "a blur is symmetric; the only stencil that reaches the neighbours is not", {}, otherwise=kernel_of),
+    "03.E4d": Question("impossible", "a Laplacian is symmetric; the only stencil that reaches the neighbours is not", {}, otherwise=kernel_of),
+}
+
+
+def check_answer(question: str, guess) -> Verdict:
+    """Compare a guess with the answer to a question of the lessons; None is no guess yet.
+
+    Args:
+        question: its number, such as "03.2".
+        guess: a number, or a sequence of numbers.
+    """
+    if question not in QUESTIONS:
+        return wrong(f"there is no question {question!r}; there are {', '.join(sorted(QUESTIONS))}")
+    if guess is None:
+        return Verdict(None, "no guess yet")
+    known = QUESTIONS[question]
+    if matches(guess, known.answer, known.tolerance):
+        return right(known.because)
+    for mistake, message in known.mistakes.items():
+        if matches(guess, mistake, known.tolerance):
+            return wrong(message)
+    try:
+        return wrong(f"{guess!r} is not it: {known.otherwise(guess)}")
+    except Exception:  # the guess is of another kind than the hint expects
+        return wrong(f"{guess!r} is not it, and not of the form that is asked for")
+
+
+def matches(guess, answer, tolerance: float) -> bool:
+    """Equal within the tolerance, number by number; a set is compared as a set, words without regard to case."""
+    if isinstance(guess, Tensor):
+        guess = guess.tolist()
+    if isinstance(answer, (set, frozenset)):
+        return isinstance(guess, (set, frozenset, tuple, list)) and set(guess) == answer
+    if isinstance(answer, (tuple, list)) or isinstance(guess, (tuple, list)):
+        if not (isinstance(guess, (tuple, list)) and isinstance(answer, (tuple, list)) and len(guess) == len(answer)):
+            return False
+        return all(matches(g, a, tolerance) for g, a in zip(guess, answer))
+    if isinstance(answer, str) and isinstance(guess, str):
+        return guess.strip(" ()").lower() == answer
+    if isinstance(answer, (bool, str)) or isinstance(guess, bool):
+        return type(guess) is type(answer) and guess == answer
+    try:
+        return math.isclose(float(guess), float(answer), rel_tol=tolerance, abs_tol=tolerance)
+    except (TypeError, ValueError):
+        return False
