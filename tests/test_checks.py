@@ -1,0 +1,217 @@
+"""Every mistake that a check knows gets its own message; the right answer passes; an empty stub is never called wrong."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import einsum
+
+from lambdalib import attention, checks, lambdas
+from lambdalib.checks import QUESTIONS, check_answer
+from lambdalib.examples import plane, strip
+
+C = "bmku,bmvu->bkv"
+
+
+def test_strip_table():
+    """Every object of the strip that the lessons print, by its formula."""
+    queries, keys, values, table = strip()
+    palette = lambdas.content_lambda(keys, values)
+    assert torch.allclose(palette[0], torch.tensor([[4, 4, 2], [6, 6, 1.0]], dtype=torch.float64))
+    content = lambdas.apply_lambdas(queries, palette)[0, 0]
+    assert torch.allclose(content, torch.tensor([[4, 4, 2], [6, 6, 1], [-2, -2, 1], [10, 10, 3.0]], dtype=torch.float64))
+    embeddings = lambdas.relative_embeddings(table, 1, 4)
+    readings = lambdas.position_lambdas(embeddings, values)
+    assert readings[0].tolist() == [[[8, 0, 0], [0, 8, 0]], [[0, 8, 0], [-8, 0, 8]], [[0, 0, 8], [8, 0, 0]], [[8, 8, 0], [0, 0, -8]]]
+    position = lambdas.apply_lambdas(queries, readings)[0, 0]
+    assert position.tolist() == [[8, 0, 0], [-8, 0, 8], [-8, 0, 8], [8, 8, -8]]
+    assert torch.allclose(content + position, torch.tensor([[12, 4, 2], [-2, 6, 9], [-10, -2, 9], [18, 18, -5.0]], dtype=torch.float64))
+    equivalent = einsum("bhnk,bmku->nm", queries, keys.softmax(1)) + einsum("bhnk,nmku->nm", queries, embeddings)
+    assert torch.allclose(8 * equivalent, torch.tensor([[10, 2, 2, 2], [-7, 1, 9, 5], [1, 9, 9, -11], [3, 3, -5, 15.0]], dtype=torch.float64))
+    one_head = keys[..., 0][:, None], values[..., 0][:, None]
+    blended = attention.softmax_attention(queries, *one_head)[0, 0]
+    assert torch.allclose(blended, torch.tensor([[4, 4, 2], [6, 6, 1], [3, 3, 2.5], [6, 6, 1.0]], dtype=torch.float64))
+
+
+def test_plane_is_the_yellow_biplane():
+    image = plane()
+    assert image.shape == (3, 32, 32) and 0 <= image.min() and image.max() <= 1
+    assert (image.mean((1, 2)) * 255).round().int().tolist() == [84, 129, 149]
+
+
+CONTENT_MISTAKES = {
+    "softmax ran over the k axis": lambda K, V: einsum(C, K.softmax(2), V),
+    "summed over the context on their own": lambda K, V: einsum("bmku,bnvu->bkv", K.softmax(1), V),
+    "the batch axis was summed": lambda K, V: einsum("bmku,cmvu->bkv", K.softmax(1), V),
+    "divided by m after": lambda K, V: einsum(C, K.softmax(1), V) / K.shape[1],
+    "not put through a softmax": lambda K, V: einsum(C, K, V),
+    "two axes have changed places": lambda K, V: einsum("bmku,bmvu->bvk", K.softmax(1), V),
+    "does every soft key meet": lambda K, V: einsum(C, K.softmax(1), V.flip(1)),
+    "your function raised": lambda K, V: einsum("bmk,bmv->bkv", K, V),
+    "expected a tensor": lambda K, V: 1,
+}
+
+
+@pytest.mark.parametrize("message", CONTENT_MISTAKES)
+def test_content_mistakes(message):
+    verdict = checks.check_content_lambda(CONTENT_MISTAKES[message])
+    assert verdict.ok is False and message in verdict.message, verdict
+
+
+YELLOW = [8, 8, 0]
+OTHER_STRIPS = {
+    "pixel 3 must stay": [[0, 8, 0], [0, 0, 8], [8, 0, 0], [8, 0, 0]],
+    "yours add up to (9.0, 8.0, 8.0)": [[1, 8, 0], [0, 0, 8], [8, 0, 0], YELLOW],
+    "pixel 2 is unchanged": [[4, 4, 0], [4, 4, 0], [0, 0, 8], YELLOW],
+    "pixel 0 and 1 and 2 is unchanged": [[8, 0, 0], [0, 8, 0], [0, 0, 8], YELLOW],
+    "shape (4, 3), got (3, 3)": [[4, 4, 0], [4, 4, 0], [0, 0, 8]],
+    "each a list of three numbers": [[4, 4, 0], [4, 4], [0, 0, 8], YELLOW],
+}
+
+
+@pytest.mark.parametrize("message", OTHER_STRIPS)
+def test_other_strip_mistakes(message):
+    verdict = checks.check_other_strip(OTHER_STRIPS[message])
+    assert verdict.ok is False and message in verdict.message, verdict
+
+
+def test_other_strip_right_and_stub():
+    grey = [[8 / 3, 8 / 3, 8 / 3]] * 3
+    assert checks.check_other_strip([*grey, YELLOW]).ok is True
+    swapped = checks.check_other_strip(torch.tensor([[0, 8, 0], [0, 0, 8], [8, 0, 0], YELLOW]))
+    assert swapped.ok is True and "change places" in swapped.message
+    assert checks.check_other_strip(None).ok is None
+
+
+def readings(table, values, offset=None, E=None, height=3, width=5):
+    E = lambdas.relative_embeddings(table, height, width) if E is None else E
+    return lambdas.position_lambdas(E, values)
+
+
+def wrapped(table, values, height, width, mode="circular"):
+    r = table.shape[2]
+    maps = F.pad(values.permute(0, 2, 3, 1).reshape(-1, values.shape[3], height, width), [r // 2] * 4, mode=mode)
+    return F.conv2d(maps, table).view(values.shape[0], values.shape[2], table.shape[0], -1).permute(0, 3, 2, 1)
+
+
+def raster(table, values, height, width):
+    r_y, r_x = table.shape[2:]
+    answer = torch.zeros(values.shape[0], height * width, table.shape[0], values.shape[2], dtype=values.dtype)
+    for n in range(height * width):
+        for i in range(r_y):
+            for j in range(r_x):
+                m = n + (i - r_y // 2) * width + j - r_x // 2
+                if 0 <= m < height * width:
+                    answer[:, n] += einsum("ku,bvu->bkv", table[:, :, i, j], values[:, m])
+    return answer
+
+
+def clamped(table, values, height, width):
+    return wrapped(table, values, height, width, "replicate") if table.sum() == 9 else readings(table, values, height=height, width=width)
+
+
+POSITION_MISTAKES = {
+    "the offset is flipped": lambda T, V, H, W: readings(T.flip(2, 3), V, height=H, width=W),
+    "rows and columns have changed places": lambda T, V, H, W: readings(T.transpose(2, 3), V, height=H, width=W),
+    "wraps round the edge": wrapped,
+    "forgets where a row ends": raster,
+    "each pixel reads itself": lambda T, V, H, W: einsum("nmku,bnvu->bnkv", lambdas.relative_embeddings(T, H, W)
+                                                         + 1 * (1 - lambdas.relative_embeddings(T, H, W).sum(1, keepdim=True)) / (H * W), V),
+    "outside there is nothing to read": clamped,
+    "the border pixel is read again": lambda T, V, H, W: wrapped(T, V, H, W, "replicate"),
+    "= where += is due": lambda T, V, H, W: raster(T, V, H, W) * (T.sum() > 1) + (T.sum() == 1) * (torch.arange(15.0) > 10)[None, :, None, None],
+    "0 <= column": lambda T, V, H, W: wrapped(T, V, H, W) if T.sum() == 1 and T[0, 0, 1, 0] else readings(T, V, height=H, width=W),
+    "0 <= row < height tested": lambda T, V, H, W: [][0],
+    "the axis u": lambda T, V, H, W: readings(T[:, [0] * T.shape[1]], V, height=H, width=W),
+    "the axis k": lambda T, V, H, W: readings(T[[0] * len(T)], V, height=H, width=W),
+    "the axis v": lambda T, V, H, W: readings(T, V[:, :, [0] * V.shape[2]], height=H, width=W),
+    "the axis b": lambda T, V, H, W: readings(T, V[[0] * len(V)], height=H, width=W),
+    "two axes have changed places": lambda T, V, H, W: readings(T, V, height=H, width=W).transpose(1, 2),
+}
+
+
+@pytest.mark.parametrize("message", POSITION_MISTAKES)
+def test_position_mistakes(message):
+    verdict = checks.check_position_lambdas(POSITION_MISTAKES[message])
+    assert verdict.ok is False and message in verdict.message, verdict
+
+
+MERGE_MISTAKES = {
+    "value-major": lambda y, H, W: y.permute(0, 3, 1, 2).reshape(y.shape[0], -1, H, W),
+    "a reshape cannot swap axes": lambda y, H, W: y.reshape(y.shape[0], -1, H, W),
+}
+
+
+@pytest.mark.parametrize("message", MERGE_MISTAKES)
+def test_merge_mistakes(message):
+    verdict = checks.check_merge_heads(MERGE_MISTAKES[message])
+    assert verdict.ok is False and message in verdict.message, verdict
+
+
+def scores(q, k):
+    return einsum("bhnk,bhmk->bhnm", q, k)
+
+
+ATTENTION_MISTAKES = {
+    "the softmax ran over n": lambda q, k, v: einsum("bhnm,bhmv->bhnv", scores(q, k).softmax(2), v),
+    "must sum to 1 over the context": lambda q, k, v: einsum("bhnm,bhmv->bhnv", scores(q, k), v),
+    "divided by √k": lambda q, k, v: attention.softmax_attention(q / 11**0.5, k, v),
+    "does query n meet key m": lambda q, k, v: attention.softmax_attention(q, k, v.flip(2)),
+    "two axes have changed places": lambda q, k, v: attention.softmax_attention(q, k, v).transpose(1, 2),
+}
+
+
+@pytest.mark.parametrize("message", ATTENTION_MISTAKES)
+def test_attention_mistakes(message):
+    verdict = checks.check_attention(ATTENTION_MISTAKES[message])
+    assert verdict.ok is False and message in verdict.message, verdict
+
+
+SOLUTIONS = {
+    checks.check_content_lambda: (lambdas.content_lambda, lambda K, V: torch.zeros(K.shape[0], K.shape[2], V.shape[2])),
+    checks.check_position_lambdas: (lambda T, V, H, W: readings(T, V, height=H, width=W),
+                                    lambda T, V, H, W: torch.zeros(V.shape[0], V.shape[1], T.shape[0], V.shape[2])),
+    checks.check_merge_heads: (lambda y, H, W: y.transpose(2, 3).reshape(y.shape[0], -1, H, W),
+                               lambda y, H, W: torch.zeros(y.shape[0], y.shape[1] * y.shape[3], H, W)),
+    checks.check_attention: (attention.softmax_attention, lambda q, k, v: torch.zeros(*q.shape[:3], v.shape[3])),
+}
+
+
+@pytest.mark.parametrize("check", SOLUTIONS, ids=lambda check: check.__name__)
+def test_solution_passes_and_stub_is_not_wrong(check):
+    solution, stub = SOLUTIONS[check]
+    assert check(solution).ok is True, check(solution)
+    assert check(stub).ok is None and "not attempted" in repr(check(stub))
+    assert check(lambda *arguments: None).ok is None
+
+
+@pytest.mark.parametrize("number", QUESTIONS)
+def test_questions(number):
+    question = QUESTIONS[number]
+    assert check_answer(number, None).ok is None
+    verdict = check_answer(number, question.answer)
+    assert verdict.ok is True and verdict.message == question.because
+    for mistake, message in question.mistakes.items():
+        verdict = check_answer(number, mistake)
+        assert verdict.ok is False and verdict.message == message
+    assert check_answer(number, "no such answer").ok is False
+    assert check_answer(number, -987.25).ok is False
+
+
+def test_answers_in_other_clothes():
+    assert check_answer("03.E1", [8.0, -8.0, 0.0]).ok and check_answer("03.E1", torch.tensor([8, -8, 0])).ok
+    assert check_answer("03.3b", [11, 0, 1]).ok and check_answer("03.3b", {0, 1, 11}).ok
+    assert check_answer("03.3c", "(B)").ok and check_answer("03.E4c", "Impossible").ok
+    assert check_answer("03.E2", "392").ok, "a number in quotes is the number"
+    assert "1 column(s) missing, 1 too many" in check_answer("03.3b", (0, 2, 11)).message
+    assert "kernel (-0.5, 2, 0.5)" in check_answer("03.E4b", (2, 0.5)).message
+    assert "not of the form" in check_answer("03.E4b", (1, 2, 3)).message
+    assert "no question" in check_answer("99.9", 1).message
+
+
+def test_close():
+    three = torch.tensor([1.0, 2.0, 3.0])
+    assert checks.check_close(three + 1e-7, three).ok is True
+    assert checks.check_close(None, three).ok is None
+    assert repr(checks.check_close(three + 1, three, "why")) == "✗ the largest difference is 1: why"
+    assert checks.check_close(three[:2], three).ok is False
+    assert checks.check_close(three * float("nan"), three).ok is False

@@ -1,0 +1,202 @@
+"""What things cost: the paper's numbers, formulas against measurements, measurements against hand counts."""
+
+import pytest
+import torch
+from torch import nn
+
+from lambdalib import contractions, cost
+from lambdalib.layer import LambdaLayer
+from lambdalib.resnet import create_model
+
+NUMBERS = dict(argvalues=[
+    (dict(layout="CCCC"), 25.56), (dict(layout="LCCC"), 25.49), (dict(layout="LLCC"), 24.99), (dict(layout="LLLC"), 21.73),
+    (dict(layout="LLLL"), 15.00), (dict(layout="CLLL"), 15.06), (dict(layout="CCLL"), 15.56), (dict(layout="CCCL"), 18.83),
+    (dict(dim_k=8, heads=2), 15.03), (dict(dim_k=8, heads=16), 14.90),
+    (dict(dim_k=2), 14.61), (dict(dim_k=4), 14.67), (dict(dim_k=8), 14.78), (dict(dim_k=16), 15.00), (dict(dim_k=32), 15.44),
+    (dict(dim_k=2, heads=8), 14.48), (dict(dim_k=4, heads=8), 14.57), (dict(dim_k=8, heads=8), 14.74),
+    (dict(dim_k=16, heads=8), 15.08), (dict(dim_k=32, heads=8), 15.76),
+    (dict(dim_k=8, heads=8, dim_u=4), 15.26), (dict(dim_k=8, heads=8, dim_u=8), 16.04), (dict(dim_u=4), 16.04),
+    (dict(name="lambda_resnet152"), 32.81), (dict(name="lambda_resnet200"), 35.30),
+])
+
+
+@pytest.mark.parametrize("arguments, millions", **NUMBERS)
+def test_parameters_on_imagenet(arguments, millions):
+    with torch.device("meta"):
+        model = create_model(**{"name": "lambda_resnet50", "num_classes": 1000, "stem": "imagenet"} | arguments)
+    assert round(cost.count_parameters(model) / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize("arguments, millions", [
+    (dict(dim_u=4), 8.66), (dict(dim_u=1), 8.03), (dict(layout="CCCC"), 13.96), (dict(name="resnet26"), 13.96),
+])
+def test_parameters_on_cifar(arguments, millions):
+    with torch.device("meta"):
+        model = create_model(**{"name": "lambda_resnet18", "scope": 7} | arguments)
+    assert round(cost.count_parameters(model) / 1e6, 2) == millions
+
+
+@pytest.mark.parametrize("name, arguments, parameters", [
+    ("resnet18", {}, 11_173_962),
+    ("resnet18", dict(num_classes=1000, stem="imagenet"), 11_689_512),
+    ("resnet50", dict(num_classes=1000, stem="imagenet"), 25_557_032),
+    ("resnet101", dict(num_classes=1000, stem="imagenet"), 44_549_160),
+])
+def test_parameters_that_the_field_knows(name, arguments, parameters):
+    with torch.device("meta"):
+        assert cost.count_parameters(create_model(name, **arguments)) == parameters
+
+
+@pytest.mark.parametrize("d_in, d_out, k, h, u, r", [(13, 14, 5, 2, 3, 7), (11, 21, 3, 7, 2, 5), (512, 512, 16, 4, 1, 23)])
+def test_the_parameter_formula_counts_the_layer(d_in, d_out, k, h, u, r):
+    layer = LambdaLayer(d_in, d_out, dim_k=k, heads=h, dim_u=u, scope=r)
+    assert cost.lambda_layer_parameters(d_in, d_out, k, h, u, r) == cost.count_parameters(layer)
+
+
+def test_the_parameter_formula_counts_the_global_layer():
+    layer = LambdaLayer(13, 14, dim_k=5, heads=2, dim_u=3, scope=None, feat_size=(7, 7))
+    assert cost.lambda_layer_parameters(13, 14, 5, 2, 3, r=13) == cost.count_parameters(layer)
+
+
+def test_shared_parameters_count_once():
+    layer = nn.Linear(3, 5)
+    assert cost.count_parameters(nn.ModuleList([layer, layer])) == 20
+
+
+@pytest.mark.parametrize("d, parameters", [(64, 14_768), (512, 115_344)])
+def test_the_swap_saves_more_where_the_net_is_wide(d, parameters):
+    assert cost.lambda_layer_parameters(d, d, 16, 4, 1, 23) == parameters  # in place of 9·d²: 36,864 and 2,359,296
+
+
+# Multiply-adds
+
+
+def test_multiply_adds_of_a_lambda_resnet50():
+    with torch.device("meta"):
+        model = create_model("lambda_resnet50", 1000, stem="imagenet")
+    with cost.contraction_order("convolution"):
+        by_convolution = cost.multiply_adds(model, (1, 3, 224, 224))
+    assert round(by_convolution / 1e9, 2) == 6.58
+    assert cost.multiply_adds(model, (1, 3, 224, 224)) < by_convolution
+
+
+def test_multiply_adds_of_what_can_be_counted_by_hand():
+    net = nn.Sequential(nn.Conv2d(3, 5, 3, stride=2, padding=1), nn.BatchNorm2d(5), nn.Flatten(), nn.Linear(5 * 4 * 6, 7))
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    assert cost.multiply_adds(net, (2, 3, 7, 11)) == 2 * (4 * 6 * 5 * 27 + 120 * 7)
+    assert net.training and all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+
+
+def test_multiply_adds_of_a_single_pixel_whose_norm_has_no_batch_to_learn_from():
+    assert cost.multiply_adds(nn.Sequential(nn.Conv2d(3, 5, 3), nn.BatchNorm2d(5)), (1, 3, 3, 3)) == 5 * 27
+
+
+@pytest.mark.parametrize("order", contractions.ORDERS)
+def test_formulas_add_up_to_the_layer(order):
+    (b, h, k, u, r), size, (d_in, d_out) = (2, 2, 5, 3, 7), (11, 13), (17, 14)
+    n, v = size[0] * size[1], d_out // h
+    layer = LambdaLayer(d_in, d_out, dim_k=k, heads=h, dim_u=u, scope=r)
+    projections = b * n * d_in * (h * k + k * u + v * u)
+    content = cost.content_multiply_adds(b, h, n, n, k, v, u)
+    position = contractions.position_costs(b, h, size, k, v, u, (r, r))[order]
+    with cost.contraction_order(order):
+        assert cost.multiply_adds(layer, (b, d_in, *size)) == projections + content + position
+
+
+def test_the_strip_of_four_pixels():
+    strip = dict(b=1, h=1, n=4, m=4, k=2, v=3)
+    assert cost.attention_multiply_adds(**strip) == 80
+    assert cost.content_multiply_adds(**strip) == 48
+    assert contractions.position_costs(1, 1, (1, 4), 2, 3, 1, (1, 7))["lambda"] == 120
+
+
+def test_a_small_map_for_the_lesson():
+    sizes = dict(b=1, h=4, n=1024, m=1024, k=16, v=16)
+    attention = cost.attention_multiply_adds(**sizes)
+    assert attention / cost.content_multiply_adds(**sizes) == pytest.approx(102.4)
+    position = contractions.position_costs(1, 4, (32, 32), 16, 16, 1, (63, 63))["lambda"]
+    assert position / attention == pytest.approx(2.0, abs=0.01)
+
+
+def test_the_order_is_fixed_inside_the_context_only():
+    shapes = (2, 3, (5, 7), 11, 13, 1, (3, 3))
+    planned = contractions.plan(*shapes)
+    for order in contractions.ORDERS:
+        with cost.contraction_order(order):
+            assert contractions.plan(*shapes) == order
+    with pytest.raises(RuntimeError), cost.contraction_order("lambda"):
+        raise RuntimeError
+    assert contractions.plan(*shapes) == planned
+    with pytest.raises(ValueError, match="order must be one of .*convolution.*got 'sideways'"):
+        cost.contraction_order("sideways").__enter__()
+
+
+# Bytes
+
+
+def test_bytes_held_of_what_can_be_counted_by_hand():
+    features = torch.randn(2, 3)
+    assert cost.held_for_backward(nn.Linear(3, 5), features) == 2 * 3 * 4  # its input, for the weight's gradient
+    assert cost.held_for_backward(nn.Sequential(nn.Linear(3, 5), nn.ReLU()), features) == (2 * 3 + 2 * 5) * 4
+    assert cost.held_for_backward(nn.Linear(3, 5), features.double().float()[:1].expand(7, 3)) == 2 * 3 * 4  # one storage
+
+
+def test_one_storage_counts_once_and_the_models_own_not_at_all():
+    class Squares(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(11))
+            self.register_buffer("scale", torch.randn(11))
+
+        def forward(self, x):
+            y = x * self.weight * self.scale
+            return y * y + y.view(1, 11) * 2 * y.detach()
+
+    # x (for the weight), y and its views: twice 11 numbers; the products y·2 and y·y are not needed again
+    assert cost.held_for_backward(Squares(), torch.randn(11)) == 2 * 11 * 4
+
+
+def test_bytes_held_grow_with_the_batch_but_for_the_embeddings():
+    layer = LambdaLayer(17, 14, dim_k=5, heads=2, dim_u=3, scope=7)
+    with cost.contraction_order("lambda"):
+        one, two, three = (cost.held_for_backward(layer, torch.randn(b, 17, 5, 7)) for b in (1, 2, 3))
+    assert three - two == two - one
+    assert one - (two - one) >= 35 * 35 * 5 * 3 * 4  # what has no batch in it: at least the dense embeddings
+    model_runs_in_its_mode = layer.eval()
+    assert cost.held_for_backward(model_runs_in_its_mode, torch.randn(1, 17, 5, 7)) > 0
+
+
+def test_the_memory_column_of_table_4():
+    rows = cost.memory_table()
+    assert [printed for _, _, printed in rows] == [120, 4.8, 1.9, 0.95, 0.63]
+    for layer, ours, printed in rows:
+        assert abs(ours / printed - 1) <= 0.03, layer
+
+
+def test_attention_maps_count_every_layer():
+    assert cost.attention_memory() == sum(4 * 128 * 8 * n**2 for n in [3136] * 3 + [784] * 4 + [196] * 6 + [49] * 3)
+
+
+# The report
+
+
+@pytest.fixture(scope="module")
+def rows():
+    return cost.params_table()
+
+
+def test_the_table_has_the_papers_rows(rows):
+    assert [row.layout for row in rows[:8]] == ["CCCC", "LCCC", "LLCC", "LLLC", "LLLL", "CLLL", "CCLL", "CCCL"]
+    assert [(row.k, row.h, row.u, row.printed) for row in rows[8:11]] == [(8, 2, 1, 14.8), (8, 16, 1, 15.6), (2, 4, 1, 14.7)]
+    assert [row.printed is None for row in rows] == [False] * (8 + 15) + [True] * 6
+    counted = [round(row.parameters / 1e6, 2) for row in rows]
+    assert counted == [millions for _, millions in NUMBERS["argvalues"]] + [8.03, 8.66, 13.96, 11.17]
+
+
+def test_the_report_prints_every_claim(rows, monkeypatch):
+    monkeypatch.setattr(cost, "params_table", lambda: rows)
+    lines = cost.params_report().splitlines()
+    claims = [["lambda_resnet50", "CCLL", "15.56", "15.4 *"], ["16   4  4   7", "16.04", "16.0"], ["lambda_resnet200", "35.30"],
+              ["resnet18", "11.17"], ["made by a convolution", "6.58"], ["global self-attention", "122.83", "120"]]
+    assert [words for words in claims if not any(all(word in line for word in words) for line in lines)] == []
+    assert sum("*" in line for line in lines) == 5 + 1  # five rows and the line that explains them
