@@ -401,6 +401,61 @@ QUESTIONS: dict[str, Question] = {
     "03.E4b": Question((1, 0.5), "“me” plus half of “right minus left”", {"impossible": "it can be done: weigh the two stencils"}, otherwise=kernel_of),
     "03.E4c": Question("impossible", "a blur is symmetric; the only stencil that reaches the neighbours is not", {}, otherwise=kernel_of),
     "03.E4d": Question("impossible", "a Laplacian is symmetric; the only stencil that reaches the neighbours is not", {}, otherwise=kernel_of),
+    # lesson 05
+    "05.1": Question(120, "4 · 4 · 2 · 3 = 96 to make four lambdas, and 4 · 2 · 3 = 24 to apply each of them once", {
+        96: "that makes the four lambdas; each query still has to be multiplied with its own",
+        24: "that applies them (or makes one of them); all four have to be made and applied",
+        48: "that would be one lambda for all four queries, as the palette is; here every pixel has a lambda of its own",
+        80: "that is what the map needs; count the products of E with V first: for each pair of pixels, 2 stencils times 3 colours",
+        32: "that is q · E, the first half of the map; begin with E · V: for each pair of pixels, 2 stencils times 3 colours",
+    }, otherwise=lambda guess: "first E · V: for each of the 4 · 4 pairs of pixels, 2 stencils times 3 colours; then q · λ: for each of the 4 queries, 2 · 3"),
+    "05.5": Question(4, "k · v = 16 · 64 = 1024 numbers against h · m = 4 · 64 = 256, for each pixel", {
+        0.25: "the other way round: a lambda has k · v = 1024 entries here, and there is one for every pixel",
+        16: "were the heads forgotten? Each of the 4 heads has maps of its own, and v = d / h = 64",
+        1: "were the heads forgotten in v? v = d / h = 64, so a lambda has 16 · 64 entries, a pixel's row of the maps 4 · 64",
+        64: "that is the number of pixels; there is one lambda for each of them, and h rows of a map",
+    }, otherwise=lambda guess: "for each pixel: h rows of m weights on one side, one lambda of k · v entries on the other; v = d / h"),
+    "05.6": Question(0.5, "h / k = 8 / 16: a map has b · h numbers for each pair of pixels, E has k of them and no batch", {
+        2: "the other way round: h = 8 numbers for each pair of pixels in the maps, k = 16 in E",
+        64: "that is the ratio for 128 pictures; the maps shrink with the batch, E does not",
+        8: "that would be E with one number for each pair of pixels; it has k = 16",
+        1: "both shrink with the batch? E has no batch axis",
+    }, tolerance=1e-3, otherwise=lambda guess: "how many numbers has each for one pair of pixels (n, m): b · h in the maps, k in E"),
+    "05.E1": Question(327680, "256 · 8 · 32 = 65,536 to make it, and 4 · 256 · 8 · 32 = 262,144 to apply it to h · n queries", {
+        65536: "the palette is made, but not yet applied: h · n queries, each k · v multiply-adds",
+        262144: "it is applied, but was never made: m · k · v multiply-adds",
+        131072: "each of the 4 heads has queries of its own: the second term is h · n · k · v",
+        17039360: "the palette is made once for the whole picture, not once for each of the 256 queries",
+        1310720: "v is d / h = 32, not d = 128",
+        2621440: "that is a map of every pixel with every pixel: (k + v) for each of h · n · m",
+        10485760: "that is a map of every pixel with every pixel: h · n · m · (k + v)",
+    }, otherwise=lambda guess: "make it: m · k · v; apply it: h · n · k · v; with m = n = 256, k = 8, h = 4, v = 128 / 4"),
+    "05.E2": Question(("convolution", "attention", "lambda"), "a small window on a large map; a small map with few heads; a small map with many heads under one lambda", {
+        ("convolution", "convolution", "convolution"): "the window is not always smaller than the map: 11² = 121 taps against 36 pixels",
+        ("lambda", "lambda", "lambda"): "only if the window is no smaller than the map, and h · (k + v) exceeds k · v",
+        ("attention", "attention", "attention"): "on the large map each query would meet 576 pixels where the window has 25",
+        ("convolution", "attention", "attention"): "two are right. The third has 32 heads of v = 2: h · (k + v) = 320 against k · v = 16",
+        ("convolution", "attention", "convolution"): "two are right. In the third the window has 121 taps, most of them beyond the border of 36 pixels",
+        ("convolution", "convolution", "lambda"): "two are right. The second: 25 taps · k · v = 256 against 36 pixels · h · (k + v) = 80",
+    }, otherwise=lambda guess: "compare, for one query, r² · k · v (convolution), m · k · v (lambda) and m · h · (k + v) (attention); the first two add h · k · v"),
+    "05.E3": Question(8, "h = 8: v = 8, so k · v = 128 against h · (k + v) = 192; at h = 4 it is 256 against 128", {
+        4: "h = 4: v = 16, so the lambdas need k · v = 256 for each pair of pixels, the maps h · (k + v) = 128",
+        16: "16 does it, but it is not the smallest",
+        2: "h = 2: v = 32, so the lambdas need k · v = 512 for each pair of pixels, the maps h · (k + v) = 96",
+        1: "h = 1: v = 64, so the lambdas need k · v = 1024 for each pair of pixels, the maps k + v = 80",
+        32: "32 does it, but it is not the smallest",
+        64: "64 does it, but it is not the smallest",
+    }, otherwise=lambda guess: "h has to divide 64; compare k · v with h · (k + v), with v = 64 / h"),
+    "05.E4": Question(15, "m = k · v / h = 9 · 100 / 4 = 225 = 15 × 15", {
+        225: "that is the number of pixels, m; its side is asked",
+        30: "were the heads forgotten? v = d / h = 100, and there are h = 4 maps: m = k · v / h",
+        60: "v = d / h = 100, and there are h = 4 maps: m = k · v / h",
+    }, otherwise=lambda guess: "for each query h · m numbers in the maps, k · v in the lambda: solve h · m = k · v for m, then take the root"),
+    "05.E5": Question(45360, "b · h · n · r² · (k + v) = 2 · 3 · 35 · 9 · 24: a map, but only of the window", {
+        120120: "that is the price of the convolution: mix the stencils with the query first, then read the pixels",
+        176400: "that is the price of the dense map: only the 9 pixels of the window should be met",
+        380380: "that is the price of the dense lambdas: mix the stencils with the query first, and read 9 pixels, not 35",
+    }, otherwise=lambda guess: "45,360 are needed; the counter sees matrix products, einsum and convolutions, but not `*` followed by a sum"),
 }
 
 

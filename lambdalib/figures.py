@@ -8,13 +8,14 @@ from fractions import Fraction
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 __all__ = [
-    "blends", "brackets", "colour_bars", "colour_table", "growth", "kernels_in_place", "maps", "one_row", "palette_card",
-    "sheets", "spectra", "steering", "strip_palette", "strip_readings",
+    "blends", "brackets", "colour_bars", "colour_table", "cost_bars", "counted_and_clocked", "growth", "kernels_in_place",
+    "maps", "one_row", "palette_card", "phases", "sheets", "spectra", "squares", "steering", "strip_palette",
+    "strip_readings",
 ]
 
 LIT, QUIET, INK = "#e8730c", "#c9ced6", "#2b2f36"
@@ -123,28 +124,29 @@ def one_row(image, weights, pixel: tuple[int, int], answer) -> Figure:
         weights: (H, W), sum 1. pixel: (row, column) of the query. answer: (3,).
     """
     image, weights, answer = array(image), array(weights), array(answer)
-    fig, axes = plt.subplots(1, 5, figsize=(11.5, 2.7), gridspec_kw={"width_ratios": [1, 1, 1.2, 1.1, 0.4]})
+    fig, axes = plt.subplots(1, 5, figsize=(11.5, 2.7), gridspec_kw={"width_ratios": [1, 1, 1.1, 1.1, 0.35], "wspace": 0.42})
     axes[0].imshow(light(image), interpolation="nearest")
     axes[1].imshow(weights, cmap="Oranges", vmin=0, interpolation="nearest")
     for ax, title in zip(axes, ("picture and asking pixel", f"weights, 0 … {weights.max():.2g}")):
         ax.plot(pixel[1], pixel[0], "s", markersize=9, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=2)
         ax.set(xticks=[], yticks=[])
         ax.set_title(title, fontsize=9)
-    axes[2].semilogy(np.arange(1, weights.size + 1), np.sort(weights.ravel())[::-1], color=LIT)
-    axes[2].axhline(1 / weights.size, color=INK, linewidth=0.8, linestyle=":")
-    axes[2].set(ylim=(1e-6, 2), xlabel="pixels, the heaviest first")
+    exponents = np.log10(np.sort(weights.ravel())[::-1] + 1e-30)  # a linear axis of exponents draws faster than a logarithmic one
+    axes[2].plot(np.arange(1, weights.size + 1), exponents, color=LIT)
+    axes[2].axhline(-np.log10(weights.size), color=INK, linewidth=0.8, linestyle=":")
+    axes[2].set(ylim=(-6, 0.3), yticks=(-6, -4, -2, 0), yticklabels=("$10^{-6}$", "$10^{-4}$", "$10^{-2}$", "1"),
+                xticks=(1, weights.size // 2, weights.size), xlabel="pixels, the heaviest first")
     axes[2].set_title("the same, sorted\n(dotted: all equal)", fontsize=9)
     channels = image.reshape(3, -1)
     axes[3].bar(range(3), np.ptp(channels, axis=1), bottom=channels.min(1), color=QUIET, width=0.5)
     for i, colour in enumerate(RGB):
         axes[3].plot([i - 0.25, i + 0.25], [channels[i].mean()] * 2, color=INK, linewidth=1)
         axes[3].plot(i, answer[i], "o", color=colour, markersize=8)
-    axes[3].set(ylim=(-0.1, 1.1), xlim=(-0.6, 2.6), xticks=range(3), xticklabels=["red", "green", "blue"])
+    axes[3].set(ylim=(-0.1, 1.1), yticks=(0, 0.5, 1), xlim=(-0.6, 2.6), xticks=range(3), xticklabels=["red", "green", "blue"])
     axes[3].set_title("dot: answer, line: mean,\nbar: range of the values", fontsize=9)
     axes[4].imshow(np.stack([image[:, pixel[0], pixel[1]], np.clip(answer, 0, 1)])[:, None], aspect="auto")
     axes[4].set(xticks=[], yticks=[0, 1], yticklabels=["pixel", "answer"])
     axes[4].yaxis.tick_right()
-    fig.tight_layout()
     return fig
 
 
@@ -356,5 +358,102 @@ def kernels_in_place(image, pixels, kernels) -> Figure:
                          bbox={"boxstyle": "circle,pad=0.15", "facecolor": LIT, "edgecolor": "white"})
         signed(axes[i + 1], kernels[i], limit=float(np.abs(kernels).max()))
         axes[i + 1].set_title(f"kernel at pixel {i}", fontsize=9)
+    fig.tight_layout()
+    return fig
+
+
+# ---------------------------------------------------------------------------------------------------- lesson 05
+
+
+def squares(rows) -> Figure:
+    """Numbers of elements as squares whose areas are to scale, within a row and between rows.
+
+    Args:
+        rows: a dict from a title to a dict from names to numbers of elements; the first name of each row is drawn in orange.
+    """
+    largest = max(max(row.values()) for row in rows.values()) ** 0.5
+    fig, axes = plt.subplots(len(rows), 1, figsize=(9, 2.9 * len(rows)), squeeze=False)
+    for ax, (title, row) in zip(axes[:, 0], rows.items()):
+        for place, (name, count) in enumerate(row.items()):
+            side, left = count**0.5 / largest, 1.35 * place
+            ax.add_patch(Rectangle((left, 0), side, side, facecolor=QUIET if place else LIT))
+            ax.annotate(f"{name}\n{count:,}", (left, -0.06), va="top", fontsize=9, color=INK)
+        ax.set(xlim=(-0.05, 1.35 * len(row)), ylim=(-0.36, 1.02), aspect="equal")
+        ax.set_title(title, fontsize=10, loc="left")
+        ax.axis("off")
+    fig.tight_layout()
+    return fig
+
+
+def phases(panels, sides, depths, names, ties, marks) -> Figure:
+    """Which of several ways is the cheapest, over the side of a square map and the number of channels.
+
+    Args:
+        panels: a dict from a title to whole numbers (len(depths), len(sides)), an index into names.
+        sides, depths: powers of two or not, drawn evenly spaced. names: at most three.
+        ties: (len(depths),), a side for each depth, drawn as a dashed line. marks: a list of (side, depth, text).
+    """
+    colours = (QUIET, LIT, "#8a93a0")
+    across = lambda side: np.interp(side, sides, np.arange(len(sides)))
+    fig, axes = plt.subplots(1, len(panels), figsize=(4.8 * len(panels), 3.4), squeeze=False)
+    for ax, (title, cheapest) in zip(axes[0], panels.items()):
+        ax.imshow(array(cheapest), cmap=ListedColormap(colours), vmin=0, vmax=2, origin="lower", aspect="auto")
+        ax.plot(across(ties), np.arange(len(depths)), "--", color=INK, linewidth=1)
+        for side, depth, text in marks:
+            ax.annotate(text, (across(side), depths.index(depth)), ha="center", va="center", fontsize=8, fontweight="bold", color=INK)
+        ax.set(xticks=range(len(sides)), xticklabels=sides, yticks=range(len(depths)), yticklabels=depths,
+               xlabel="side of the map", ylabel="channels d")
+        ax.set_title(title, fontsize=10)
+    handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in colours[: len(names)]]
+    fig.legend(handles, names, loc="lower center", ncol=len(names), frameon=False, fontsize=9)
+    fig.tight_layout(rect=(0, 0.08, 1, 1))
+    return fig
+
+
+def counted_and_clocked(groups) -> Figure:
+    """For each shape, what was counted beside what was clocked, both as multiples of the smallest.
+
+    Args:
+        groups: a dict from a title to a dict from names to pairs (multiply-adds, seconds).
+    """
+    fig, axes = plt.subplots(1, len(groups), figsize=(2.5 * len(groups), 3), sharey=True, squeeze=False)
+    for ax, (title, row) in zip(axes[0], groups.items()):
+        pairs = np.array(list(row.values()), float)
+        pairs /= pairs.min(0)
+        places = np.arange(len(row))
+        ax.bar(places - 0.2, pairs[:, 0], 0.38, color=QUIET, label="multiply-adds")
+        ax.bar(places + 0.2, pairs[:, 1], 0.38, color=LIT, label="time")
+        ax.axhline(1, color=INK, linewidth=0.8)
+        ax.set_yscale("log")
+        ax.set(xticks=places)
+        ax.set_xticklabels(row, rotation=30, ha="right", fontsize=8)
+        ax.set_title(title, fontsize=9)
+    axes[0, 0].set_ylabel("times the smallest")
+    axes[0, -1].legend(frameon=False, fontsize=8)
+    fig.tight_layout()
+    return fig
+
+
+def cost_bars(panels, lit, limits, title: str = "") -> Figure:
+    """Counts as bars on logarithmic axes that never change, so that two settings can be compared.
+
+    Args:
+        panels: a dict from a title to a dict from names to counts. lit: the names whose bars are orange.
+        limits: (low, high) for all panels.
+    """
+    fig, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 2.6), squeeze=False)
+    for ax, (name, row) in zip(axes[0], panels.items()):
+        counts = np.array(list(row.values()), float)
+        ax.barh(np.arange(len(row)), np.log10(counts) - np.log10(limits[0]), left=np.log10(limits[0]),
+                color=[LIT if bar in lit else QUIET for bar in row])  # a linear axis of exponents draws faster
+        for place, count in enumerate(counts):
+            ax.annotate(f"{count:,.0f}", (np.log10(limits[0]), place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+        exponents = range(int(np.log10(limits[0])), int(np.log10(limits[1])) + 1, 2)
+        ax.set(xlim=np.log10(limits), yticks=range(len(row)), xticks=exponents)
+        ax.set_xticklabels([f"$10^{{{exponent}}}$" for exponent in exponents])
+        ax.set_yticklabels(row, fontsize=9)
+        ax.invert_yaxis()
+        ax.set_title(name, fontsize=10)
+    fig.suptitle(title, fontsize=9)
     fig.tight_layout()
     return fig

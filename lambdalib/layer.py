@@ -20,12 +20,21 @@ def check_arguments(dim, dim_out, dim_k, heads, dim_u, scope, feat_size, stride)
             raise ValueError(f"{name} must be a positive integer, got {size!r}")
     if dim_out % heads:
         raise ValueError(f"heads must divide dim_out = {dim_out}, since each head makes dim_out / heads channels, got {heads}")
-    if scope is None and (feat_size is None or len(feat_size) != 2 or min(feat_size) < 1):
+    pair = isinstance(feat_size, (tuple, list)) and len(feat_size) == 2 and all(isinstance(s, int) and s > 0 for s in feat_size)
+    if scope is None and not pair:
         raise ValueError(f"feat_size must be the map's (height, width) when scope is None (global), got {feat_size!r}")
     if scope is not None and (not isinstance(scope, int) or scope < 1 or scope % 2 == 0):
         raise ValueError(f"scope must be an odd number of taps, so that the query has a middle, or None (global), got {scope!r}")
     if scope is not None and feat_size is not None:
         raise ValueError(f"feat_size is for the global form (scope=None), got feat_size={feat_size!r} with scope={scope!r}")
+
+
+def check_features(features: Tensor, dim: int, feat_size: tuple[int, int] | None) -> None:
+    """Refuse what is no map for this layer, in one sentence. Raises ValueError."""
+    if features.dim() != 4 or features.shape[1] != dim:
+        raise ValueError(f"features must be (b, {dim}, H, W) for this layer, got {tuple(features.shape)}")
+    if feat_size is not None and tuple(features.shape[2:]) != tuple(feat_size):
+        raise ValueError(f"features must be {tuple(feat_size)} pixels for this global layer, got {tuple(features.shape[2:])}")
 
 
 def under_float16(device: str) -> bool:
@@ -41,12 +50,11 @@ class LambdaLayer(nn.Module):
     y_hn = (λᶜ + λᵖ_n)ᵀ q_hn,  q = BN(W_q x),  λᶜ = Σ_m softmax_m(W_k x)_m ⊗ v_m,  λᵖ_n = Σ_m T[m-n] ⊗ v_m,  v = BN(W_v x)
     Bello 2021, sections 3.1 and 3.2, appendix B.4 for dim_u. Taught in notebooks/04_lambda_layer.
 
-    The keys need no norm: their softmax is one. Under float16 autocast the whole layer is computed in float32, because it
-    multiplies activations with activations and float16 ends at 65504; under bfloat16 only the softmax and the norms are.
+    The keys need no norm: their softmax is one. Under float16 autocast all products of the layer are computed in float32, since
+    activations are multiplied with activations and float16 ends at 65504; bfloat16, which reaches farther, is left alone.
 
     Args:
-        dim: channels that come in.
-        dim_out: channels that go out, a multiple of heads. Default: dim.
+        dim, dim_out: channels in and out; dim_out is a multiple of heads, by default dim.
         dim_k: k, depth of queries and keys.
         heads: h, queries per position, all applied to the same lambda; the value depth is v = dim_out / heads.
         dim_u: u, intra-depth: how many key-value pairs each context position contributes.
@@ -55,7 +63,7 @@ class LambdaLayer(nn.Module):
         stride: > 1 adds a 3×3 average pool with this stride after the layer.
         position_bias: one k-vector added to every position lambda, as the convolutions of other implementations have.
     Raises:
-        ValueError: a size is not allowed; the message names it. In forward: a global layer got another map size.
+        ValueError: a size is not allowed, or features are no map for this layer; the message names what is.
     """
 
     def __init__(self, dim: int, dim_out: int | None = None, *, dim_k: int = 16, heads: int = 4, dim_u: int = 1,
@@ -81,18 +89,16 @@ class LambdaLayer(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, dim_out, ceil(H/stride), ceil(W/stride))."""
+        check_features(features, self.to_keys.in_channels, self.feat_size)
         (b, _, height, width), device = features.shape, features.device.type
-        if self.feat_size is not None and (height, width) != tuple(self.feat_size):
-            raise ValueError(f"features must be {tuple(self.feat_size)} pixels for this global layer, got {(height, width)}")
         if under_float16(device):
             with torch.autocast(device, enabled=False):
                 return self.forward(features.float())
-        queries = self.norm_queries(self.to_queries(features)).flatten(2).transpose(1, 2)
-        keys = self.to_keys(features).flatten(2).transpose(1, 2)
-        values = self.norm_values(self.to_values(features)).flatten(2).transpose(1, 2)
-        queries = queries.unflatten(2, (self.heads, self.dim_k)).transpose(1, 2)  # (b, h, n, k)
-        keys = keys.unflatten(2, (self.dim_k, self.dim_u))  # (b, m, k, u)
-        values = values.unflatten(2, (self.dim_v, self.dim_u))  # (b, m, v, u)
+        keys = self.to_keys(features)
+        queries, values = self.norm_queries(self.to_queries(features)), self.norm_values(self.to_values(features))
+        queries = queries.flatten(2).unflatten(1, (self.heads, self.dim_k)).transpose(2, 3)  # (b, h, n, k)
+        keys = keys.flatten(2).unflatten(1, (self.dim_k, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, k, u)
+        values = values.flatten(2).unflatten(1, (self.dim_v, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, v, u)
 
         output = apply_lambdas(queries, content_lambda(keys, values))
         output = output + position_output(queries, self.table, values, (height, width))

@@ -371,8 +371,9 @@ class Run:
         for name, part in self.parts().items():
             part.load_state_dict(state[name])
         self.losses.copy_(state["losses"])
-        self.step, self.seconds_before = state["step"], state["seconds"]
-        self.records = [*state["records"], {"kind": "resume", "step": self.step, **evidence(self.device)}]
+        self.step, self.seconds_before, self.records = state["step"], state["seconds"], state["records"]
+        if self.step < self.total:
+            self.records.append({"kind": "resume", "step": self.step, **evidence(self.device)})
         torch.set_rng_state(state["random"]["cpu"])
         if self.device.type == "cuda" and "cuda" in state["random"]:
             torch.cuda.set_rng_state(state["random"]["cuda"], self.device)

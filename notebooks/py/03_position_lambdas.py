@@ -247,7 +247,7 @@ assert torch.allclose(inside, torch.tensor([0.8660, 0.5]).expand_as(inside), ato
 for degrees in (0, 30, 120, 210):
     query = torch.tensor([math.cos(math.radians(degrees)), math.sin(math.radians(degrees))])
     reading = inside[5, 5] @ query
-    print(f"query at {degrees:3d}°: reads {reading:+.3f}")
+    print(f"query at {degrees:3d}°: reads {round(float(reading), 3) + 0.0:+.3f}")
     assert abs(reading - math.cos(math.radians(degrees - 30))) < 1e-5
 
 

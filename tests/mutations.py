@@ -1,0 +1,175 @@
+"""Does the test suite notice a wrong line? Break the source on purpose, one line at a time, and see.
+
+    python tests/mutations.py                 every mutation
+    python tests/mutations.py NAME [NAME...]  those whose name contains one of the words
+
+Each mutation is made in a copy of lambdalib and tests, in a temporary folder. The unbroken copy runs first and must pass;
+then each broken one must fail. The exit code is 1 if a mutation survives. Every row is also checked by test_mutations.py,
+so a row whose source line has changed is noticed at once.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Mutation(NamedTuple):
+    """One wrong line: in lambdalib/`file`, `old` (which occurs once) becomes `new`, and `tests` must fail."""
+
+    name: str
+    file: str
+    old: str
+    new: str
+    tests: str = ""  # pytest's arguments; by default the quick tests of the file, from TESTS
+
+
+TESTS = {
+    "lambdas.py": "tests/test_lambdas.py",
+    "contractions.py": "tests/test_contractions.py",
+    "layer.py": "tests/test_layer.py",
+}
+
+MUTATIONS = [
+    # lambdas.py
+    Mutation("softmax over the depth", "lambdas.py", "keys.softmax(dim=1)", "keys.softmax(dim=2)"),
+    Mutation("no softmax", "lambdas.py", "soft_keys = keys.softmax(dim=1)", "soft_keys = keys"),
+    Mutation("content mixes intra-depths", "lambdas.py", '"bmku,bmvu->bkv"', '"bmku,bmvw->bkv"'),
+    Mutation("position mixes intra-depths", "lambdas.py", '"nmku,bmvu->bnkv"', '"nmku,bmvw->bnkv"'),
+    Mutation("position reads the transpose", "lambdas.py", '"nmku,bmvu->bnkv"', '"mnku,bmvu->bnkv"'),
+    Mutation("offset flipped", "lambdas.py", "windows.flip(2, 3)", "windows"),
+    Mutation("offset flipped in x", "lambdas.py", "windows.flip(2, 3)", "windows.flip(2)"),
+    Mutation("dy and dx swapped", "lambdas.py", "unfold(2, height, 1).unfold(3, width, 1)",
+             "unfold(3, width, 1).unfold(2, height, 1)"),
+    Mutation("query and context swapped", "lambdas.py", "permute(2, 3, 4, 5, 0, 1)", "permute(4, 5, 2, 3, 0, 1)"),
+    Mutation("window off by one", "lambdas.py", "(pad_x, pad_x, pad_y, pad_y)", "(pad_x + 1, pad_x - 1, pad_y, pad_y)"),
+    Mutation("pads swapped", "lambdas.py", "(pad_x, pad_x, pad_y, pad_y)", "(pad_y, pad_y, pad_x, pad_x)"),
+    # contractions.py
+    Mutation("kernel flipped", "contractions.py", "F.conv2d(maps, table,", "F.conv2d(maps, table.flip(2, 3),"),
+    Mutation("convolution pads swapped", "contractions.py", "padding=(r_y // 2, r_x // 2)", "padding=(r_x // 2, r_y // 2)"),
+    Mutation("convolution takes u for v", "contractions.py", "values.permute(0, 2, 3, 1)", "values.permute(0, 3, 2, 1)"),
+    Mutation("convolution mixes the batch", "contractions.py", "lambdas.view(b, v, k, m)",
+             "lambdas.view(v, b, k, m).transpose(0, 1)"),
+    Mutation("attention transposed", "contractions.py", "permute(0, 2, 1, 3).reshape(n, k, m * u)",
+             "permute(1, 2, 0, 3).reshape(n, k, m * u)"),
+    Mutation("attention swaps batch and heads", "contractions.py", "queries.permute(2, 0, 1, 3)", "queries.permute(2, 1, 0, 3)"),
+    Mutation("attention takes v for u", "contractions.py", "values.transpose(2, 3).reshape(", "values.reshape("),
+    Mutation("a gather whose gradient does not repeat", "contractions.py",
+             "apply_lambdas(queries, position_lambdas(relative_embeddings(table, *size), values))",
+             "apply_lambdas(queries, position_lambdas(gather(table, *size), values))\n\n\n"
+             "def gather(table, height, width):\n"
+             "    y, x = torch.arange(height).repeat_interleave(width), torch.arange(width).repeat(height)\n"
+             "    i, j = y - y[:, None] + table.shape[2] // 2, x - x[:, None] + table.shape[3] // 2\n"
+             "    return table[:, :, i, j].permute(2, 3, 0, 1)",
+             "tests/test_contractions.py -k repeat_bit_for_bit"),
+    Mutation("convolution's cost without u", "contractions.py", "b * n * sides[0] * sides[1] * k * u * v",
+             "b * n * sides[0] * sides[1] * k * v"),
+    Mutation("lambda's cost without heads", "contractions.py", "b * n * m * k * u * v + b * h * n * k * v",
+             "b * n * m * k * u * v + b * n * k * v"),
+    Mutation("attention's cost as a product", "contractions.py", "b * h * n * m * u * (k + v)", "b * h * n * m * u * (k * v)"),
+    Mutation("the dearest order", "contractions.py", "return min(costs,", "return max(costs,"),
+    # layer.py
+    Mutation("heads interleaved", "layer.py", "unflatten(1, (self.heads, self.dim_k)).transpose(2, 3)",
+             "unflatten(1, (self.dim_k, self.heads)).permute(0, 2, 3, 1)"),
+    Mutation("keys take u for k", "layer.py", "unflatten(1, (self.dim_k, self.dim_u)).permute(0, 3, 1, 2)",
+             "unflatten(1, (self.dim_u, self.dim_k)).permute(0, 3, 2, 1)"),
+    Mutation("values take u for v", "layer.py", "unflatten(1, (self.dim_v, self.dim_u)).permute(0, 3, 1, 2)",
+             "unflatten(1, (self.dim_u, self.dim_v)).permute(0, 3, 2, 1)"),
+    Mutation("output value-major", "layer.py", "output.permute(0, 1, 3, 2)", "output.permute(0, 3, 1, 2)"),
+    Mutation("queries without their norm", "layer.py", "self.norm_queries(self.to_queries(features))",
+             "self.to_queries(features)"),
+    Mutation("values without their norm", "layer.py", "self.norm_values(self.to_values(features))", "self.to_values(features)"),
+    Mutation("no content", "layer.py", "apply_lambdas(queries, content_lambda(keys, values))",
+             "0 * apply_lambdas(queries, content_lambda(keys, values))"),
+    Mutation("content twice", "layer.py", "output = output + position_output(", "output = 2 * output + position_output("),
+    Mutation("no position", "layer.py", "output = output + position_output(", "output = output + 0 * position_output("),
+    Mutation("map turned", "layer.py", "self.table, values, (height, width))", "self.table, values, (width, height))"),
+    Mutation("position bias dropped", "layer.py", "output = output + (queries @ self.position_bias)[..., None]", "pass"),
+    Mutation("pool dropped", "layer.py", "return self.pool(output)", "return output", "tests/test_layer.py -k stride"),
+    Mutation("pool without padding", "layer.py", "nn.AvgPool2d(3, stride, padding=1)", "nn.AvgPool2d(3, stride)",
+             "tests/test_layer.py -k stride"),
+    Mutation("queries start too large", "layer.py", "std=(dim_k * dim) ** -0.5", "std=dim**-0.5",
+             "tests/test_layer.py -k initial"),
+    Mutation("table starts at one", "layer.py", "std=(dim_k * dim_u * visible) ** -0.5", "std=1.0",
+             "tests/test_layer.py -k starts_near_one"),
+    Mutation("float16 left to itself", "layer.py", "get_autocast_dtype(device) == torch.float16",
+             "get_autocast_dtype(device) == torch.float64", "tests/test_layer.py -k autocast"),
+    Mutation("float16 activations kept", "layer.py", "self.forward(features.float())", "self.forward(features)",
+             "tests/test_layer.py -k half_activations"),
+    Mutation("uneven heads accepted", "layer.py", "if dim_out % heads:", "if False:", "tests/test_layer.py -k refuse"),
+    Mutation("even scope accepted", "layer.py", " or scope % 2 == 0", "", "tests/test_layer.py -k refuse"),
+    Mutation("any map accepted", "layer.py", "tuple(features.shape[2:]) != tuple(feat_size)", "False",
+             "tests/test_layer.py -k refuse"),
+]
+
+
+def mutate(mutation: Mutation, root: Path) -> None:
+    """Break one line of the copy at root. Raises ValueError if the line is not there exactly once."""
+    path = root / "lambdalib" / mutation.file
+    source = path.read_text(encoding="utf-8")
+    times = source.count(mutation.old)
+    if times != 1:
+        raise ValueError(f"{mutation.name}: {mutation.old!r} occurs {times} times in {mutation.file}, not once")
+    path.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
+
+
+def selection(mutation: Mutation) -> str:
+    return mutation.tests or TESTS[mutation.file]
+
+
+def run_copy(tests: str, mutation: Mutation | None = None) -> tuple[int, float, str]:
+    """Run tests on a copy, broken if a mutation is given: pytest's exit code, seconds, and what it printed."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        for name in ("lambdalib", "tests"):
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+        if mutation:
+            mutate(mutation, root)
+        environment = os.environ | {"PYTHONPATH": folder, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *split(tests)]
+        start = time.perf_counter()
+        try:
+            done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=600)
+        except subprocess.TimeoutExpired:
+            return 124, time.perf_counter() - start, "no verdict after 600 s"
+        return done.returncode, time.perf_counter() - start, done.stdout + done.stderr
+
+
+def split(tests: str) -> list[str]:
+    """Arguments of a selection; everything after -k is one expression."""
+    paths, _, expression = tests.partition(" -k ")
+    return [*paths.split(), *(["-k", expression] if expression else [])]
+
+
+def main(words: list[str]) -> int:
+    chosen = [m for m in MUTATIONS if not words or any(word in m.name for word in words)]
+    if not chosen:
+        print(f"NAME must be part of one of: {', '.join(m.name for m in MUTATIONS)}; got {' '.join(words)}", file=sys.stderr)
+        return 2
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        selections = sorted({selection(m).partition(" -k ")[0] for m in chosen})
+        for tests, (code, seconds, text) in zip(selections, pool.map(run_copy, selections)):
+            print(f"{'ok' if code == 0 else 'FAILS':9}{seconds:6.1f} s  unbroken: {tests}", flush=True)
+            if code:
+                print(text)
+                return 1
+        survivors = 0
+        for mutation, (code, seconds, text) in zip(chosen, pool.map(lambda m: run_copy(selection(m), m), chosen)):
+            survivors += code != 1  # 1: tests ran and failed; anything else is no verdict
+            verdict = {0: "SURVIVED", 1: "caught"}.get(code, f"BROKEN {code}")
+            print(f"{verdict:9}{seconds:6.1f} s  {mutation.file}: {mutation.name}", flush=True)
+            if code > 1:
+                print(text)
+    print(f"{len(chosen) - survivors} of {len(chosen)} caught")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
