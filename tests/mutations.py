@@ -32,12 +32,29 @@ class Mutation(NamedTuple):
 
 
 TESTS = {
+    "attention.py": "tests/test_attention.py",
     "lambdas.py": "tests/test_lambdas.py",
     "contractions.py": "tests/test_contractions.py",
     "layer.py": "tests/test_layer.py",
 }
 
 MUTATIONS = [
+    # attention.py
+    Mutation("attention scaled twice", "attention.py", 'queries, keys)\n', 'queries, keys) * queries.shape[3] ** -0.5\n'),
+    Mutation("attention softmax over the queries", "attention.py", "values)  # over the context", "values) * 0 + einsum(\"bhnm,bhmv->bhnv\", scores.softmax(dim=-2), values)  # over the context"),
+    Mutation("relative positions dropped", "attention.py", " + einsum(\"bhnk,nmk->bhnm\", queries, embeddings)", ""),
+    Mutation("relative positions asked by no query", "attention.py", 'einsum("bhnk,nmk->bhnm", queries, embeddings)', 'embeddings.sum(2)'),
+    Mutation("linear attention over the depth", "attention.py", "keys.softmax(dim=2)", "keys.softmax(dim=3)"),
+    Mutation("linear attention without softmax", "attention.py", "keys.softmax(dim=2)", "keys"),
+    Mutation("attention heads interleaved", "attention.py", ".flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)", ".flatten(2).unflatten(1, (-1, self.heads)).permute(0, 2, 3, 1)"),
+    Mutation("attention output value-major", "attention.py", "output.transpose(2, 3).reshape(", "output.permute(0, 3, 1, 2).reshape("),
+    Mutation("attention output scrambled", "attention.py", "output.transpose(2, 3).reshape(", "output.reshape("),
+    Mutation("attention map turned", "attention.py", "relative_embeddings(self.table, height, width)", "relative_embeddings(self.table.transpose(2, 3), height, width)"),
+    Mutation("attention table too small", "attention.py", "2 * feat_size[0] - 1, 2 * feat_size[1] - 1", "feat_size[0] // 2 * 2 + 1, feat_size[1] // 2 * 2 + 1"),
+    Mutation("attention queries start large", "attention.py", "(dim_k * dim) ** -0.5)", "dim ** -0.5)"),
+    Mutation("attention table starts at one", "attention.py", " * dim_k**-0.5)\n", ")\n"),
+    Mutation("attention takes uneven heads", "attention.py", "if dim_out % heads:", "if False:"),
+    Mutation("attention takes any map", "attention.py", "if (height, width) != self.feat_size:", "if False:"),
     # lambdas.py
     Mutation("softmax over the depth", "lambdas.py", "keys.softmax(dim=1)", "keys.softmax(dim=2)"),
     Mutation("no softmax", "lambdas.py", "soft_keys = keys.softmax(dim=1)", "soft_keys = keys"),
