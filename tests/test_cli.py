@@ -1,0 +1,169 @@
+"""The command line: happy paths, and one line with exit code 2 for every bad argument."""
+
+import json
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from test_train import Toy, interrupt_at
+
+from lambdalib import checkpoint, cli, cost, data, resnet, train
+from lambdalib.data import CIFAR10, load_cifar10
+
+
+@pytest.fixture(autouse=True)
+def small_world(monkeypatch, tmp_path):
+    """A toy net under the demo preset, a handful of pictures, an empty folder to work in."""
+    sample = load_cifar10(source="sample")
+    pictures = CIFAR10(*(part[:64] for part in sample[:2]), *(part[:30] for part in sample[2:4]), sample.train_index[:64],
+                       sample.test_index[:30], "sample")
+    asked = []
+    monkeypatch.setattr(data, "load_cifar10", lambda root=None, source="auto": (asked.append((root, source)), pictures)[1])
+    monkeypatch.setitem(resnet.MODELS, "toy", Toy)
+    monkeypatch.setitem(train.RECIPES, "demo", train.Recipe(model="toy", epochs=2, batch_size=16, lr=0.1, dtype="float32"))
+    monkeypatch.setattr(checkpoint, "ASSETS", tmp_path / "assets")
+    monkeypatch.chdir(tmp_path)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield asked
+    torch.set_num_threads(threads)
+
+
+def fails(capsys, words, *parts):
+    """Run a command that must end with code 2 and one line that holds all parts."""
+    assert cli.main(words.split()) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1, out + err
+    for part in parts:
+        assert part in err, err
+
+
+@pytest.mark.parametrize("words, argument, value, allowed", [
+    ("train --preset gigantic", "--preset", "'gigantic'", "demo, cpu, gpu"),
+    ("train --epochs ten", "--epochs", "'ten'", "a number above 0"),
+    ("train --epochs 0", "--epochs", "'0'", "a number above 0"),
+    ("train --epochs inf", "--epochs", "'inf'", "a number above 0"),
+    ("train --epochs nan", "--epochs", "'nan'", "a number above 0"),
+    ("train --batch-size 0", "--batch-size", "'0'", "at least 1"),
+    ("train --batch-size 12.5", "--batch-size", "'12.5'", "a whole number"),
+    ("train --batch-size 65 --preset demo", "batch_size", "got 65", "at most 64"),
+    ("train --lr -0.1", "--lr", "'-0.1'", "a number above 0"),
+    ("train --lr=-0.1", "--lr", "'-0.1'", "a number above 0"),
+    ("train --seed -1", "--seed", "'-1'", "from 0 to 2^31 - 1"),
+    ("train --max-steps none", "--max-steps", "'none'", "at least 1"),
+    ("train --model lambda_resnet19", "--model", "'lambda_resnet19'", "lambda_resnet18"),
+    ("train --source torrent", "--source", "'torrent'", "mirror"),
+    ("train --threads 0", "--threads", "'0'", "at least 1"),
+    ("train --device abacus", "--device", "'abacus'", "cpu, cuda"),
+    ("train --resume", "--out", "nothing", "the folder of the run"),
+    ("train --resume --out nowhere", "no training state", "nowhere", "state.pt"),
+    ("train --colour red", "--colour", "red", "train --help"),
+    ("train --epoch 3", "--epoch", "3", "train --help"),
+    ("evaluate", "WEIGHTS", "evaluate", "required"),
+    ("evaluate no_such_net", "WEIGHTS", "'no_such_net'", "a file or one of the package's nets"),
+    ("dance", "COMMAND", "'dance'", "train"),
+    ("", "COMMAND", "required", "lambdalib"),
+])  # fmt: skip
+def test_bad_arguments(capsys, words, argument, value, allowed):
+    fails(capsys, words, "error:", argument, value, allowed)
+
+
+def test_train_then_resume_then_evaluate(capsys, tmp_path, small_world):
+    options = "--seed 5 --epochs 1.5 --lr 0.05 --batch-size 8 --data here --threads 1 --quiet --device cpu"
+    assert cli.main(f"train --preset demo {options}".split()) == 0
+    out = capsys.readouterr().out
+    assert small_world == [("here", "sample")]
+    folder = tmp_path / "runs" / "demo-seed5"
+    *_, end = log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
+    recipe = log[0]["recipe"]
+    assert (recipe["seed"], recipe["epochs"], recipe["lr"], recipe["batch_size"], recipe["model"]) == (5, 1.5, 0.05, 8, "toy")
+    assert log[-2]["step"] == 12
+    assert f"{end['test_accuracy']:.2%}, last epoch, no test-time augmentation" in out
+    assert f"{end['test_accuracy_flip_tta']:.2%} with flip test-time augmentation" in out
+
+    assert cli.main(f"train --resume --out {folder} --quiet".split()) == 0
+    assert f"{end['test_accuracy']:.2%}, last epoch" in capsys.readouterr().out
+
+    assert cli.main(f"evaluate {folder / 'weights.safetensors'} --source sample".split()) == 0
+    out = capsys.readouterr().out
+    assert small_world[-1] == (None, "sample") and "30 test pictures" in out
+    plain, flip = f"{end['test_accuracy']:.2%}", f"{end['test_accuracy_flip_tta']:.2%}"
+    assert re.findall(r"(\S+%)  (no|with flip)", out) == [(plain, "no"), (flip, "with flip")]
+
+
+def test_max_steps_and_model(tmp_path, small_world):
+    assert cli.main("train --preset gpu --model toy --batch-size 16 --max-steps 3 --out o --quiet --device cpu".split()) == 0
+    log = [json.loads(line) for line in (tmp_path / "o" / "log.jsonl").read_text().splitlines()]
+    assert log[-2]["step"] == 3 and log[0]["recipe"]["model_kwargs"] == {} and small_world == [(None, "auto")]
+
+
+def test_a_folder_with_a_run_is_not_overwritten(capsys):
+    command = "train --preset demo --max-steps 1 --out o --quiet --device cpu".split()
+    assert cli.main(command) == 0
+    before = open("o/state.pt", "rb").read()
+    capsys.readouterr()
+    assert cli.main(command) == 2
+    assert "o holds a run already" in capsys.readouterr().err and open("o/state.pt", "rb").read() == before
+
+
+def test_ctrl_c_tells_how_to_go_on(capsys, monkeypatch):
+    interrupt_at(monkeypatch, 1)
+    assert cli.main("train --preset demo --out o --quiet --device cpu".split()) == 130
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "stopped after step 1 of 8" in err and "--resume" in err
+
+
+def test_a_broken_run_ends_with_code_1(capsys, monkeypatch):
+    monkeypatch.setattr(train, "train_step", lambda *args, **kwargs: torch.tensor(float("nan")))
+    assert cli.main("train --preset demo --out o --quiet --device cpu".split()) == 1
+    err = capsys.readouterr().err
+    assert err.count("\n") == 1 and "the loss became nan at step 0 of 8" in err
+
+
+def test_params(capsys):
+    assert cli.main(["params"]) == 0
+    assert capsys.readouterr().out == cost.params_report() + "\n"
+
+
+def test_doctor(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "gflops", lambda dtype, device: 123.0)
+    assert cli.main(["doctor", "--data", "nowhere"]) == 0
+    out = capsys.readouterr().out
+    assert "no copy below nowhere" in out and "hash right" in out and torch.__version__ in out
+    assert "123 GFLOP/s in bfloat16" in out
+    checkpoint.ASSETS.mkdir()
+    checkpoint.save_weights(Toy(), checkpoint.ASSETS / "toy.safetensors", {"model": "toy", "model_kwargs": {}})
+    assert cli.main(["doctor"]) == 0 and "toy, hash right" in capsys.readouterr().out
+    (checkpoint.ASSETS / "toy.safetensors").write_bytes(b"nothing")
+    assert cli.main(["doctor"]) == 1 and "toy DAMAGED" in capsys.readouterr().out
+
+
+def test_doctor_sees_a_damaged_sample(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "gflops", lambda dtype, device: 123.0)
+
+    def damaged():
+        raise data.DataError("not the pixels")
+
+    monkeypatch.setattr(data, "load_sample", damaged)
+    assert cli.main(["doctor"]) == 1
+    assert "sample     DAMAGED: not the pixels" in capsys.readouterr().out
+
+
+def test_gflops_counts_right():
+    # each product of two 64×64 matrices is 2·64³ operations; no machine does fewer than 10⁷ a second or more than 10¹⁶
+    assert 1e-2 < cli.gflops(torch.float32, torch.device("cpu"), side=64, seconds=0.02) < 1e7
+
+
+def test_help_and_version(capsys):
+    for words in ("--help", "train --help", "evaluate --help", "--version"):
+        assert cli.main(words.split()) == 0
+    assert "lambdalib 0." in capsys.readouterr().out
+
+
+def test_as_a_program(tmp_path):
+    """python -m lambdalib hands its exit code on."""
+    result = subprocess.run([sys.executable, "-m", "lambdalib", "train", "--lr", "much"], capture_output=True, text=True)
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr == "lambdalib train: error: argument --lr: must be a number above 0, got 'much'\n"

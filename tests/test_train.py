@@ -1,0 +1,486 @@
+"""Recipes, the step, the loop, resuming, and what lands on the disk."""
+
+import json
+import math
+import os
+import signal
+from dataclasses import FrozenInstanceError, asdict, replace
+
+import pytest
+import torch
+from torch import nn
+
+from lambdalib import checkpoint, resnet, train
+from lambdalib.checkpoint import load_net, load_state, load_weights, save_state, save_weights
+from lambdalib.data import CIFAR10, Augment, batches, load_cifar10, normalize
+from lambdalib.layer import LambdaLayer
+from lambdalib.train import Recipe, create_optimizer, evaluate, fit, lr_factor, predict, train_step
+
+
+class Toy(nn.Sequential):
+    """A lambda layer between two norms and some dropout, so that a run depends on every random state there is."""
+
+    def __init__(self, num_classes=10, stem="cifar"):
+        super().__init__(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
+                         LambdaLayer(8, dim_k=3, heads=2, scope=5), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.2),
+                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes))
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch):
+    """A net called toy, and one thread: faster for so small a net."""
+    monkeypatch.setitem(resnet.MODELS, "toy", Toy)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    """Some of the sample, 16×16 pixels: 45 for training (5 batches of 8, and 5 left over), 40 for testing."""
+    sample = load_cifar10(source="sample")
+    return CIFAR10(sample.train_images[:45, :, ::2, ::2].contiguous(), sample.train_labels[:45],
+                   sample.test_images[:40, :, ::2, ::2].contiguous(), sample.test_labels[:40],
+                   sample.train_index[:45], sample.test_index[:40], "sample")
+
+
+# 12 steps, 5 an epoch
+RECIPE = Recipe(model="toy", epochs=2.4, batch_size=8, lr=0.1, ema=0.9, cutout=4, flip="random", dtype="float32")
+
+
+def train_quietly(recipe, data, out_dir=None, **options):
+    return fit(recipe, data, out_dir, progress=False, device="cpu", **options)
+
+
+def interrupt_at(monkeypatch, *steps):
+    """Press Ctrl-C during the steps with these numbers (counted over all runs of the test)."""
+    done, real = [], train.train_step
+
+    def step(*args, **kwargs):
+        done.append(1)
+        if len(done) in steps:
+            signal.raise_signal(signal.SIGINT)
+        return real(*args, **kwargs)
+
+    monkeypatch.setattr(train, "train_step", step)
+
+
+def read_log(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def without_times(records):
+    return [{key: value for key, value in record.items() if key != "seconds"} for record in records if record["kind"] != "resume"]
+
+
+# The recipe
+
+
+@pytest.mark.parametrize("name, value", [
+    ("epochs", 0), ("epochs", -1.5), ("epochs", math.nan), ("epochs", math.inf), ("batch_size", 0), ("lr", 0.0), ("lr", math.nan),
+    ("momentum", 1.0), ("weight_decay", -1e-4), ("label_smoothing", 1.0), ("warmup", 1.0), ("schedule", "step"), ("ema", 1.0),
+    ("flip", "vertical"), ("crop", -1), ("cutout", -3), ("dtype", "float8"), ("evaluate_every", 0), ("max_steps", 0),
+])  # fmt: skip
+def test_recipe_names_the_bad_field(name, value):
+    with pytest.raises(ValueError, match=rf"^{name} must be .*got {value!r}"):
+        Recipe(**{name: value})
+
+
+def test_recipe_is_frozen_and_presets_exist():
+    assert set(train.RECIPES) == {"demo", "cpu", "gpu"}
+    with pytest.raises(FrozenInstanceError):
+        train.RECIPES["cpu"].lr = 1.0
+
+
+def test_preset_models_can_be_built():
+    for recipe in train.RECIPES.values():
+        with torch.device("meta"):
+            resnet.create_model(recipe.model, **recipe.model_kwargs)
+
+
+def test_schedule_by_hand():
+    # 10 steps, 4 of them up: 1/4, 2/4, 3/4, 1; then 6 down from 1 in sixths
+    linear = [lr_factor(step, 10, 0.4, "linear") for step in range(10)]
+    assert linear == pytest.approx([0.25, 0.5, 0.75, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+    cosine = [lr_factor(step, 10, 0.4, "cosine") for step in range(4, 10)]
+    assert cosine == pytest.approx([1, (2 + 3**0.5) / 4, 0.75, 0.5, 0.25, (2 - 3**0.5) / 4])
+    assert lr_factor(0, 1, 0.0, "linear") == 1 and lr_factor(10, 10, 0.4, "linear") == 0
+    assert min(lr_factor(step, 7, 0.9, "linear") for step in range(7)) > 0
+
+
+def test_the_optimizer_gets_the_schedule(pictures, monkeypatch):
+    rates, real = [], train.train_step
+    monkeypatch.setattr(train, "train_step", lambda model, images, labels, optimizer, *args, **kwargs: (
+        rates.append(optimizer.param_groups[0]["lr"]), real(model, images, labels, optimizer, *args, **kwargs))[1])
+    train_quietly(replace(RECIPE, max_steps=10, warmup=0.4), pictures)
+    assert rates == pytest.approx([0.1 * x for x in (0.25, 0.5, 0.75, 1, 1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6)])
+
+
+def test_only_what_multiplies_features_is_decayed():
+    toy = Toy()
+    toy[9].bias.requires_grad_(False)  # frozen: not for the optimizer
+    decayed, free = create_optimizer(toy, RECIPE).param_groups
+    assert decayed["weight_decay"] == RECIPE.weight_decay and free["weight_decay"] == 0 and decayed["nesterov"]
+    names = {parameter: name for name, parameter in toy.named_parameters()}
+    projections = {"3.to_queries.weight", "3.to_keys.weight", "3.to_values.weight"}
+    assert {names[p] for p in decayed["params"]} == {"0.weight", *projections, "3.table", "9.weight"}
+    assert len(decayed["params"]) + len(free["params"]) == len(names) - 1
+
+
+# One step
+
+
+def test_label_smoothing_by_its_formula():
+    torch.manual_seed(0)
+    model, images, labels = nn.Sequential(nn.Flatten(), nn.Linear(27, 7)), torch.randn(5, 3, 3, 3), torch.tensor([0, 6, 2, 3, 3])
+    target = torch.full((5, 7), 0.3 / 7)
+    target[range(5), labels] += 0.7
+    by_hand = -(target * model(images).log_softmax(1)).sum(1).mean()
+    loss = train_step(model, images, labels, torch.optim.SGD(model.parameters(), lr=0.1), label_smoothing=0.3)
+    assert not loss.requires_grad and loss.item() == pytest.approx(by_hand.item(), abs=1e-6)
+
+
+def test_a_step_is_sgd_by_hand():
+    torch.manual_seed(0)
+    model, images, labels = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), torch.randn(4, 3, 2, 2), torch.tensor([0, 1, 2, 2])
+    model.eval()
+    weight, flat = model[1].weight.detach().clone(), images.flatten(1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
+    for parameter in model.parameters():
+        parameter.grad = torch.full_like(parameter, 1e3)  # what an earlier step left behind
+    gradient = ((flat @ weight.T + model[1].bias).softmax(1) - nn.functional.one_hot(labels, 3)).T @ flat / 4
+    train_step(model, images, labels, optimizer)
+    assert model.training
+    torch.testing.assert_close(model[1].weight, weight - 0.5 * gradient)
+
+
+@pytest.mark.parametrize("name", ["bfloat16", "float16"])
+def test_half_precision_steps(name):
+    torch.manual_seed(0)
+    model, images, labels = Toy(), torch.randn(6, 3, 16, 16), torch.arange(6)
+    seen = []
+    model[0].register_forward_hook(lambda module, inputs, output: seen.append(output.dtype))
+    scaler = torch.amp.GradScaler("cpu", init_scale=64.0, enabled=name == "float16")
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    losses = [train_step(model, images, labels, optimizer, None, scaler, dtype=train.DTYPES[name]).item() for _ in range(8)]
+    assert seen[0] == train.DTYPES[name] and all(p.dtype == torch.float32 for p in model.parameters())
+    assert all(math.isfinite(loss) for loss in losses) and min(losses) < losses[0]
+
+
+def test_the_scaler_skips_a_step_that_overflows():
+    model = nn.Sequential(nn.Flatten(), nn.Linear(3, 2))
+    before = model[1].weight.detach().clone()
+    scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
+    images = torch.full((2, 3, 1, 1), math.inf)
+    train_step(model, images, torch.tensor([0, 1]), torch.optim.SGD(model.parameters(), lr=1.0), None, scaler)
+    assert torch.equal(model[1].weight, before) and scaler.get_scale() == 4.0
+
+
+def test_float16_runs_have_a_scaler_and_resume_it(pictures, tmp_path, monkeypatch):
+    recipe = replace(RECIPE, dtype="float16", max_steps=4)
+    interrupt_at(monkeypatch, 2)
+    with pytest.raises(KeyboardInterrupt):
+        train_quietly(recipe, pictures, tmp_path)
+    state = load_state(tmp_path / "state.pt")
+    assert state["scaler"]["scale"] > 1 and state["scaler"]["_growth_tracker"] + (state["scaler"]["scale"] < 65536) > 0
+    assert train_quietly(recipe, pictures, tmp_path, resume=True).records[0]["dtype"] == "float16"
+
+
+def test_dtype_falls_back_where_the_hardware_has_none(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (7, 5))
+    assert train.pick_dtype("bfloat16", torch.device("cuda")) == torch.float16
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (8, 0))
+    assert train.pick_dtype("bfloat16", torch.device("cuda")) == torch.bfloat16
+    for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, probe, lambda: False, raising=False)
+    assert train.pick_dtype("bfloat16", torch.device("cpu")) == torch.float32
+    assert train.pick_dtype("float16", torch.device("cpu")) == torch.float16
+
+
+# Evaluation
+
+
+class LeftEdge(nn.Module):
+    """Logits (0, value of the upper left pixel): not the same for a mirrored picture; tells whether it is in eval mode."""
+
+    def forward(self, images):
+        assert not self.training
+        value = images[:, 0, 0, 0]
+        return torch.stack([torch.zeros_like(value), value], 1)
+
+
+def test_evaluate_and_flip_by_hand():
+    images = torch.zeros(5, 3, 2, 3)
+    images[:, 0, 0, 0] = torch.tensor([1.0, -1.0, 1.0, -1.0, 2.0])   # left says 1 0 1 0 1
+    images[:, 0, 0, 2] = torch.tensor([-3.0, 3.0, 3.0, -3.0, -1.0])  # the mean with the right says 0 1 1 0 1
+    labels = torch.tensor([1, 0, 1, 1, 1])
+    model = LeftEdge().train()
+    assert evaluate(model, images, labels) == 4 / 5
+    assert evaluate(model, images, labels, tta="flip") == 2 / 5
+    torch.testing.assert_close(predict(model, images, "flip")[:, 1], torch.tensor([-1.0, 1.0, 2.0, -2.0, 0.5]))
+    assert torch.equal(predict(model, images, batch_size=2), predict(model, images))
+    assert not predict(Toy(), torch.randn(2, 3, 8, 8)).requires_grad
+    with pytest.raises(ValueError, match="tta must be .*got 'vertical'"):
+        evaluate(model, images, labels, tta="vertical")
+
+
+# The run
+
+
+def test_resuming_is_exact(pictures, tmp_path, monkeypatch):
+    """Stopped in the middle of two epochs and once at an epoch's end: the same bits as never stopped."""
+    torch.set_num_threads(2)
+    whole = train_quietly(RECIPE, pictures, tmp_path / "whole")
+    interrupt_at(monkeypatch, 3, 5, 8)
+    options = {}
+    for step in (3, 5, 8):
+        torch.manual_seed(step)  # whatever happened to the process meanwhile
+        with pytest.raises(KeyboardInterrupt, match=f"stopped after step {step} of 12.*state.pt.*resume"):
+            train_quietly(RECIPE, pictures, tmp_path / "parts", **options)
+        options = {"resume": True}
+    torch.manual_seed(99)
+    parts = train_quietly(RECIPE, pictures, tmp_path / "parts", resume=True)
+
+    for name, part in whole.parts().items():
+        torch.testing.assert_close(parts.parts()[name].state_dict(), part.state_dict(), rtol=0, atol=0)
+    assert torch.equal(parts.losses, whole.losses) and len(whole.losses) == 12
+    assert not torch.equal(whole.model[0].weight, whole.net[0].weight)  # the average is something else than the last weights
+    one, other = (read_log(tmp_path / name / "log.jsonl") for name in ("whole", "parts"))
+    volatile = ("started", "command")
+    one[0], other[0] = ({key: value for key, value in log[0].items() if key not in volatile} for log in (one, other))
+    assert without_times(one) == without_times(other)
+    assert [record["step"] for record in other if record["kind"] == "resume"] == [3, 5, 8]
+    assert (tmp_path / "whole" / "weights.safetensors").read_bytes() == (tmp_path / "parts" / "weights.safetensors").read_bytes()
+
+
+def test_runs_repeat_and_seeds_differ(pictures):
+    recipe = replace(RECIPE, max_steps=3)
+    first, again, other = (train_quietly(r, pictures).losses for r in (recipe, recipe, replace(recipe, seed=1)))
+    assert torch.equal(first, again) and not torch.equal(first, other)
+
+
+def test_every_epoch_has_its_own_order_and_augmentation(pictures, monkeypatch):
+    seen, real = [], train.train_step
+    monkeypatch.setattr(train, "train_step", lambda model, images, labels, *args, **kwargs: (
+        seen.append((images, labels)), real(model, images, labels, *args, **kwargs))[1])
+    train_quietly(replace(RECIPE, epochs=2), pictures)
+    expected = [batch for epoch in (0, 1) for batch in batches(pictures.train_images, pictures.train_labels, 8, seed=0, epoch=epoch,
+                                                               augment=Augment(padding=2, flip="random", cutout=4))]
+    assert len(seen) == len(expected) == 10
+    for (images, labels), (raw, right) in zip(seen, expected):
+        assert torch.equal(images, normalize(raw)) and torch.equal(labels, right)
+
+
+def test_average_by_hand(pictures, monkeypatch):
+    history, real = [], train.Run.advance
+    monkeypatch.setattr(train.Run, "advance", lambda run, loss: (
+        history.append({name: value.clone() for name, value in run.model.state_dict().items()}), real(run, loss))[1])
+    run = train_quietly(replace(RECIPE, max_steps=4), pictures)
+    for name in ("0.weight", "1.running_mean", "3.table", "4.running_var", "9.bias"):
+        average = history[0][name]
+        for weights in history[1:]:
+            average = 0.9 * average + 0.1 * weights[name]
+        torch.testing.assert_close(run.net.state_dict()[name], average)
+    assert run.net is run.ema.module
+    plain = train_quietly(replace(RECIPE, max_steps=4, ema=None), pictures)
+    assert plain.net is plain.model and torch.equal(plain.model[0].weight, history[-1]["0.weight"])
+
+
+def test_log_and_files(pictures, tmp_path, monkeypatch):
+    asked, real = [], train.evaluate
+    monkeypatch.setattr(train, "evaluate", lambda *args, tta="none": (asked.append(tta), real(*args, tta=tta))[1])
+    run = train_quietly(replace(RECIPE, evaluate_every=2), pictures, tmp_path)
+    files = ["curve.png", "log.jsonl", "state.pt", "weights.json", "weights.safetensors"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == files
+    start, *epochs, end = log = read_log(tmp_path / "log.jsonl")
+    assert log == run.records
+    assert start["recipe"] == asdict(run.recipe) and start["data"] == {"source": "sample", "train": 45, "test": 40}
+    assert start["threads"] == 1 and start["hardware"] and start["command"] and start["versions"]["torch"] == torch.__version__
+    assert start["parameters"] == sum(p.numel() for p in Toy().parameters())
+    assert [(record["epoch"], record["step"]) for record in epochs] == [(1, 5), (2, 10), (12 / 5, 12)]
+    assert ["test_accuracy" in record for record in epochs] == [False, True, True]
+    for record, (a, b) in zip(epochs, [(0, 5), (5, 10), (10, 12)]):
+        assert record["loss"] == pytest.approx(run.losses[a:b].mean().item())
+    images, labels = normalize(pictures.test_images), pictures.test_labels
+    assert end["test_accuracy"] == epochs[-1]["test_accuracy"] == run.accuracy == evaluate(run.net, images, labels)
+    assert asked == ["none", "none", "flip"]
+    assert end["test_accuracy_flip_tta"] == evaluate(run.net, images, labels, tta="flip")
+    assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
+    torch.testing.assert_close(predict(load_net(tmp_path / "weights.safetensors"), images), predict(run.net, images))
+
+
+def test_a_finished_run_is_not_trained_again(pictures, tmp_path, monkeypatch):
+    recipe = replace(RECIPE, max_steps=2)
+    first = train_quietly(recipe, pictures, tmp_path)
+    interrupt_at(monkeypatch, 1)
+    again = train_quietly(recipe, pictures, tmp_path, resume=True)
+    assert again.records == first.records == read_log(tmp_path / "log.jsonl")
+    assert again.accuracy == first.accuracy and torch.equal(again.model[0].weight, first.model[0].weight)
+    with pytest.raises(ValueError, match="out_dir must be a new folder.*holds a run already"):
+        train_quietly(recipe, pictures, tmp_path)
+
+
+def test_resume_refuses_what_does_not_fit(pictures, tmp_path):
+    train_quietly(replace(RECIPE, max_steps=2), pictures, tmp_path)
+    with pytest.raises(ValueError, match=r"^recipe must be .*\(lr=0.1\), got lr=0.3"):
+        train_quietly(replace(RECIPE, max_steps=2, lr=0.3), pictures, tmp_path, resume=True)
+    fewer = pictures._replace(train_images=pictures.train_images[:30], train_labels=pictures.train_labels[:30])
+    with pytest.raises(ValueError, match=r"^data must be .*\(train=45\), got train=30"):
+        train_quietly(replace(RECIPE, max_steps=2), fewer, tmp_path, resume=True)
+    with pytest.raises(FileNotFoundError, match="no training state at .*nowhere"):
+        train_quietly(RECIPE, pictures, tmp_path / "nowhere", resume=True)
+    with pytest.raises(ValueError, match="out_dir must be .*got None"):
+        train_quietly(RECIPE, pictures, resume=True)
+    with pytest.raises(ValueError, match="batch_size must be at most 45.*got 46"):
+        train_quietly(replace(RECIPE, batch_size=46), pictures)
+
+
+def test_saves_within_an_epoch(pictures, tmp_path, monkeypatch):
+    steps, real = [], train.Run.save
+    monkeypatch.setattr(train.Run, "save", lambda run, out: (steps.append(run.step), real(run, out)))
+    train_quietly(replace(RECIPE, epochs=1), pictures, tmp_path, save_every=0)
+    assert steps == [*range(1, 6), 5]
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_broken_loss_stops_the_run(pictures, tmp_path, monkeypatch, value):
+    done, real = [], train.train_step
+
+    def step(*args, **kwargs):
+        done.append(1)
+        return real(*args, **kwargs) + (value if len(done) == 8 else 0)  # step 7, counted from 0, in the second epoch
+
+    monkeypatch.setattr(train, "train_step", step)
+    words = rf"the loss became {value} at step 7 of 12, epoch 1.40; the last good state is .*state.pt"
+    with pytest.raises(FloatingPointError, match=words):
+        train_quietly(RECIPE, pictures, tmp_path, save_every=0)
+    assert load_state(tmp_path / "state.pt")["step"] == 7  # the eighth step was not saved
+    done.clear()
+    with pytest.raises(FloatingPointError, match="no state was saved"):
+        train_quietly(RECIPE, pictures)
+
+
+def test_a_second_ctrl_c_stops_at_once_and_the_usual_handler_comes_back(pictures, monkeypatch):
+    usual = signal.getsignal(signal.SIGINT)
+    with train.ctrl_c() as stop:
+        signal.raise_signal(signal.SIGINT)
+        assert stop
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    assert signal.getsignal(signal.SIGINT) is usual
+    interrupt_at(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt, match="stopped after step 3 of 12; nothing was saved"):
+        train_quietly(RECIPE, pictures)
+
+
+def test_channels_last_reaches_the_net(pictures, monkeypatch):
+    seen, real = [], train.train_step
+    monkeypatch.setattr(train, "train_step", lambda model, images, *args, **kwargs: (
+        seen.append(images.is_contiguous(memory_format=torch.channels_last)), real(model, images, *args, **kwargs))[1])
+    for channels_last in (True, False):
+        train_quietly(replace(RECIPE, max_steps=1, channels_last=channels_last), pictures)
+    assert seen == [True, False]
+
+
+def test_evidence_names_the_commit_only_of_its_own_repository(monkeypatch):
+    def git(command, **options):
+        if command[1] == "ls-files":
+            raise train.subprocess.CalledProcessError(1, command)
+        return pytest.fail("asked for a commit that is not ours")
+
+    monkeypatch.setattr(train.subprocess, "run", git)
+    assert train.commit() is None
+    json.dumps(train.evidence(torch.device("cpu")))
+
+
+# Files
+
+
+def test_a_crash_while_writing_leaves_the_old_state(tmp_path, monkeypatch):
+    path = tmp_path / "state.pt"
+    save_state({"step": 1}, path)
+
+    def killed(*args):
+        raise SystemExit("killed")
+
+    monkeypatch.setattr(checkpoint.os, "replace", killed)  # written, not yet renamed
+    with pytest.raises(SystemExit):
+        save_state({"step": 2}, path)
+    assert load_state(path) == {"step": 1} and os.listdir(tmp_path) == ["state.pt"]
+    monkeypatch.undo()
+
+    def cut_short(state, part):
+        part.write_bytes(b"half a sta")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(checkpoint.torch, "save", cut_short)
+    with pytest.raises(OSError, match="no space"):
+        save_state({"step": 3}, path)
+    assert load_state(path) == {"step": 1} and os.listdir(tmp_path) == ["state.pt"]
+
+
+class Trap:
+    """Would run code when unpickled."""
+
+    def __reduce__(self):
+        return os.mkdir, ("sprung",)
+
+
+def test_a_state_that_would_run_code_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"trap": Trap()}, "trap.pt")
+    (tmp_path / "cut.pt").write_bytes((tmp_path / "trap.pt").read_bytes()[:50])
+    for name in ("trap.pt", "cut.pt"):
+        with pytest.raises(ValueError, match=f"{name} is not a training state"):
+            load_state(name)
+    assert not (tmp_path / "sprung").exists()
+
+
+def shipped_toy(folder, **changes):
+    """Put a net called "toy" among the package's."""
+    torch.manual_seed(3)
+    net = Toy()
+    sha256 = save_weights(net, folder / "toy.safetensors", {"model": "toy", "model_kwargs": {}, **changes}, dtype=torch.float16)
+    return net, sha256
+
+
+def test_load_pretrained(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "ASSETS", tmp_path)
+    net, sha256 = shipped_toy(tmp_path)
+    loaded = checkpoint.load_pretrained("toy")
+    assert not loaded.training and all(p.dtype == torch.float32 for p in loaded.parameters())
+    images = torch.randn(3, 3, 16, 16)
+    torch.testing.assert_close(predict(loaded, images), predict(net, images), rtol=0, atol=2e-3)  # rounded to float16
+    assert json.loads((tmp_path / "toy.json").read_text())["sha256"] == sha256
+    tensors = load_weights(tmp_path / "toy.safetensors")
+    assert tensors["3.table"].dtype == torch.float16 and tensors["1.num_batches_tracked"].dtype == torch.int64
+    with pytest.raises(ValueError, match=r"name must be one of \['toy'\], got 'tow'"):
+        checkpoint.load_pretrained("tow")
+
+
+def test_damaged_weights_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(checkpoint, "ASSETS", tmp_path)
+    shipped_toy(tmp_path)
+    content = bytearray((tmp_path / "toy.safetensors").read_bytes())
+    content[-5] ^= 1  # one bit
+    (tmp_path / "toy.safetensors").write_bytes(content)
+    with pytest.raises(ValueError, match="toy.safetensors has SHA-256 .*expected"):
+        checkpoint.load_pretrained("toy")
+    with pytest.raises(ValueError, match="not a safetensors file"):
+        (tmp_path / "text.safetensors").write_text("hello")
+        load_weights(tmp_path / "text.safetensors")
+    with pytest.raises(FileNotFoundError, match="no card at .*text.json"):
+        load_net(tmp_path / "text.safetensors")
+
+
+def test_channels_last_weights_are_saved_right(tmp_path):
+    net = Toy().to(memory_format=torch.channels_last)
+    save_weights(net, tmp_path / "toy.safetensors", {"model": "toy", "model_kwargs": {}})
+    torch.testing.assert_close(load_net(tmp_path / "toy.safetensors").state_dict(), net.state_dict(), rtol=0, atol=0)
+
+
+def test_what_ships_is_sound():
+    for name in checkpoint.list_pretrained():
+        net = checkpoint.load_pretrained(name)
+        assert predict(net, torch.zeros(1, 3, 32, 32)).shape == (1, 10)
