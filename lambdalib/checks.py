@@ -12,12 +12,13 @@ from typing import Any, Callable
 import torch
 from torch import Tensor
 
-from lambdalib import attention, lambdas
+from lambdalib import attention, cost, lambdas
 from lambdalib.examples import strip
+from lambdalib.layer import LambdaLayer
 
 __all__ = [
-    "Verdict", "check_answer", "check_attention", "check_close", "check_content_lambda", "check_merge_heads",
-    "check_other_strip", "check_position_lambdas",
+    "Verdict", "check_answer", "check_attention", "check_budget", "check_close", "check_content_lambda",
+    "check_masked_content_lambdas", "check_merge_heads", "check_mix", "check_other_strip", "check_position_lambdas",
 ]
 
 PRIMES = dict(b=2, h=3, n=5, m=7, k=11, v=13)  # every axis its own size: a wrong size names its axis
@@ -25,7 +26,7 @@ PRIMES = dict(b=2, h=3, n=5, m=7, k=11, v=13)  # every axis its own size: a wron
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check has to say. ok is True, False, or None for an exercise that has not been tried."""
+    """What a check has to say. ok is True, False, or None for an exercise not tried yet. Taught in notebooks/00_start_here."""
 
     ok: bool | None
     message: str
@@ -200,6 +201,47 @@ def check_merge_heads(function: Callable) -> Verdict:
     return right("head-major, and every pixel in its place")
 
 
+def check_masked_content_lambdas(function: Callable) -> Verdict:
+    """function(keys (b,m,k), values (b,m,v), visible (n,m) of bool) -> (b,n,k,v), a palette for each query over what it may see.
+
+    Probes: values of 1 must give 1, hidden pixels must not matter, and no mask must give the content lambda.
+    Taught in notebooks/04_lambda_layer.
+    """
+    b, _, n, m, k, v = PRIMES.values()
+    keys, ones = random(b, m, k), torch.ones(b, m, v, dtype=torch.float64)
+    visible = torch.arange(m) <= torch.arange(n)[:, None] + 1  # query n sees context 0 ... n + 1
+    answer = run(function, (b, n, k, v), keys, ones, visible)
+    if isinstance(answer, Verdict):
+        return answer
+    if not close(answer, 1):
+        part = keys.softmax(1)[:, None] * visible[None, :, :, None]
+        after = close(answer, part.sum(2)[..., None].expand_as(answer))
+        hint = "the mask came after the softmax, so the weights that are left sum to less than 1" if after else \
+            "the weights of the visible pixels must sum to 1 for each query and each of the k columns"
+        return wrong(f"With every value 1, a palette is 1 everywhere; yours lies between {answer.min():.3g} and {answer.max():.3g}: {hint}")
+    values = random(b, m, v)
+    answer, whole = run(function, (b, n, k, v), keys, values, visible), lambdas.content_lambda(keys[..., None], values[..., None])
+    if isinstance(answer, Verdict):
+        return answer
+    if close(answer, whole[:, None].expand_as(answer)):
+        return wrong("every query got the palette of the whole context: where does the mask come in?")
+    changed = values.clone()
+    changed[:, 2:] += 1
+    moved = run(function, (b, n, k, v), keys, changed, visible)
+    if isinstance(moved, Verdict):
+        return moved
+    if not close(moved[:, 0], answer[:, 0]):
+        return wrong("query 0 may see context 0 and 1 only, but its palette moved when a hidden pixel changed: "
+                     "a hidden score must be minus infinity before the softmax; a score of 0 still has weight")
+    everything = run(function, (b, n, k, v), keys, values, torch.ones(n, m, dtype=torch.bool))
+    if isinstance(everything, Verdict) or not close(everything, whole[:, None].expand_as(everything)):
+        return wrong("with everything visible, each query must get the content lambda of lesson 02")
+    reference = torch.stack([lambdas.content_lambda(keys[:, seen, :, None], values[:, seen, :, None]) for seen in visible], 1)
+    if (message := same(answer, reference)) is not None:
+        return wrong(f"the weights sum to 1 and hidden values do not matter, but the palette {message}: does the softmax run over m?")
+    return right("a palette for each query, over exactly what it may see")
+
+
 def check_attention(function: Callable) -> Verdict:
     """function(queries (b,h,n,k), keys (b,h,m,k), values (b,h,m,v)) -> (b,h,n,v). Probe: values of 1 must give 1.
 
@@ -219,7 +261,8 @@ def check_attention(function: Callable) -> Verdict:
     if same(answer, attention.softmax_attention(queries * k**-0.5, keys, values)) is None:
         return wrong("the scores were divided by √k: here the queries have absorbed that factor already")
     if (message := same(answer, attention.softmax_attention(queries, keys, values))) is not None:
-        return wrong(f"the weights sum to 1, but {message}: does query n meet key m, and weight (n, m) value m?")
+        return wrong(f"the weights sum to 1, but the answer {message}: are the weights exponentials of the scores, "
+                     "does query n meet key m, and weight (n, m) value m?")
     return right("a blend, with weights that sum to 1 over the context")
 
 
@@ -234,6 +277,68 @@ def check_close(mine, reference: Tensor, hint: str = "") -> Verdict:
     if not gap < 1e-5 * max(1.0, reference.abs().max().item()):  # a NaN is no match either
         return wrong(f"the largest difference is {gap:.3g}{hint}")
     return right("equal")
+
+
+def check_mix(make: Callable) -> Verdict:
+    """make(width, stride, lambda_options) -> the module between the 1×1 convolutions of a bottleneck. Probe: odd sides.
+
+    Taught in notebooks/06_lambda_resnet.
+    """
+    width, options = 6, {"dim_k": 5, "heads": 2, "scope": 3}
+    for stride in (1, 2, 3):
+        try:
+            mix = make(width, stride, options)
+            if mix is None:
+                return NOT_ATTEMPTED
+            layers = [module for module in mix.modules() if isinstance(module, LambdaLayer)]
+            features = random(2, width, 7, 11).float()
+            answer = mix(features)
+        except Exception as error:
+            return wrong(f"at stride {stride} your module raised {type(error).__name__}: {error}")
+        if len(layers) != 1:
+            return wrong(f"expected one lambda layer in the module, found {len(layers)}")
+        due = (2, width, -(-7 // stride), -(-11 // stride))
+        if answer.shape != due:
+            return wrong(f"at stride {stride}, a 3×3 convolution turns {tuple(features.shape)} into {due}; yours makes {tuple(answer.shape)}, "
+                         "which cannot be added to the shortcut")
+        state = layers[0].state_dict()
+        paper, plain = LambdaLayer(width, stride=stride, **options), LambdaLayer(width, **options)
+        paper.load_state_dict(state)
+        plain.load_state_dict(state)
+        norm, pool = torch.nn.BatchNorm2d(width), torch.nn.AvgPool2d(3, stride, padding=1)
+        if torch.allclose(answer, norm(paper(features)), atol=1e-5):
+            continue
+        if torch.allclose(answer, paper(features), atol=1e-5):
+            return wrong("the shapes are right, but the norm is gone: the block's ReLU expects what the convolution's norm gave it")
+        if torch.allclose(answer, norm(pool(plain(features))), atol=1e-5):
+            return wrong("at stride 1 nothing is to be pooled: the convolution that is replaced did not blur there either")
+        if stride > 1 and torch.allclose(answer, norm(plain(pool(features))), atol=1e-5):
+            return wrong("the shapes are right and it is cheaper, but it is another function: the pool comes before the layer, the paper's after it")
+        return wrong(f"the shapes are right, but at stride {stride} the numbers are not those of lambda layer, 3×3 average pool, norm, in this order")
+    return right("layer, pool, norm: it fits where the convolution was, odd sides included")
+
+
+def check_budget(options: dict | None, parameters: float, multiply_adds: float) -> Verdict:
+    """A LambdaResNet-50 for 224×224 pictures and 1000 classes within two budgets, in millions and in billions.
+
+    options: what create_model takes: layout, dim_k, heads, dim_u, scope. Taught in notebooks/06_lambda_resnet.
+    """
+    if options is None:
+        return NOT_ATTEMPTED
+    try:
+        with torch.device("meta"):
+            net = cost.create_model("lambda_resnet50", 1000, stem="imagenet", **options)
+        have = cost.count_parameters(net) / 1e6, cost.multiply_adds(net, (1, 3, 224, 224)) / 1e9
+    except (TypeError, ValueError) as error:
+        return wrong(f"no net: {error}")
+    made = f"{have[0]:.2f} M parameters and {have[1]:.2f} G multiply-adds"
+    if not any(isinstance(module, LambdaLayer) for module in net.modules()):
+        return wrong(f"{made}, but not one lambda layer")
+    if have[0] > parameters:
+        return wrong(f"{made}: too many parameters; they are saved where the net is wide")
+    if have[1] > multiply_adds:
+        return wrong(f"{made}: too many multiply-adds; they are spent where the map is large and the scope wide")
+    return right(f"{made}: within both budgets")
 
 
 def same(answer: Tensor | Verdict, reference: Tensor) -> str | None:
@@ -258,6 +363,14 @@ class Question:
     tolerance: float = 1e-6
 
 
+def blend_of_the_strip(red: float, green: float, blue: float) -> str:
+    """Whether a colour is a blend of the strip's pixels (8, 0, 0), (0, 8, 0), (0, 0, 8) and (8, 8, 0), and how far from (-8, 0, 8)."""
+    yellow = (red + green + blue) / 8 - 1  # the weights sum to 1, and yellow alone brings light twice
+    if min(red / 8 - yellow, green / 8 - yellow, blue / 8, yellow) < -1e-6:
+        return "it is no blend: no weights from 0 to 1 that sum to 1 give this colour"
+    return f"its distance from (-8, 0, 8) is {math.dist((red, green, blue), (-8, 0, 8)):.3g}; there is a nearer blend"
+
+
 def kernel_of(query) -> str:
     """What a query makes of the strip's two stencils, (0, 1, 0) and (-1, 0, 1)."""
     me, slope = query
@@ -265,6 +378,18 @@ def kernel_of(query) -> str:
 
 
 QUESTIONS: dict[str, Question] = {
+    # lesson 00
+    "00.1": Question(16, "n · m = n² on the left and k · v = 256 on the right: equal at n = 16", {
+        256: "that is k · v; the square has n · m = n² elements, so take the root",
+        8: "half of 16; the square has n · m elements, and n = m",
+        32: "a map of 32 pixels has a square of 1024, four times the tile",
+    }),
+    "00.2": Question((1225, 128), "35 · 35 for every pair of pixels, 16 · 8 for the tile", {
+        (35, 128): "the square has one number for each *pair* of the 35 pixels",
+        (49, 128): "the map is 7 × 5, so it has 35 pixels, and the square 35 · 35 numbers",
+        (1225, 256): "the tile is k · v = 16 · 8: the values here have depth 8",
+        (128, 1225): "the other way round: square first, tile second",
+    }),
     # lesson 01
     "01.1": Question((6, 6, 1), "the scores are (0, 0, 0, log 5) again: key entry 0 is 0 at every pixel, so it adds the same to all scores", {
         (10, 10, 3): "that is the sum of the answers to (1, 0) and (0, 1); the weights of one query sum to 1, so answers do not add up",
@@ -279,11 +404,11 @@ QUESTIONS: dict[str, Question] = {
         (-4, 0, 8): "a blend of parts that are 0 or 8 has no negative part",
         (-8, 0, 0): "a blend of parts that are 0 or 8 has no negative part",
         (4, 0, 4): "half red and half blue is √(12² + 4²) = 12.6 away from the wish; there is a nearer one",
-    }, otherwise=lambda guess: "put a weight from 0 to 1 on each pixel, weights summing to 1: which of the four brings the answer nearer to (-8, 0, 8), which do not?"),
+    }, otherwise=lambda guess: blend_of_the_strip(*guess)),
     "01.4": Question("b", "each query still meets the same keys and values, in another order, and a sum has no order", {
         "a": "the queries were shuffled as well: the answer belongs to the pixel that asked, wherever it now stands",
         "c": "which weight would change? A score q · k depends on two pixels, and not on where they stand",
-    }),
+    }, otherwise=lambda guess: 'the answer is one of the letters "a", "b" and "c"'),
     "01.E1a": Question((6, 6, 1), "the query adds q · (10, -3) to all of its scores alike, and the softmax does not see that", {
         (16, 3, 1): "the vector is added to the keys, which have two entries here, and the answer is made of values",
         (4, 4, 2): "that would be all weights equal; compare the scores before and after: by how much does each one change?",
@@ -324,25 +449,25 @@ QUESTIONS: dict[str, Question] = {
         (6, 6, 1): "that is what attention answers; a lambda is linear, so the query (1, 1) is the sum of two answers",
         (5, 5, 1.5): "that is the mean of the two colours; the query (1, 1) adds them, its entries do not have to sum to 1",
         (8, 8, 3): "nothing clips: the numbers of a layer may go beyond full light",
-    }),
+    }, otherwise=lambda guess: "the query (1, 1) asks for colour 0 once and for colour 1 once"),
     "02.5": Question((6, 6, 1), "twice the pixels, half the weight each: a mean does not care how often the whole set is repeated", {
         (12, 12, 2): "that is a sum; a softmax over the context halves the weights when there are twice as many pixels",
         (3, 3, 0.5): "the weights are halved, but there are also twice as many pixels",
         (64 / 3, 64 / 3, 8): "that comes from a softmax over k; the softmax of a content lambda runs over the context m",
         (32 / 3, 32 / 3, 4): "that is the original strip with a softmax over k; the softmax runs over the context m",
-    }, tolerance=1e-3),
+    }, tolerance=1e-3, otherwise=lambda guess: "write down the eight weights of colour 1; they sum to 1, and each yellow weighs five times each of the others"),
     "02.6": Question(10, "sharp enough to find different colours, soft enough to mix them: the least error lies in between", {
         0: "at β = 0 all four colours are the mean of the picture, and so is the painting: the largest error of all",
         3: "better than 0, but the four colours are still greyish, since hundreds of pixels write each of them",
         30: "purer colours, but the recipes are sharper too: fewer mixtures, larger error than at 10",
         100: "the recipes are nearly “one colour each” here, so the painting is almost a poster of four flat colours",
-    }),
+    }, otherwise=lambda guess: "choose one of 0, 3, 10, 30 and 100"),
     "02.E2": Question((-1, 2), "2 · (6, 6, 1) - (4, 4, 2) = (8, 8, 0): a negative entry takes the others' light out again", {
         (0, 1): "colour 1 alone is (6, 6, 1): three eighths of it come from the other pixels",
         (2, -1): "twice colour 0 minus colour 1 is (2, 2, 3): try the other way round",
         (1, 1): "colour 0 plus colour 1 is (10, 10, 3): too bright, and it contains blue",
         (0, 2): "twice colour 1 is (12, 12, 2): colour 0 has to be taken away from it",
-    }),
+    }, otherwise=lambda guess: f"this query gets {tuple(a * guess[0] + b * guess[1] for a, b in ((4, 6), (4, 6), (2, 1)))}; (8, 8, 0) is asked for"),
     "02.E4": Question(4096, "b · k · v = 8 · 16 · 32: one lambda per picture, shared by all its heads and pixels", {
         4 * 4096: "× h, but all heads of a picture share its lambda: 8 · 16 · 32 = b · k · v numbers are left",
         512: "k · v = 512 is one lambda; each of the 8 pictures has its own",
@@ -351,13 +476,14 @@ QUESTIONS: dict[str, Question] = {
         4 * 4096 * 128 * 128: "one lambda per pixel and head? A content lambda has neither index: a picture's queries share it",
         8 * 4 * 128**4: "b · h · n · m is the size of attention's maps; a lambda has k rows and v columns",
         8 * 128**4: "b · n · m counts pairs of pixels; a lambda has k rows and v columns",
-    }),
+    }, otherwise=lambda guess: "how many numbers are in one content lambda, and how many of these does a batch of 8 pictures have?"),
     "02.E5": Question(0.427, "√5 / (3 + √5), from a geometric mean; the lambda's 0.4375 = (2/8 + 5/8) / 2 is an arithmetic mean", {
         0.4375: "that is the lambda's weight; attention takes the mean of the keys before the softmax",
         0.625: "5/8 belongs to the query (0, 1)",
         0.25: "2/8 belongs to the query (1, 0)",
         0.375: "3/8 comes from the mean of 1 and 5 over 8; the keys are logarithms, so half a key is a square root",
-    }, tolerance=1e-3),
+        0.43: "near; give it to three decimals",
+    }, tolerance=1e-3, otherwise=lambda guess: "the scores are (0, 0, 0, ½ · log 5): take exponentials, then divide by their sum"),
     # lesson 03
     "03.1": Question((-8, 0, 8), "right minus left is blue minus red: a colour with a negative part", {
         (8, 0, -8): "the other way round: the right neighbour is added, the left one subtracted",
@@ -401,6 +527,55 @@ QUESTIONS: dict[str, Question] = {
     "03.E4b": Question((1, 0.5), "“me” plus half of “right minus left”", {"impossible": "it can be done: weigh the two stencils"}, otherwise=kernel_of),
     "03.E4c": Question("impossible", "a blur is symmetric; the only stencil that reaches the neighbours is not", {}, otherwise=kernel_of),
     "03.E4d": Question("impossible", "a Laplacian is symmetric; the only stencil that reaches the neighbours is not", {}, otherwise=kernel_of),
+    # lesson 04
+    "04.1": Question(100, "the query and the value each carry the factor 10, and their product carries 100", {
+        10: "that is a convolution, which multiplies the input with fixed weights; here the query and the value both come from the input",
+        20: "the factors of query and value multiply, they do not add",
+        1000: "one factor too many: the stencils are weights, only the query and the value come from the input",
+        1: "that is the layer with its norms; here they are taken out",
+    }),
+    "04.2": Question(92, "the square root of k · r · r = 16 · 529 = 8464 terms of variance 1", {
+        8464: "that is the variance, the number of terms; the standard deviation is its square root",
+        23: "√(r · r): the sum also runs over the k = 16 stencils",
+        math.sqrt(16 * 23): "r · r taps in a stencil, not r",
+        16 * 23: "√k · √(r · r): the number of terms is k · r · r, and its root is √16 · 23",
+        4: "√k alone: the sum also runs over the r · r taps",
+        1: "each term has standard deviation 1, but there are k · r · r of them",
+    }, tolerance=0.05),
+    "04.3": Question("b", "batch norm divides the factor out again; only its small ε sees a difference", {
+        "a": "between W_q and the lambdas stands a norm, which divides by the standard deviation",
+        "c": "1000 is far from the end of float32, and the norm divides it out again",
+    }),
+    "04.4": Question(4, "content only solves B, position only solves A, both solve both", {
+        6: "a palette has no neighbours: content only cannot tell right from left. And 3 × 3 stencils end next to the pixel",
+        5: "content only cannot tell right from left, and 3 × 3 stencils cannot reach a far marker: two results stay at 0.5",
+        3: "one of the halves is better than you think, or both together are",
+        2: "each half solves one puzzle, and the network with both has still to be counted",
+        0: "the puzzles are easy for whoever can see what they ask for",
+    }),
+    "04.5": Question((9728, 128), "64 · (8 · 16) + 64 · 16 + 64 · 8 weights, and k · v = 16 · 8", {
+        (16896, 128): "keys are not made per head: all heads share them, 64 · 16 weights",
+        (20480, 1024): "that is attention's way, with keys and values for each head",
+        (13312, 1024): "v = d_out / h = 8, not d_out: each head gives its share of the channels",
+        (9728, 1024): "the weights are right; the lambda is k × v with v = 64 / 8",
+        (13312, 128): "the lambda is right; the values have depth v = 8, so they need 64 · 8 weights",
+        (2560, 128): "the queries are made for each of the 8 heads: 64 · 8 · 16 weights",
+    }, otherwise=lambda guess: f"queries 8192, keys 1024 and values 512 weights; a lambda is k × v; you have {guess[0]} and {guess[1]}"),
+    "04.6": Question(256, "every layer squares the factor that reaches it: 2, 4, 16, 256", {
+        64: "4 · 4 · 4: but the second layer is reached by a factor of 4 already, and makes 16 of it",
+        16: "that is the output of the second layer",
+        8: "2 · 2 · 2 would be three convolutions",
+        12: "factors multiply along a chain, they do not add",
+        4: "that is the output of the first layer",
+    }),
+    "04.7": Question(16, "the window shows 4 × 4 pixels: √(16 · 16)", {
+        28: "that is √(16 · 49), in the middle of the map; in the corner part of the window lies outside",
+        256: "that is the variance; the standard deviation is its square root",
+        4: "the sum runs over the 16 stencils too",
+        14: "half a window? The corner sees 4 × 4 of the 7 × 7 taps, the middle row and column included",
+        12: "the corner sees 4 × 4 taps, not 3 × 3: the middle row and column are on the map",
+        8: "√(16 · 4): 4 taps in each direction are 4 · 4 taps",
+    }, tolerance=0.02),
     # lesson 05
     "05.1": Question(120, "4 · 4 · 2 · 3 = 96 to make four lambdas, and 4 · 2 · 3 = 24 to apply each of them once", {
         96: "that makes the four lambdas; each query still has to be multiplied with its own",
@@ -427,7 +602,7 @@ QUESTIONS: dict[str, Question] = {
         131072: "each of the 4 heads has queries of its own: the second term is h · n · k · v",
         17039360: "the palette is made once for the whole picture, not once for each of the 256 queries",
         1310720: "v is d / h = 32, not d = 128",
-        2621440: "that is a map of every pixel with every pixel: (k + v) for each of h · n · m",
+        2621440: "that is one head's map of every pixel with every pixel: n · m · (k + v)",
         10485760: "that is a map of every pixel with every pixel: h · n · m · (k + v)",
     }, otherwise=lambda guess: "make it: m · k · v; apply it: h · n · k · v; with m = n = 256, k = 8, h = 4, v = 128 / 4"),
     "05.E2": Question(("convolution", "attention", "lambda"), "a small window on a large map; a small map with few heads; a small map with many heads under one lambda", {
@@ -456,11 +631,125 @@ QUESTIONS: dict[str, Question] = {
         176400: "that is the price of the dense map: only the 9 pixels of the window should be met",
         380380: "that is the price of the dense lambdas: mix the stencils with the query first, and read 9 pixels, not 35",
     }, otherwise=lambda guess: "45,360 are needed; the counter sees matrix products, einsum and convolutions, but not `*` followed by a sum"),
+    # lesson 06
+    "06.1": Question("c5", "the convolution has 9·d² weights, and d is largest in the last stage: three layers there save 6.7 million", {
+        "c2": "that is where the map is largest, but the size of the map is no factor of the number of weights",
+        "c3": "a convolution has 9·d² weights: does a stage with a larger d follow?",
+        "c4": "the most layers, six, and second best: but d is twice as large in c5, and d counts squared",
+    }, otherwise=lambda guess: "one of the four stages, in quotes: \"c2\", \"c3\", \"c4\" or \"c5\""),
+    "06.2": Question(frozenset({"c2", "c3"}), "where the map is large, a window of 23 × 23 costs more than the 9·d of a narrow convolution", {
+        ("c2", "c3", "c4", "c5"): "in all four? A convolution costs 9·d² per pixel, and d is 256 and 512 in the last two stages",
+        (): "in none? Per pixel a convolution costs 9·d², with d = 64 in the first stage, where a window has 529 taps",
+        ("c2",): "c2, but not only: the first layer of c3 still works on the 56 × 56 map, before its pool",
+        ("c4", "c5"): "those are the wide stages, where a convolution is dear; the large maps are at the other end",
+        ("c5",): "the last stage has the smallest map and the dearest convolutions",
+    }, otherwise=lambda guess: "a tuple of stages such as (\"c4\", \"c5\"), or (): compare 9·d² per pixel with 529 taps per value and key channel"),
+    "06.3": Question(225, "offsets go from -7 to 7 on each axis: 15 × 15", {
+        529: "the window has 529 taps, but which query has a pixel 11 places to its right on a map of 8?",
+        64: "64 pixels are seen by each query, but not all at the same offsets: the query in the corner looks the other way",
+        256: "from -8 to 8? Two pixels of a row of 8 are at most 7 apart",
+        289: "from -8 to 8? Two pixels of a row of 8 are at most 7 apart",
+        15: "that is one axis; the table has two",
+        49: "7 offsets to the right, but also 7 to the left, and 0",
+    }, otherwise=lambda guess: "which offsets exist between two pixels of one row of 8?"),
+    "06.4": Question("ccll", "78.3 at 4980 examples per second: within a tenth of LLLL, at four times its speed", {
+        "llcc": "77.2 at 1280 examples per second: the two halves of the pipe the wrong way round, for parameters and for speed",
+        "lccl": "not among the eight rows that the paper prints, but c2 alone costs three quarters of the speed",
+        "clcl": "not among the eight rows that the paper prints; of the two pairs that are, which one has the small maps?",
+        "cllc": "not among the eight rows that the paper prints; of the two pairs that are, which one has the small maps?",
+        "lclc": "not among the eight rows that the paper prints; of the two pairs that are, which one has the small maps?",
+    }, otherwise=lambda guess: "four letters in quotes, two of them L, such as \"LLCC\""),
+    "06.E1": Question(3968, "48·(32 + 16 + 24) + 2·(32 + 24) + 8·2·25 = 3456 + 112 + 400", {
+        3856: "the two norms are missing: a scale and a shift for each of 32 query and 24 value channels",
+        3912: "a norm has two parameters per channel, a scale and a shift",
+        5168: "× h for the stencils? All heads share one lambda, so also one table",
+        7568: "values with d channels? v = d/h = 12: all heads share the values",
+        3648: "a stencil has r × r taps, not r",
+        3768: "× u for the stencils too: the table is (k, u, r, r)",
+        4040: "biases? The projections have none",
+        4000: "does BN sit on the keys too? Their softmax is their norm",
+        22768: "× d for the stencils? All channels share them",
+        2784: "u was forgotten: keys have k·u channels, values v·u, and the table k·u stencils",
+    }, otherwise=lambda guess: "three parts: 48 times the channels of queries, keys and values; two per channel of the two norms; the table"),
+    "06.E2a": Question(0, "with r = 7 every stage costs less than its convolutions: 43, 56, 29 and 12 million against 75 each", {
+        2: "that was ImageNet with r = 23; here the window has 49 taps",
+        1: "compare stage by stage with `stage_costs((2, 2, 2, 2), ..., 32, r=7)`",
+        4: "the other way round: count the stages in which the lambda layers need *more*",
+    }),
+    "06.E2b": Question(3, "four stencils and values per position cost about four times as much: only in c5 do the convolutions stay dearer", {
+        0: "u = 4 multiplies the position lambdas' work by four",
+        2: "that was ImageNet with r = 23, u = 1; run `stage_costs` with u=4, r=7",
+        4: "c5 is still cheaper: 38 million against 75",
+    }),
+    "06.E5": Question(40, "at d = 36 the layer still has 150 parameters more, at d = 40 it has 2,188 fewer", {
+        36: "nearly: 8.75·36² - 80.5·36 - 128 is 8,314, and the table alone has 8,464",
+        16: "that is the answer for r = 7, or for a table of r · k entries; at r = 23 it has 16 · 529",
+        32: "at d = 32 the layer has 2,208 parameters more",
+        64: "at 64 the swap saves 22,096, but it starts to save earlier",
+        4: "at d = 4 a convolution has 144 weights, and the table alone 8,464",
+    }, otherwise=lambda guess: "solve 9·d² = d·(64 + 16 + d/4) + 2·(64 + d/4) + 16·529 for d, then go up to the next multiple of 4"),
+    # lesson 07
+    "07.4": Question(2.302585, "-log(1/10) = log 10: each of the ten classes gets a probability of 1/10", {
+        0.1: "1/10 is the probability of the right class; the loss is minus its logarithm",
+        0.9: "9/10 is the share of wrong answers; the loss is minus the logarithm of the right class's probability",
+        1: "that is the logarithm to base 10; the loss takes the natural one",
+        3.321928: "that is the logarithm to base 2; the loss takes the natural one",
+        10: "10 is one over the probability of the right class; take the logarithm",
+        0: "0 is the loss of a net that is certain and right; this one gives each class the same probability",
+        -2.302585: "a sign: the logarithm of 1/10 is negative, the loss is minus that",
+    }, tolerance=5e-3, otherwise=lambda guess: "what probability does the softmax of ten equal logits give to the right class? Take minus its natural logarithm"),
+    "07.5": Question("a", "small stencils alone keep the loss finite, but it stays at ln 10: nothing explodes, and nothing is learnt", {
+        "b": "the other way round: the small start is safe but stays at ln 10, while with norms even N(0, 1) learns",
+        "c": "either ends the explosion, but to be finite is not yet to learn: one of the two stays at ln 10",
+        "d": "one of them is enough in these sixty steps",
+    }),
+    "07.6": Question(8, "step 7 has the same weights and pictures, so its loss agrees; its update lacks momentum and schedule, and step 8 shows it", {
+        7: "the loss of step 7 is measured before its update, with the weights that were saved and the pictures that the step number gives",
+        12: "the run ends with step 11; what else does an update use besides the weights and the gradient?",
+        0: "steps 0 to 6 were done before the stop",
+        6: "step 6 was done before the stop",
+        "never": "what does an update use besides the weights and the gradient? Momentum and a learning rate from a schedule",
+    }),
+    "07.E1": Question(4.605170, "ln 100: each class gets a probability of 1/100", {
+        2.302585: "that is ln 10, for ten classes",
+        23.02585: "ten times ln 10; the logarithm of ten times as many classes is only ln 10 more",
+        0.01: "1/100 is the probability of the right class; the loss is minus its logarithm",
+        0.99: "99/100 is the share of wrong answers",
+        2: "that is the logarithm to base 10; the loss takes the natural one",
+        6.643856: "that is the logarithm to base 2; the loss takes the natural one",
+        100: "100 is one over the probability; take the logarithm",
+    }, tolerance=5e-3, otherwise=lambda guess: "the same as with ten classes, but each now gets a probability of 1/100"),
+    "07.E2": Question(0.866894, "the entropy of the target: 0.163 from the right class, 0.704 from the nine others", {
+        0: "the net would have to be certain; then the nine others, whose targets are 0.02, would cost infinitely much",
+        0.162730: "that is the term of the right class; nine others with a target of 0.02 each are missing",
+        0.198451: "-ln 0.82 forgets the weight 0.82 before it, and the nine other classes",
+        0.223144: "-ln 0.8: the target of the right class is 0.8 + 0.02, and the nine others count too",
+        0.704164: "that is the term of the nine others; the right class is missing",
+        0.240971: "that is one class of 0.82 and one of 0.02; there are nine of the latter",
+        2.302585: "that is where it starts, with equal logits",
+    }, tolerance=1e-3, otherwise=lambda guess: "add -t ln t over the ten classes: once with t = 0.82, nine times with t = 0.02"),
+    "07.E3a": Question("b", "the test accuracy sits at 10 % with almost no scatter, and the loss has settled at ln 10 after an explosion", {
+        "a": "more epochs of what? The loss has settled at ln 10, which is the loss of a net that says nothing",
+        "c": "random guesses scatter: their standard deviation on 10,000 pictures is 0.3 points; these lie within 0.2 of each other",
+        "d": "then the training loss would be near 0; it is ln 10",
+    }),
+    "07.E3b": Question("d", "99.5 % of the pictures that it has seen, 72 % of those that it has not", {
+        "a": "it has had 309, and is right on 99.5 % of its training pictures: there is nothing left to gain on them",
+        "b": "one answer to all pictures would give 10 %",
+        "c": "guessing at random would give about 10 %",
+    }),
+    "07.E6": Question(0.45, "the largest of 50 normal draws lies 2.25 standard deviations above the mean", {
+        0: "it does not average out: the maximum is taken, and that is never below the mean of the 50",
+        0.2: "one standard deviation above the mean is reached by one epoch in six; the best of 50 is further out",
+        10: "50 · 0.2: the draws are not added, the largest is taken",
+        1.414: "√50 · 0.2 is the scatter of a sum; the largest of the draws is taken",
+        0.6: "three standard deviations: that takes about 500 draws, on average",
+    }, tolerance=0.05, otherwise=lambda guess: "how many standard deviations above the mean is the largest of 50 normal draws? Try it with torch.randn"),
 }
 
 
 def check_answer(question: str, guess) -> Verdict:
-    """Compare a guess with the answer to a question of the lessons; None is no guess yet.
+    """Compare a guess with the answer to a question of the lessons; None is no guess yet. Taught in notebooks/00_start_here.
 
     Args:
         question: its number, such as "03.2".

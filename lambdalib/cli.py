@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 import lambdalib
-from lambdalib import cost, data, resnet, train
+from lambdalib import cost, data, resnet, sources, train
 from lambdalib.checkpoint import list_pretrained, load_net, load_pretrained, load_state
 
 __all__ = ["main"]
@@ -186,7 +186,7 @@ def run_doctor(options: argparse.Namespace) -> int:
     names = [name for name in train.DTYPES if name != "float16" or device.type == "cuda"]  # float16 crawls on a CPU
     facts["speed"] = ", ".join(f"{gflops(train.DTYPES[name], device):,.0f} GFLOP/s in {name}" for name in names)
     facts["recipes"] = f"bfloat16 runs as {str(train.pick_dtype('bfloat16', device)).removeprefix('torch.')} here"
-    copies = [str(path) for path, _ in data.copies_on_disk(root)]
+    copies = [str(path) for path, _ in sources.copies_on_disk(root)]
     facts["CIFAR-10"] = ", ".join(copies) or f"no copy below {root}; `--source mirror` fetches one"
     try:
         sample = data.load_sample()

@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 __all__ = [
-    "blends", "brackets", "colour_bars", "colour_table", "cost_bars", "counted_and_clocked", "growth", "kernels_in_place",
-    "maps", "one_row", "palette_card", "phases", "sheets", "spectra", "squares", "steering", "strip_palette",
-    "strip_readings",
+    "bars", "blends", "brackets", "colour_bars", "colour_table", "cost_bars", "counted_and_clocked", "coverage", "growth",
+    "hybrids", "kernels_in_place", "maps", "one_pixel", "one_row", "palette_card", "phases", "puzzle_answers",
+    "scale_curves", "sheets", "spectra", "squares", "stage_bars", "steering", "strip_palette", "strip_readings",
+    "traces", "training_curve", "two_bottlenecks",
 ]
 
 LIT, QUIET, INK = "#e8730c", "#c9ced6", "#2b2f36"
@@ -55,33 +56,41 @@ def colour_bars(ax, colour, limit: float = 10, title: str = "") -> None:
         ax.spines[side].set_visible(False)
 
 
-def brackets(n: int, m: int, k: int, v: int, lit: str = "both", heads: int = 1) -> Figure:
-    """Q (n×k), Kᵀ (k×m) and V (m×v) to scale, and what each bracket makes: the square n×m or the tile k×v.
+def brackets(n: int, m: int, k: int, v: int, lit: str = "both", heads: int = 1, keys: str = "σᵀ") -> Figure:
+    """Q (n×k), σᵀ (k×m) and V (m×v), and what each bracket makes first: the square n×m or the tile k×v, all to one scale.
 
     Args:
         n, m, k, v: the four sizes.
         lit: "square", "tile" or "both": what is drawn in orange.
-        heads: copies of Q drawn under one tile.
+        keys: what the keys are called; σ are soft keys.
+        heads: sheets of queries. Each makes its own square; with shared keys and values the tile stays one.
     """
-    unit = 1.0 / max(n, m, k, v)
-    fig, axes = plt.subplots(1, 2, figsize=(9, 3.2))
-    for ax, made, title in zip(axes, ("square", "tile"), (f"(Q Kᵀ) V stores {n} × {m} = {n * m:,}", f"Q (Kᵀ V) stores {k} × {v} = {k * v:,}")):
-        x = 0.0
-        for name, rows, columns in (("Q", n, k), ("Kᵀ", k, m), ("V", m, v)):
-            for copy in range(heads if name == "Q" else 1):
-                ax.add_patch(Rectangle((x + 0.02 * copy, -rows * unit + 0.02 * copy), columns * unit, rows * unit, facecolor=QUIET, edgecolor="white"))
-            ax.annotate(f"{name}\n{rows}×{columns}", (x + columns * unit / 2, 0.03 + 0.02 * (heads - 1)), ha="center", va="bottom", fontsize=8)
-            x += columns * unit + 0.14
-        rows, columns = (n, m) if made == "square" else (k, v)
-        on = lit in (made, "both")
-        x += 0.12
-        ax.annotate("→", (x - 0.2, -0.3), fontsize=14, color=INK)
-        ax.add_patch(Rectangle((x, -rows * unit), columns * unit, rows * unit, facecolor=LIT if on else QUIET, edgecolor="white"))
-        ax.annotate(f"{rows}×{columns}", (x + columns * unit / 2, 0.03), ha="center", va="bottom", fontsize=8, color=LIT if on else INK)
-        ax.set(xlim=(-0.1, x + max(columns * unit, 0.3) + 0.1), ylim=(-1.1, 0.35), aspect="equal")
-        ax.set_title(title, fontsize=10, color=LIT if on else INK)
+    unit, gap = 1 / max(n, m, k, v), 0.16
+    factors = (("Q", n, k, heads), (keys, k, m, 1), ("V", m, v, 1))
+    widths = [max(columns * unit, 0.3) for columns in (k, m, v, max(m, v))]  # a narrow matrix still has room for its label
+    lefts = np.cumsum([0, *(width + gap for width in widths[:2]), widths[2] + 0.5])  # the arrow stands in the wider gap
+    depth, lift = max(n, m, k) * unit, 0.03 * (heads - 1)
+    times = f"{heads} · " if heads > 1 else ""
+    panels = {"square": (f"(Q {keys}) V stores {times}{n:,} × {m:,} = {heads * n * m:,}", (0, 1), (n, m, heads)),
+              "tile": (f"Q ({keys} V) stores {k:,} × {v:,} = {k * v:,}", (1, 2), (k, v, 1))}
+    fig, axes = plt.subplots(1, 2, figsize=(10, 2.9))
+    for ax, (made, (title, inside, shape)) in zip(axes, panels.items()):
+        colour = LIT if lit in (made, "both") else INK
+        for place, (name, rows, columns, copies) in enumerate((*factors, ("", *shape))):
+            middle, result = lefts[place] + widths[place] / 2, place == 3
+            for copy in reversed(range(copies)):
+                corner = middle - columns * unit / 2 + 0.03 * copy, -rows * unit + 0.03 * copy
+                ax.add_patch(Rectangle(corner, columns * unit, rows * unit, edgecolor="white",
+                                       facecolor=LIT if result and colour == LIT else QUIET))
+            label = f"{name}\n{f'{copies} · ' if copies > 1 else ''}{rows}×{columns}"
+            ax.annotate(label, (middle, 0.03 + lift), ha="center", va="bottom", fontsize=8, color=colour if result else INK)
+        first, last = lefts[inside[0]], lefts[inside[1]] + widths[inside[1]]
+        ax.plot([first, first, last, last], [-depth - 0.05, -depth - 0.1, -depth - 0.1, -depth - 0.05], color=colour, linewidth=1.2)
+        ax.annotate("→", (lefts[3] - 0.25, -depth / 2), ha="center", va="center", fontsize=14, color=INK)
+        ax.set(xlim=(-0.05, lefts[3] + widths[3] + lift + 0.05), ylim=(-depth - 0.14, 0.36 + lift), aspect="equal")
+        ax.set_title(title, fontsize=10, color=colour)
         ax.axis("off")
-    fig.tight_layout()
+    fig.tight_layout(w_pad=3)
     return fig
 
 
@@ -110,7 +119,8 @@ def blends(values, weights, outputs) -> Figure:
     axes[1, 0].set(xlabel="context position m", ylabel="query position n", xticks=range(m), yticks=range(n))
     axes[1, 1].imshow(np.clip(outputs[:, None] / 8, 0, 1), aspect="auto")
     for i, colour in enumerate(outputs):
-        axes[1, 1].annotate(", ".join(f"{part:.3g}" for part in colour), (0, i), ha="center", va="center", fontsize=9)
+        axes[1, 1].annotate(", ".join(f"{part:.3g}" for part in colour), (0, i), ha="center", va="center", fontsize=9,
+                            color="white" if colour.max() < 5 else INK)
     axes[1, 1].set(xticks=[], yticks=[])
     axes[1, 1].set_title("answers $y_n$", fontsize=10)
     return fig
@@ -253,6 +263,20 @@ def spectra(curves) -> Figure:
     return fig
 
 
+def bars(names, heights, label: str) -> Figure:
+    """A few named numbers as horizontal bars, each with its value; the first is the one to compare with."""
+    fig, ax = plt.subplots(figsize=(6.5, 0.5 + 0.38 * len(names)))
+    drawn = ax.barh(range(len(names)), heights, color=[INK] + [LIT] * (len(names) - 1))
+    ax.bar_label(drawn, fmt="%.1f", padding=3, fontsize=8)
+    ax.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 1.12 * max(heights)))
+    ax.set_xlabel(label, fontsize=9)
+    ax.invert_yaxis()
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    fig.tight_layout()
+    return fig
+
+
 # ---------------------------------------------------------------------------------------------------- lesson 03
 
 
@@ -366,14 +390,14 @@ def kernels_in_place(image, pixels, kernels) -> Figure:
 
 
 def squares(rows) -> Figure:
-    """Numbers of elements as squares whose areas are to scale, within a row and between rows.
+    """Numbers of elements as squares; their areas can be compared within a row, and each row has a scale of its own.
 
     Args:
         rows: a dict from a title to a dict from names to numbers of elements; the first name of each row is drawn in orange.
     """
-    largest = max(max(row.values()) for row in rows.values()) ** 0.5
-    fig, axes = plt.subplots(len(rows), 1, figsize=(9, 2.9 * len(rows)), squeeze=False)
+    fig, axes = plt.subplots(len(rows), 1, figsize=(8, 2.2 * len(rows)), squeeze=False)
     for ax, (title, row) in zip(axes[:, 0], rows.items()):
+        largest = max(row.values()) ** 0.5
         for place, (name, count) in enumerate(row.items()):
             side, left = count**0.5 / largest, 1.35 * place
             ax.add_patch(Rectangle((left, 0), side, side, facecolor=QUIET if place else LIT))
@@ -390,10 +414,10 @@ def phases(panels, sides, depths, names, ties, marks) -> Figure:
 
     Args:
         panels: a dict from a title to whole numbers (len(depths), len(sides)), an index into names.
-        sides, depths: powers of two or not, drawn evenly spaced. names: at most three.
+        sides, depths: what the rows and columns stand for, drawn evenly spaced. names: at most three.
         ties: (len(depths),), a side for each depth, drawn as a dashed line. marks: a list of (side, depth, text).
     """
-    colours = (QUIET, LIT, "#8a93a0")
+    colours = (QUIET, "#8a93a0", LIT)
     across = lambda side: np.interp(side, sides, np.arange(len(sides)))
     fig, axes = plt.subplots(1, len(panels), figsize=(4.8 * len(panels), 3.4), squeeze=False)
     for ax, (title, cheapest) in zip(axes[0], panels.items()):
@@ -441,7 +465,7 @@ def cost_bars(panels, lit, limits, title: str = "") -> Figure:
         panels: a dict from a title to a dict from names to counts. lit: the names whose bars are orange.
         limits: (low, high) for all panels.
     """
-    fig, axes = plt.subplots(1, len(panels), figsize=(5.2 * len(panels), 2.6), squeeze=False)
+    fig, axes = plt.subplots(1, len(panels), figsize=(5.6 * len(panels), 2.2), squeeze=False, gridspec_kw={"wspace": 0.65})
     for ax, (name, row) in zip(axes[0], panels.items()):
         counts = np.array(list(row.values()), float)
         ax.barh(np.arange(len(row)), np.log10(counts) - np.log10(limits[0]), left=np.log10(limits[0]),
@@ -454,6 +478,213 @@ def cost_bars(panels, lit, limits, title: str = "") -> Figure:
         ax.set_yticklabels(row, fontsize=9)
         ax.invert_yaxis()
         ax.set_title(name, fontsize=10)
-    fig.suptitle(title, fontsize=9)
+    fig.suptitle(title, fontsize=9, y=1.08)
+    return fig
+
+
+# ---------------------------------------------------------------------------------------------------- lesson 06
+
+
+def two_bottlenecks(dim: int, width: int) -> Figure:
+    """A bottleneck with a convolution and one with a lambda layer: the height of a box is its number of channels out.
+
+    Args:
+        dim: channels that come in and go out. width: channels in the middle.
+    """
+    fig, axes = plt.subplots(1, 2, figsize=(11, 3.1))
+    for ax, middle, colour in zip(axes, (f"3×3\nconv\n{width}", f"lambda\nlayer\n{width}"), (QUIET, LIT)):
+        boxes = ((0, f"x\n{dim}", dim, "white"), (2, f"1×1\n{width}", width, QUIET), (4, middle, width, colour),
+                 (6, f"1×1\n{dim}", dim, QUIET), (9, f"y\n{dim}", dim, "white"))
+        for x, text, channels, face in boxes:
+            height = 0.8 + channels / dim
+            ax.add_patch(Rectangle((x - 0.55, -height / 2), 1.1, height, facecolor=face, edgecolor=INK, linewidth=0.8))
+            ax.annotate(text, (x, 0), ha="center", va="center", fontsize=9)
+        for start, end in ((0.55, 1.45), (2.55, 3.45), (4.55, 5.45), (6.55, 7.25), (7.75, 8.45)):
+            ax.annotate("", (end, 0), (start, 0), arrowprops={"arrowstyle": "->", "color": INK})
+        for x in (3, 5, 8.1):
+            ax.annotate("ReLU", (x, 0.1), ha="center", fontsize=7)
+        ax.annotate("+", (7.5, 0), ha="center", va="center", fontsize=14)
+        ax.plot([0, 0, 7.5, 7.5], [0.9, 1.35, 1.35, 0.2], color=INK, linewidth=1)
+        ax.annotate("shortcut", (3.75, 1.4), ha="center", va="bottom", fontsize=9)
+        ax.set(xlim=(-0.8, 9.8), ylim=(-1.1, 1.8))
+        ax.axis("off")
+    fig.tight_layout()
+    return fig
+
+
+def stage_bars(panels, names, title: str = "", limits=None) -> Figure:
+    """Groups of bars, one group for each of the four stages c2 ... c5.
+
+    Args:
+        panels: dict of a panel's title and its bars (2, 4).
+        names: what the two bars of a group are, grey and orange.
+        limits: top of each panel's scale; a bar that is higher is cut off, its number stays.
+    """
+    fig, axes = plt.subplots(1, len(panels), figsize=(4.4 * len(panels), 3.2), squeeze=False)
+    for i, (ax, (heading, bars)) in enumerate(zip(axes[0], panels.items())):
+        top = limits[i] if limits else 1.15 * float(np.max(bars))
+        for j, (name, values, colour) in enumerate(zip(names, array(bars), ("#8a93a0", LIT))):
+            x = np.arange(4) + (0.42 * j - 0.21)
+            ax.bar(x, values, 0.39, color=colour, label=name)
+            for at, value in zip(x, values):
+                ax.annotate(f"{value:.2g}" if value < 1 else f"{value:.3g}", (at, min(value, 0.94 * top)), ha="center", va="bottom", fontsize=7)
+        ax.set(xticks=range(4), xticklabels=["c2", "c3", "c4", "c5"], ylim=(0, top))
+        ax.set_title(heading, fontsize=9)
+        for side in ("top", "right"):
+            ax.spines[side].set_visible(False)
+    axes[0, 0].legend(frameon=False, fontsize=8, loc="upper left")
+    fig.suptitle(title, fontsize=10, y=0.99)
+    fig.subplots_adjust(left=0.05, right=0.99, top=0.72 if title else 0.88, bottom=0.12, wspace=0.16)
+    return fig
+
+
+def coverage(sides, scopes, shares) -> Figure:
+    """The mean share of a map's height (or width) that a window sees, against the side of the window.
+
+    Args:
+        sides: (s,) sides of square maps. scopes: (r,) odd sides of the window. shares: (s, r), between 0 and 1.
+    """
+    fig, ax = plt.subplots(figsize=(6.8, 3))
+    for side, values, colour in zip(sides, array(shares), (LIT, INK, "#8a93a0", "#b9a23a")):
+        ax.plot(scopes, values, ".-", color=colour, label=f"map of {side} × {side}")
+    ax.set(xlabel="scope r", ylabel="mean share of an axis seen", xticks=scopes[::2], ylim=(0, 1.05))
+    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    fig.tight_layout()
+    return fig
+
+
+def hybrids(rows) -> Figure:
+    """Nets as discs: throughput to the right, accuracy upwards, diameter for parameters; orange: lambda layers in c4 and c5.
+
+    Args:
+        rows: dict of a layout such as "CCLL" and (parameters in millions, examples per second, accuracy in percent).
+    """
+    fig, ax = plt.subplots(figsize=(8, 3.8))
+    for layout, (parameters, speed, accuracy) in rows.items():
+        lit = layout.endswith("LL")
+        ax.scatter(speed, accuracy, s=(0.9 * parameters) ** 2, color=LIT if lit else QUIET, alpha=0.8, edgecolor=INK, linewidth=0.6)
+        crowded = layout == "LLCC"  # its right is taken by LCCC
+        ax.annotate(f"{layout}\n{parameters:g} M", (speed, accuracy), (-15 if crowded else 15, -4), textcoords="offset points",
+                    fontsize=8, ha="right" if crowded else "left")
+    ax.set(xlabel="examples per second (inference, as printed in the paper)", ylabel="ImageNet top-1 (%)", xlim=(0, 8300), ylim=(76.6, 78.8))
+    fig.tight_layout()
+    return fig
+
+
+# ---------------------------------------------------------------------------------------------------- lesson 04
+
+
+def one_pixel(image, pixel: tuple[int, int], query, lam, output, limits: tuple[float, float, float]) -> Figure:
+    """One output pixel: the query (k bars), times the lambda (k × v), gives one head's channels (v bars).
+
+    Args:
+        image: (3, H, W). pixel: (row, column), marked. query: (k,). lam: (k, v). output: (v,).
+        limits: the ends of the scales of query, lambda and output, fixed so that pixels can be compared.
+    """
+    query, lam, output = array(query), array(lam), array(output)
+    fig, axes = plt.subplots(1, 4, figsize=(11.5, 2.9), gridspec_kw={"width_ratios": [1.1, 0.8, 0.9, 0.9], "wspace": 0.5})
+    axes[0].imshow(light(image), interpolation="nearest")
+    for colour, width in (("white", 4), (LIT, 2)):  # a white rim, since the plane is nearly orange itself
+        axes[0].plot(pixel[1], pixel[0], "s", markersize=9, markerfacecolor="none", markeredgecolor=colour, markeredgewidth=width)
+    axes[0].set(xticks=[], yticks=[])
+    axes[0].set_title(f"pixel ({pixel[0]}, {pixel[1]})", fontsize=9)
+    axes[1].barh(range(len(query)), query, color=LIT)
+    axes[1].set(xlim=(-limits[0], limits[0]), ylim=(len(query) - 0.5, -0.5), yticks=range(len(query)), ylabel="k")
+    axes[1].set_title("this head's query", fontsize=9)
+    shown = signed(axes[2], lam, limit=limits[1], aspect="auto")
+    axes[2].set(xlabel="v", ylabel="k")
+    axes[2].set_title("lambda of all heads", fontsize=9)
+    fig.colorbar(shown, ax=axes[2], fraction=0.06)
+    axes[3].bar(range(len(output)), output, color=INK)
+    axes[3].axhline(0, color=QUIET, linewidth=1)
+    axes[3].set(ylim=(-limits[2], limits[2]), xticks=range(len(output)), xlabel="v")
+    axes[3].set_title("query · lambda = output", fontsize=9)
+    return fig
+
+
+def scale_curves(factors, curves) -> Figure:
+    """How an output grows with its input, on two logarithmic axes, with a convolution's straight line of slope 1.
+
+    Args:
+        factors: what the input is multiplied with. curves: dict of names and the output's growth at each factor.
+    """
+    fig, ax = plt.subplots(figsize=(6.8, 3.6))
+    ax.loglog(factors, factors, "--", color=QUIET, label="a convolution (slope 1)")
+    for name, values in curves.items():
+        ax.loglog(factors, values, "-" if "position" in name else ":", marker=".", color=LIT if "without" in name else INK, label=name)
+    ax.set(xlabel="input × …", ylabel="output × …")
+    ax.legend(frameon=False, fontsize=8)
+    fig.tight_layout()
+    return fig
+
+
+def puzzle_answers(picture, truth, scored, answers) -> Figure:
+    """A puzzle picture, the truth of its two questions, and what each network answers; a cross marks a wrong answer.
+
+    Args:
+        picture: (3, H, W): brightness, red marker, blue marker.
+        truth, scored: (2, H, W), yes = 1; pixels that are not scored are hatched.
+        answers: dict of names and (2, H, W), yes = True.
+    """
+    picture, truth, scored = array(picture), array(truth) > 0.5, array(scored) > 0.5
+    panels = {"truth": truth, **{name: array(given) > 0 for name, given in answers.items()}}
+    fig, axes = plt.subplots(2, 1 + len(panels), figsize=(2.1 * (1 + len(panels)), 4.5))
+    shades = np.stack([picture[0]] * 3, -1)
+    for channel, colour in ((1, (0.83, 0.24, 0.24)), (2, (0.18, 0.44, 0.84))):
+        shades[picture[channel] > 0] = colour
+    for row, question in enumerate(("A, edge", "B, far marker")):
+        axes[row, 0].imshow(shades, interpolation="nearest")
+        axes[row, 0].set_ylabel(question, fontsize=10)
+        axes[row, 0].set_title("the picture" if row == 0 else "", fontsize=9)
+        for ax, (name, given) in zip(axes[row, 1:], panels.items()):
+            ax.imshow(given[row], cmap="Greys_r", vmin=-0.6, vmax=1, interpolation="nearest")
+            for y, x in np.argwhere(~scored[row]):
+                ax.add_patch(Rectangle((x - 0.5, y - 0.5), 1, 1, facecolor="white", edgecolor=QUIET, hatch="////", linewidth=0))
+            y, x = np.nonzero((given[row] != truth[row]) & scored[row])
+            ax.plot(x, y, "x", color=LIT, markersize=6, markeredgewidth=2)
+            ax.set_title(name if row == 0 else "", fontsize=9)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+    fig.tight_layout()
+    return fig
+
+
+# ---------------------------------------------------------------------------------------------------- lesson 07
+
+
+def traces(curves, xlabel: str, ylabel: str, level: tuple[str, float] | None = None, ylim: tuple[float, float] | None = None) -> Figure:
+    """Curves over 0, 1, 2, ... in one picture.
+
+    Args:
+        curves: a dict from names to values; NaN leaves a gap.
+        level: name and height of a dotted line.
+    """
+    fig, ax = plt.subplots(figsize=(8, 3))
+    for (name, values), colour, dashes in zip(curves.items(), (LIT, INK, "#8a93a0", INK), ("-", "-", "-", "--")):
+        ax.plot(array(values), color=colour, linestyle=dashes, linewidth=1.3, label=name)
+    if level:
+        ax.axhline(level[1], color=INK, linewidth=0.8, linestyle=":", label=level[0])
+    ax.set(xlabel=xlabel, ylabel=ylabel, ylim=ylim)
+    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    fig.tight_layout()
+    return fig
+
+
+def training_curve(records) -> Figure:
+    """A training run from its log: the mean loss of every epoch, and the test accuracy where it was measured.
+
+    Args:
+        records: the dicts of log.jsonl; those whose "kind" is "epoch" are drawn.
+    """
+    epochs = [record for record in records if record["kind"] == "epoch"]
+    tested = [record for record in epochs if "test_accuracy" in record]
+    fig, left = plt.subplots(figsize=(6.8, 3))
+    left.plot([record["epoch"] for record in epochs], [record["loss"] for record in epochs], ".-", color=INK, linewidth=1.3)
+    left.set(xlabel="epoch", ylabel="training loss", xlim=(0, epochs[-1]["epoch"] * 1.02))
+    left.xaxis.get_major_locator().set_params(integer=True)
+    right = left.twinx()
+    right.plot([record["epoch"] for record in tested], [100 * record["test_accuracy"] for record in tested], ".-", color=LIT)
+    right.set_ylabel("test accuracy, %", color=LIT)
+    right.set_ylim(0, 100)
     fig.tight_layout()
     return fig

@@ -36,6 +36,8 @@ TESTS = {
     "lambdas.py": "tests/test_lambdas.py",
     "contractions.py": "tests/test_contractions.py",
     "layer.py": "tests/test_layer.py",
+    "data.py": "tests/test_data.py",
+    "sources.py": "tests/test_sources.py",
 }
 
 MUTATIONS = [
@@ -124,6 +126,42 @@ MUTATIONS = [
     Mutation("even scope accepted", "layer.py", " or scope % 2 == 0", "", "tests/test_layer.py -k refuse"),
     Mutation("any map accepted", "layer.py", "tuple(features.shape[2:]) != tuple(feat_size)", "False",
              "tests/test_layer.py -k refuse"),
+    # data.py
+    Mutation("normalize leaves the deviation", "data.py", ".sub_(mean).div_(std)", ".sub_(mean)"),
+    Mutation("crop repeats the border", "data.py", "side - 1 - (side - 1 - positions.abs()).abs()",
+             "positions.clamp(0, side - 1)"),
+    Mutation("crop never shifts furthest", "data.py", "torch.randint(-padding, padding + 1,",
+             "torch.randint(-padding, max(padding, 1),"),
+    Mutation("crop shifts y and x alike", "data.py", "torch.arange(W, device=images.device) + x",
+             "torch.arange(W, device=images.device) + y"),
+    Mutation("flip upside down", "data.py", "images.flip(3)", "images.flip(2)"),
+    Mutation("flip does not alternate", "data.py", " ^ bool(epoch % 2)", ""),
+    Mutation("coins belong to the place", "data.py", "first[rows % len(first)]", "first[:len(rows)].clone()"),
+    Mutation("cutout paints black", "data.py", "[255 * m if", "[0 * m if"),
+    Mutation("every step draws the same", "data.py", "repr((seed, *place))", "repr((seed, *place[:2]))"),
+    Mutation("labels unshuffled", "data.py", "labels[rows]", "labels[step * batch_size:(step + 1) * batch_size]"),
+    Mutation("sample unchecked", "data.py", 'return checked(data, record["sha256"])', "return data"),
+    Mutation("auto waits for a slow host", "data.py", 'patient=source != "auto"', "patient=True",
+             "tests/test_sources.py -k slow"),
+    # sources.py
+    Mutation("pixels unchecked", "sources.py", "found = content_hash(data)", "found = expected"),
+
+               Mutation("unpickled before all is hashed", "sources.py", "[check_md5(name, batches[name], md5) for name, md5 in BATCHES_MD5.items()]",
+             "(check_md5(name, batches[name], md5) for name, md5 in BATCHES_MD5.items())"),
+
+               Mutation("pickles may run code", "sources.py", 'raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of pictures")',
+             "return super().find_class(module, name)"),
+    Mutation("archive unpacked before its hash", "sources.py", "check_md5(path.name, path.read_bytes(), ARCHIVE_MD5)",
+             "path.read_bytes()"),
+    Mutation("sheets sideways", "sources.py", "permute(0, 3, 1, 2).contiguous()",
+             "permute(0, 3, 2, 1).contiguous()"),
+    Mutation("a damaged copy hides a sound one", "sources.py", "except Exception as error:",
+             "except KeyError as error:"),
+    Mutation("a resumed download loses its start", "sources.py", '"ab" if have else "wb"', '"wb"'),
+    Mutation("a host that cannot resume is believed", "sources.py", "have = 0                     # this host",
+             "pass  # this host"),
+    Mutation("a bad piece is never fetched anew", "sources.py", "if resumed:", "if False:"),
+    Mutation("a login page is swallowed", "sources.py", "if coming is not None and", "if False and"),
 ]
 
 

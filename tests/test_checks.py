@@ -215,3 +215,12 @@ def test_close():
     assert repr(checks.check_close(three + 1, three, "why")) == "✗ the largest difference is 1: why"
     assert checks.check_close(three[:2], three).ok is False
     assert checks.check_close(three * float("nan"), three).ok is False
+
+
+@pytest.mark.parametrize("number, guess, message", [
+    ("01.3", (0, 0, 4), "it is no blend"), ("01.3", (0, 8, 8), "it is no blend"), ("01.3", (2, 2, 4), "is 11; there is a nearer blend"),
+    ("01.3", (8, 8, 0), "there is a nearer blend"), ("02.E2", (1, -1), "gets (-2, -2, 1)"), ("02.E5", 0.43, "three decimals"),
+])
+def test_an_unusual_guess_is_told_what_it_is(number, guess, message):
+    verdict = check_answer(number, guess)
+    assert verdict.ok is False and message in verdict.message, verdict

@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 
 import jupytext
+import matplotlib.pyplot as plt
 import pytest
 
 import lambdalib
@@ -112,6 +113,7 @@ def solved_checks(twin: Path):
             except Exception:
                 if "raises-exception" not in tags:
                     raise
+            plt.close("all")
             if "check_" in cell.source:
                 stub = cell.source
         elif "<summary>Solution" in cell.source:
@@ -125,9 +127,7 @@ def solved_checks(twin: Path):
 
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.stem)
 def test_every_printed_solution_passes_its_check(twin, monkeypatch, tmp_path):
-    import matplotlib
-
-    matplotlib.use("agg")
+    plt.switch_backend("agg")
     monkeypatch.chdir(tmp_path)
     verdicts = list(solved_checks(twin))
     for call, verdict in verdicts:

@@ -23,20 +23,20 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # ## How does one pixel ask all the others?
 #
-# A 3×3 convolution shows each pixel its eight neighbours. To learn something from the other end of the picture, a pixel has to wait for many layers. Self-attention lets it ask every pixel at once:
+# A 3×3 convolution shows each pixel its eight neighbours. To learn something from the other end of the picture, a pixel has to wait for many such layers. Self-attention lets it ask every pixel at once:
 #
 # $$y_n \;=\; \sum_m \boxed{A_{nm}}\,v_m,\qquad A_{nm}=\mathrm{softmax}_m\big(q_n\cdot k_m + q_n\cdot e_{nm}\big)$$
 #
-# The boxed term is this lesson's: one weight for each pair of pixels, the **attention map**. Four words come with it.
+# The boxed term is this lesson's: one weight for each pair of pixels. All of them together are the **attention map**. Four words come with it.
 #
 # * Every pixel $n$ has a **query** $q_n$, a vector that stands for what it wants to know.
 # * Every pixel $m$ has a **key** $k_m$, a vector of the same length, that stands for what it has to offer.
 # * Their dot product $q_n\cdot k_m$ is a **score**: how well does this offer fit that wish?
-# * Every pixel $m$ has a **value** $v_m$, the vector that it hands over. The answer $y_n$ is a blend of the values, and the scores decide in which parts.
+# * Every pixel $m$ has a **value** $v_m$, the vector that it hands over. The answer $y_n$ is a blend of the values. The softmax over $m$ turns the scores of one query into its weights: positive numbers that sum to 1.
 #
-# The same pixels play two roles, so they get two letters: $n$ counts the positions that ask, $m$ the positions that are asked, the **context**. The last ingredient, $e_{nm}$, says where $m$ lies as seen from $n$. We leave it out until step 5.
+# The same pixels play two roles, so they get two letters: $n$ counts the positions that ask, $m$ the positions that are asked, the **context**. (The same letters also say how many there are of each.) The last ingredient, $e_{nm}$, says where $m$ lies as seen from $n$. We leave it out until step 5.
 #
-# A lambda layer takes the same ingredients and moves the brackets; what that changes is the subject of the whole course. First, the original.
+# A lambda layer takes the same ingredients and multiplies them in another order; what that changes is the subject of the whole course. First, the original.
 
 # %%
 import math
@@ -59,7 +59,7 @@ plt.show()
 # %% [markdown]
 # ## 1 · One pixel, by hand
 #
-# The strip is our toy picture: four pixels in the plane's colours red, green, blue and yellow. The values are these colours, (red, green, blue) with 8 for full light. Queries and keys have two entries each; both are made up, so that all numbers come out whole. (`strip()` returns them with further axes for later lessons; here we take these off.)
+# The strip is our toy picture: four pixels in the plane's colours red, green, blue and yellow. The values are these colours, (red, green, blue) with 8 for full light. Queries and keys have $k=2$ entries each, values have $v=3$; queries and keys are made up, so that the sums stay small. (`strip()` returns them with further axes for later lessons; here we take these off.)
 
 # %%
 queries, keys, values, _ = strip()
@@ -71,7 +71,7 @@ assert keys[:, 0].tolist() == [0, 0, 0, 0]  # log 1 = 0
 
 
 # %% [markdown]
-# So the keys are (0, 0), (0, 0), (0, 0) and (0, log 5): the first three pixels make the same offer, and only yellow differs. Pixel 0 asks with (1, 0), pixel 1 with (0, 1). For one pixel, attention is three lines of arithmetic:
+# So the keys are (0, 0), (0, 0), (0, 0) and (0, log 5), with the natural logarithm: the first three pixels make the same offer, and only yellow differs. Pixel 0 asks with (1, 0), pixel 1 with (0, 1). For one pixel, attention is three lines of arithmetic:
 #
 # $$s_m=q\cdot k_m\in\mathbb{R},\qquad a_m=\frac{e^{s_m}}{\sum_{m'}e^{s_{m'}}},\qquad y=\sum_m a_m\,v_m\in\mathbb{R}^v$$
 
@@ -92,7 +92,7 @@ assert torch.allclose(y0, torch.tensor([4.0, 4, 2], dtype=torch.float64))
 assert torch.allclose(y1, torch.tensor([6.0, 6, 1], dtype=torch.float64))
 
 # %% [markdown]
-# The query (1, 0) finds all offers equally good, and gets the mean of the four pixels. The query (0, 1) scores log 5 at yellow and 0 elsewhere; yellow therefore weighs five times as much as any other pixel, and the answer turns yellowish.
+# The query (1, 0) finds all offers equally good, and gets the mean of the four pixels. The query (0, 1) scores log 5 at yellow and 0 elsewhere; its exponentials are 1, 1, 1 and 5. Yellow therefore weighs five times as much as any other pixel, and the answer turns yellowish.
 #
 # **Predict.** Pixel 3 asks with (1, 1), the sum of the two queries. What is its answer?
 
@@ -135,7 +135,7 @@ answers = softmax_attention(queries[None, None], keys[None, None], values[None, 
 assert torch.allclose(answers, torch.stack([y0, y1, y2, y3]))
 
 # %% [markdown]
-# Two properties hold for any queries, keys and values. With values of 1 the answer is 1, because the weights sum to 1. And no answer ever leaves the range of the values, channel by channel, because no weight is negative. We check both on random numbers, with axes of different prime lengths, so that no mix-up can hide. PyTorch's own function must agree as well; `scale=1` tells it not to divide by $\sqrt k$.
+# Two properties hold for any queries, keys and values. With values of 1 the answer is 1, because the weights sum to 1. And no answer ever leaves the range of the values, channel by channel, because no weight is negative and their sum is 1. We check both on random numbers, with axes of different prime lengths, so that no mix-up can hide. PyTorch's own function must agree as well; `scale=1` tells it not to divide by $\sqrt k$.
 
 # %%
 b, h, n, m, k, v = 2, 3, 5, 7, 11, 13
@@ -178,13 +178,14 @@ assert (plane_map > 0).all()
 assert torch.allclose(plane_map, (-torch.cdist(colours[0], colours[0]).square() / 0.04).softmax(dim=1))
 
 row, column = 10, 9  # a pixel of the yellow plane
+assert 0.4 < (plane_map[16 * row + column] < 1e-6).double().mean() < 0.6
 figures.one_row(small[0], plane_map[16 * row + column].view(16, 16), (row, column), plane_answer[16 * row + column])
 plt.show()
 
 # %% [markdown]
-# The pixel is one of the plane, and its weights lie on the plane: pixels of its own colour, near or far. Its answer, at the right, is the blend of them. (The second panel is drawn from white for 0 to dark for the largest weight, which its title gives.) The grey bars show the range that an answer can have in each channel, from the smallest to the largest value in the picture.
+# The pixel is one of the plane, and most of its weight lies on the plane: pixels of about its colour, near or far. Its answer, at the right, is their blend, somewhat yellower than the pixel itself. (The second panel is drawn from white for 0 to dark for the largest weight, which its title gives.) The grey bars show the range that an answer can have in each channel, from the smallest to the largest value in the picture.
 #
-# Note the third panel. The weights fall, but none is zero: a softmax prefers, it does not select. All 256 pixels take part in every answer.
+# Note the third panel. The weights fall, about half of them below a millionth, beyond the panel's edge; but none is zero. A softmax prefers, it does not select: all 256 pixels take part in every answer.
 #
 # ## 3 · What a blend cannot do
 #
@@ -245,7 +246,7 @@ plt.show()
 
 
 # %% [markdown]
-# The second and the last picture are equal (to 12 digits; the sums are taken in another order, and rounding differs). Shuffle in, the same shuffle out: attention is **permutation equivariant**. So it answers each pixel of the confetti exactly as it does in the plane. All this attention knows is a bag of pixels; that some of them stand side by side, and form a wing, it cannot see.
+# The second and the last picture are equal (to 12 decimals; the sums are taken in another order, and rounding differs). Shuffle in, the same shuffle out: attention is **permutation equivariant**. So it answers each pixel of the confetti exactly as it does in the plane. All this attention knows is a bag of pixels; that some of them stand side by side, and form a wing, it cannot see.
 
 # %% [markdown]
 # ## 5 · Positions
@@ -254,7 +255,7 @@ plt.show()
 #
 # $$A_{nm}=\mathrm{softmax}_m\big(q_n\cdot k_m+q_n\cdot e_{nm}\big),\qquad e_{nm}=T_{m-n}\in\mathbb{R}^k$$
 #
-# It depends on the offset $m-n$ only, so what is learnt is a table $T$ with one vector per offset. Such embeddings are called *relative* (Shaw et al., 2018; for pictures Bello et al., 2019). On a line of n positions there are 2n − 1 offsets, from −(n − 1) to n − 1. First the attention, as lambdalib has it, then a helper that spreads such a table over all pairs:
+# It depends on the offset $m-n$ only, so what is learnt is a table $T$ with one vector per offset. Such embeddings are called *relative* (Shaw et al., 2018; for pictures Bello et al., 2019, with one table for the rows and one for the columns). On a line of n positions there are 2n − 1 offsets, from −(n − 1) to n − 1. First the attention, as lambdalib has it, then a helper that spreads such a table over all pairs:
 
 # %%
 def relative_attention(queries: Tensor, keys: Tensor, values: Tensor, embeddings: Tensor) -> Tensor:
@@ -288,7 +289,7 @@ for name, embeddings in (("without positions", torch.zeros_like(line_embeddings)
 assert torch.allclose(relative_attention(*line, torch.zeros_like(line_embeddings)), softmax_attention(*line))
 
 # %% [markdown]
-# With positions, the map can follow a pixel around. On the plane, we give the table one reading: the further away, the lower the score, by 0.001 times the squared distance in pixels. The score is then
+# With positions, the map can follow a pixel around. On the plane, we give the table one reading: the further away, the lower the score, by 0.001 / τ times the squared distance in pixels. Up to a part that is the same for all $m$, the score is then
 #
 # $$-\tfrac1{2\tau}\,|c_n-c_m|^2-\tfrac{0.001}{\tau}\,\big|\text{offset}\big|^2$$
 #
@@ -328,7 +329,7 @@ widgets.explore(answer_of_a_pixel, row=widgets.slider("row of the pixel that ask
                 positions=widgets.switch("relative positions", True))
 
 # %% [markdown]
-# The first claim in numbers, for all 256 pixels:
+# The first claim in numbers, without positions: the largest differences over all 256 pixels and their channels.
 
 # %%
 for temperature in (1e-5, 0.02, 1000.0):
@@ -343,7 +344,7 @@ for temperature in (1e-5, 0.02, 1000.0):
 #
 # One map asks one kind of question. A layer therefore makes $h$ maps side by side, its **heads**: each with queries, keys and values of its own, each with $v=d/h$ of the layer's $d$ channels, laid side by side at the end. All heads may share the table of positions, since each asks it with its own queries.
 #
-# Two heads are already more than one. Take a table with two readings, "one to the right" and "one to the left", each with the high score 30; let head 0 ask only for the first, head 1 only for the second, and let the keys be 0. Head 0 then copies the right neighbour, head 1 the left one, and the next layer can take their difference:
+# Two heads are already more than one. Take a table with two readings, "one to the right" and "one to the left", each with the high score 30; let head 0 ask only for the first, head 1 only for the second, and let the keys be 0. Head 0 then copies the right neighbour, head 1 the left one (weight $1-3\,e^{-30}$, nearly), and the next layer can take their difference. (At an end of the strip, the head that finds no neighbour scores all pixels alike and gets their mean.)
 
 # %%
 neighbours = torch.zeros(7, 2, dtype=torch.float64)  # offsets -3 ... 3
@@ -351,12 +352,13 @@ neighbours[4, 0], neighbours[2, 1] = 30, 30  # one to the right, one to the left
 two_heads = torch.eye(2, dtype=torch.float64)[None, :, None].expand(1, 2, 4, 2)  # head 0 asks (1, 0), head 1 asks (0, 1)
 copies = relative_attention(two_heads, torch.zeros(1, 2, 4, 2, dtype=torch.float64), values.expand(1, 2, 4, 3), embeddings_on_a_line(neighbours))
 right_minus_left = copies[0, 0] - copies[0, 1]
+assert torch.allclose(copies[0, 1, 0], values.mean(0)) and torch.allclose(copies[0, 0, 3], values.mean(0))  # the ends of the strip
 print("pixel 1, head 0 minus head 1:", right_minus_left[1].round().int().tolist())
 assert torch.allclose(right_minus_left[1], wish)
 
 
 # %% [markdown]
-# What no single head could do in step 3, two heads and a subtraction can. With relative positions, one head for each tap and a linear layer after them, attention can do what any convolution does (Cordonnier et al., 2020).
+# What no single head could do in step 3, two heads and a subtraction can. With relative positions, one head for each entry of the kernel and a linear layer after them, attention can come as near as you like to any convolution, borders aside (Cordonnier et al., 2020).
 #
 # Now the whole layer. Queries, keys and values are linear functions of the features at the same pixel, that is, 1×1 convolutions. It is written for maps of a fixed size, because the table has one entry per offset: $2H-1$ by $2W-1$ of them. The first weights are chosen so that the scores $q\cdot k$ start with a standard deviation near 1 when the features have one of 1; the $1/\sqrt k$ that other texts put into the formula is in the queries' weights.
 
@@ -429,7 +431,7 @@ assert 0.9 < spread < 1.1
 #
 # $$\text{bytes}=4\cdot b\cdot h\cdot n\cdot m,\qquad n=m=H\cdot W$$
 #
-# For training, the maps of a layer are kept until the gradients have been taken. The paper gives an example: one layer with 8 heads, on 128 pictures of 64 × 64.
+# For training, plain code keeps the maps of a layer until the gradients have been taken. The paper gives an example: one layer with 8 heads, on 128 pictures of 64 × 64.
 
 # %%
 def map_bytes(pictures: int, heads: int, side: int) -> int:
@@ -449,7 +451,7 @@ figures.growth(
 plt.show()
 
 # %% [markdown]
-# Double the side, and the map takes 16 times the bytes; the values take four times. This is the cost that lambda layers set out to avoid, in 2021.
+# Both axes are logarithmic. Double the side, and the map takes 16 times the bytes; the values take four times. This is the cost that lambda layers set out to avoid, in 2021.
 #
 # **Must the map be stored at all?** No. Each row of it can be made, used and dropped. The cell below walks through the queries a few at a time and never holds the whole map; the answers are the same.
 
@@ -458,7 +460,7 @@ slices = [softmax_attention(some, k_random, v_random) for some in q_random.split
 assert torch.allclose(torch.cat(slices, dim=2), y_random)
 
 # %% [markdown]
-# Today's *fused kernels* carry this to its end. They compute exact softmax attention tile by tile, forwards and backwards, without ever storing the map in the GPU's main memory (FlashAttention, Dao et al., 2022). `F.scaled_dot_product_attention`, which we met in step 2, uses such a kernel where there is one for the hardware and the arguments. So "softmax attention must store n × m numbers" was true of the usual code in 2021, and is true of the code in this lesson; it is not true of softmax attention.
+# Today's *fused kernels*, GPU programs that do scores, softmax and blend in one go, carry this to its end. They compute exact softmax attention piece by piece, forwards and backwards, without ever storing the map in the GPU's main memory (FlashAttention, Dao et al., 2022). `F.scaled_dot_product_attention`, which we met in step 2, uses such a kernel where there is one for the hardware and the arguments. So "softmax attention must store n × m numbers" was true of the usual code in 2021, and is true of the code in this lesson; it is not true of softmax attention.
 #
 # Two things stay. The multiply-adds still grow with $n\cdot m$. And a position term such as ours, $q_n\cdot e_{nm}$, is itself a map of n × m numbers per head and picture if it is handed to that function as a mask, as here:
 
@@ -473,11 +475,11 @@ print("the position term as a mask:", tuple(position_scores.shape), "= (b, h, n,
 # %% [markdown]
 # ## 8 · Take the softmax out
 #
-# Where does the square come from? From the softmax: it needs all the scores of a query before it can give one weight. Without it, attention would be a product of three matrices, and their brackets may be moved.
+# Stored or not, $n\cdot m$ scores are computed. Why must every query meet every key? Because of the softmax: the exponential of a score has to be taken pair by pair. Without it, attention would be a product of three matrices, and their brackets may be moved.
 #
-# So let the softmax run over the keys alone: for each of the $k$ entries, over the context $m$. Call the result $\tilde K=\mathrm{softmax}_m(K)$. Then
+# So let the softmax run over the keys alone: for each of the $k$ entries, over the context $m$. Call the result $\sigma=\mathrm{softmax}_m(K)\in\mathbb{R}^{m\times k}$. Then
 #
-# $$\big(Q\,\tilde K^\top\big)\,V \;=\; Q\,\big(\tilde K^\top V\big)$$
+# $$\big(Q\,\sigma^\top\big)\,V \;=\; Q\,\big(\sigma^\top V\big)$$
 #
 # On the left, the square $n\times m$ comes first; on the right, a small tile $k\times v$, whose size does not depend on the picture. Attention of this kind is called *linear*, because its cost grows only linearly with the number of pixels (Shen et al., 2018, who put a second softmax on the queries).
 
@@ -488,16 +490,16 @@ def linear_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     return einsum("bhnk,bhkv->bhnv", queries, summaries)
 
 
-square_first = (q_random @ k_random.softmax(dim=2).transpose(2, 3)) @ v_random  # (Q K̃ᵀ) V
+square_first = (q_random @ k_random.softmax(dim=2).transpose(2, 3)) @ v_random  # (Q σᵀ) V
 assert torch.allclose(linear_attention(q_random, k_random, v_random), square_first)
 gap = (linear_attention(q_random, k_random, v_random) - y_random).abs().max()
-print("the same, whichever bracket comes first; the same as softmax attention:", bool(gap < 1e-6))
+print("differs from softmax attention:", bool(gap > 1e-6))
 assert gap > 0.1
 figures.brackets(n=64, m=64, k=16, v=16)
 plt.show()
 
 # %% [markdown]
-# The square is gone, but this is *another function*, not a cheaper way to the old one. Its weights $Q\tilde K^\top$ may be negative and need not sum to 1. Whether that is a loss or a gain, and what the tile holds, is the next lesson.
+# (Both panels are to the same scale; the line below shows what is multiplied first.) The square is gone, but this is *another function*, not a cheaper way to the old one. Its weights $Q\,\sigma^\top$ may be negative and need not sum to 1. Whether that is a loss or a gain, and what the tile holds, is the next lesson.
 
 # %% [markdown]
 # ## Exercises
@@ -540,11 +542,11 @@ check_answer("01.E2", guess)
 # </details>
 
 # %% [markdown]
-# **3 · Construct.** (a) Find a query with which yellow weighs exactly 125/128. (b) With the best of all queries, how near to 1 can the weight of the *red* pixel come? Give the largest number that it can come as near to as you like.
+# **3 · Construct.** (a) Find a query with which yellow weighs exactly 125/128. (b) Now make the *red* pixel as heavy as you can. Which number does its weight never reach, whatever the query, though it can come as near to it as you like?
 
 # %%
 query = None  # (a) a pair (q0, q1)
-largest = None  # (b) a number
+largest = None  # (b) a number; fractions may be written as 1 / 8
 goal = torch.tensor([1, 1, 1, 125], dtype=torch.float64) / 128
 mine = None if query is None else (keys @ torch.tensor(query, dtype=torch.float64)).softmax(dim=0)
 print(check_close(mine, goal, "are the weights in the ratio 1 : 1 : 1 : 125?"), check_answer("01.E3b", largest), sep="\n")
@@ -644,7 +646,7 @@ def two_sizes(function) -> Tensor:
 
 probe = torch.rand(1, 2, 3, 5) + torch.tensor([0, 2]).view(1, 2, 1, 1)  # channel 0 from 0 to 1, channel 1 from 2 to 3
 print("largest output in channel 0:", round(attend_to_map(probe)[:, 0].max().item(), 2))
-check_close(two_sizes(attend_to_map), two_sizes(by_definition), "does each row hold the d channels of one pixel, on the way in and on the way out?")
+check_close(two_sizes(attend_to_map), two_sizes(by_definition), "print `rows` inside, for a map whose channel 0 is all 0 and channel 1 all 2")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -659,7 +661,7 @@ check_close(two_sizes(attend_to_map), two_sizes(by_definition), "does each row h
 #     return answer[:, 0].transpose(1, 2).reshape(b, d, height, width)
 #
 #
-# check_close(two_sizes(attend_to_map), two_sizes(by_definition), "does each row hold the d channels of one pixel, on the way in and on the way out?")
+# check_close(two_sizes(attend_to_map), two_sizes(by_definition), "print `rows` inside, for a map whose channel 0 is all 0 and channel 1 all 2")
 # ```
 #
 # </details>

@@ -18,7 +18,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # >
 # > **You need** [lesson 01](01_self_attention.ipynb) (attention as a weighted average). Words and letters are on the [notation page](00_start_here.ipynb#Notation).
 # >
-# > **Time** 30 minutes to read; the code runs in about 10 seconds on two CPU cores.
+# > **Time** 30 minutes to read, 25 for the exercises; the code runs in about 10 seconds on two CPU cores.
 
 # %% [markdown]
 # ## What if the picture is summarised before anyone asks?
@@ -53,7 +53,7 @@ assert bill == 64
 # %% [markdown]
 # ## 1 · A palette, by hand
 #
-# The strip again: four pixels, red, green, blue and yellow, with 8 for full light. Every pixel has a key of $k = 2$ numbers. A softmax over the **context** turns each of the two columns of keys into weights that sum to 1:
+# The strip again: four pixels, red, green, blue and yellow, with 8 for full light. Every pixel has a key of $k = 2$ numbers. As in lesson 01, three pixels have the key (0, 0), and yellow has (0, log 5). A softmax over the **context** turns each of the two columns of keys into weights that sum to 1:
 #
 # $$\sigma_m \;=\; \mathrm{softmax}_m(K)_m \;=\; \frac{\exp K_m}{\sum_{m'}\exp K_{m'}}\in\mathbb{R}^k,\qquad \lambda^c \;=\; \sum_m \sigma_m\,v_m^\top\in\mathbb{R}^{k\times v}$$
 #
@@ -84,7 +84,7 @@ plt.show()
 # %% [markdown]
 # ## 2 · The same in one line
 #
-# This is the function of `lambdalib.lambdas`. Its last axis, $u$, gives each position several keys and values; it has size 1 until lesson 03.
+# This is the function of `lambdalib.lambdas`. Its last axis, $u$, gives each position several keys and values; it has size 1 until lesson 03. (The sign ⊗ in the docstring is the outer product: every entry of a key with every entry of a value, as in $\sigma_m v_m^\top$.)
 
 # %%
 def content_lambda(keys: Tensor, values: Tensor) -> Tensor:
@@ -110,7 +110,7 @@ figures.brackets(n=4, m=4, k=2, v=3, lit="tile")
 plt.show()
 
 # %% [markdown]
-# The drawing is to scale for the strip, and its Kᵀ stands for our weights σᵀ. With more pixels the square grows in both directions; the orange tile never does, since its sides $k$ and $v$ do not count pixels. The work grows with $m$, not with $n\cdot m$.
+# The drawing is to scale for the strip; the line below shows what is multiplied first. With more pixels the square grows in both directions; the orange tile never does, since its sides $k$ and $v$ do not count pixels. The work of making it grows with $m$, that of asking it with $n$, and none with $n\cdot m$.
 
 # %% [markdown]
 # ## 3 · Against attention
@@ -141,12 +141,12 @@ figures.colour_table([by_attention, by_lambda], ["attention", "content lambda"],
 plt.show()
 
 # %% [markdown]
-# (Bars: red, green and blue, all panels to the same scale.) For a query that picks one colour, the two agree to the last digit. For the others they are different functions.
+# (Bars: red, green and blue, all panels to the same scale.) For a query that picks one colour, a single 1 and zeros, the two are equal. For the other two queries they are not: they are different functions.
 #
 # What is gained and what is lost come in the same breath:
 #
 # * **Gain.** The answer is linear in the query. (1, −1) subtracts, and (−2, −2, 1) is outside the range of the pixels, where no average can go; (1, 1) adds, and (10, 10, 3) is brighter than any pixel.
-# * **Loss.** Attention's weights are made anew for each query, so a strong query can single out one pixel. Here the weights were fixed before any query came. All that a query can do is mix $k$ colours.
+# * **Loss.** Attention's weights are made anew for each query, so a strong query can come near to singling out one pixel. Here the weights were fixed before any query came. All that a query can do is mix $k$ colours.
 #
 # So a content lambda is no approximation of softmax attention. It is another function with the same ingredients.
 
@@ -194,7 +194,7 @@ card(colours, plane_keys)
 plt.show()
 
 # %% [markdown]
-# From the left: the picture; the four colours, with their light on the scale 0 to 255, and below each the pixels that wrote it; the picture painted with these four colours alone. In the orange maps white is weight 0, and full orange is the largest weight of that map. "≈ pixels" is the effective number of writers, the exponential of the weights' entropy. The palette has found the red band, the grass, the sky and the yellow wings: the four colours of our strip.
+# From the left: the picture; the four colours, with their light on the scale 0 to 255, and below each the pixels that wrote it; the picture painted with these four colours alone. In the orange maps white is weight 0, and full orange is the largest weight of that map. "≈ pixels" is the effective number of writers: 50, say, if 50 pixels share the weight evenly (in general, the exponential of the weights' entropy). The palette has found the red band, the grass, the sky and the yellow wings: the four colours of our strip.
 #
 # For the last panel every pixel asked with a recipe: a softmax of its own keys, this time over $k$, so that the shares of the colours sum to 1. That is our choice for painting. A layer leaves its queries as they are.
 
@@ -232,9 +232,9 @@ card(confetti, colour_keys(confetti, 30))
 plt.show()
 
 # %% [markdown]
-# The same four swatches. (The two sums may differ in their last digits, since rounding depends on the order of the terms; float32 keeps about seven digits, float64 about sixteen.) Attention without positions did not notice the shuffle in lesson 01 either. *Global* means that every pixel is counted, not that anyone knows where it was.
+# The same four swatches. (The two sums may differ in their last digits, since rounding depends on the order of the terms; float32 keeps about seven digits, float64 about sixteen.) Attention without positions did not notice the shuffle in lesson 01 either: its answers moved along with their pixels. *Global* means that every pixel is counted, not that anyone knows where it was.
 #
-# What a palette does depend on is who takes part. Hide rows 14 to 27, where the plane is, by setting their keys to −∞, which is weight 0. That is the same as leaving these pixels out of the context:
+# What a palette does depend on is who takes part. Hide rows 14 to 27, where most of the plane is, by setting their keys to −∞, which is weight 0. That is the same as leaving these pixels out of the context:
 
 # %%
 kept = torch.ones(32, 32, dtype=torch.bool)
@@ -248,7 +248,7 @@ card(colours, plane_keys, kept)
 plt.show()
 
 # %% [markdown]
-# Red and yellow lived in these rows: (209, 27, 68) fell to (133, 79, 46), and (227, 212, 15) to (102, 119, 66), the nearest that grass and sky have to offer. Blue and green hardly moved. (Hidden pixels are grey in the figure.) All pixels still ask, but there is no yellow left to paint the wings with.
+# Red and yellow lived in these rows: (209, 27, 68) fell to (133, 79, 46), and (227, 212, 15) to (102, 119, 66), the nearest that the other rows have to offer. Blue and green hardly moved. (Hidden pixels are grey in the figure.) All pixels still ask, but there is no yellow left to paint the wings with.
 
 # %% [markdown]
 # ## 6 · Repainting
@@ -276,7 +276,7 @@ plt.show()
 # %% [markdown]
 # Not the sharpest. At β = 0 there is one colour, the mean. At β = 100 there are four pure colours and hardly a mixture: a poster. In between, the colours differ *and* get mixed.
 #
-# These recipes were shares, positive and summing to 1. A real query has signs. Three of our four colours are linearly independent (the palette has rank 3), so with signs they reach every point in the space of colours. There is then an exact recipe for each pixel, and least squares finds it:
+# These recipes were shares, positive and summing to 1. In a layer, a query has signs. Three of our four colours are linearly independent (the palette has rank 3), so with signs they reach every point in the space of colours. There is then an exact recipe for each pixel, and least squares finds it:
 
 # %%
 signed_recipes = colours[0, :, :, 0] @ torch.linalg.pinv(plane_palette[0])  # (n, k): the smallest q_n with λᵀ q_n = v_n
@@ -316,7 +316,7 @@ widgets.explore(
 )
 
 # %% [markdown]
-# What you should have seen: β decides *who writes*, from all 1024 pixels down to a few. The order never matters. Hiding rows moves the colours that lived there, and little else.
+# What you should have seen: β decides *who writes*, from all 1024 pixels at β = 0 to those nearest to the anchor. The order never matters. Hiding rows moves the colours that lived there, and little else.
 
 # %% [markdown]
 # ## 8 · A bottleneck of rank k
@@ -347,7 +347,7 @@ figures.spectra({"content lambda, Q σᵀ": in_lambda[:16], "attention, softmax(
 plt.show()
 
 # %% [markdown]
-# The lambda's map ends at 16, as it must. Attention's map has far more directions, yet most of them are faint: above one percent of the largest the count is 28 against 13. The bottleneck is real, and how much it hurts depends on what the faint directions are worth.
+# The lambda's map ends at 16, as it must. Attention's map has far more directions, yet most of them are faint: above one percent of the largest the count is 28 against 13. (Other random matrices give other counts; 16 stays the ceiling.) The bottleneck is real, and how much it hurts depends on what the faint directions are worth.
 
 # %% [markdown]
 # ## 9 · What it forgets
@@ -431,7 +431,7 @@ check_answer("02.E2", yellow_query)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# Blue must vanish: $2q_0+q_1=0$. Red must be 8: $4q_0+6q_1=8$. So $q=(-1, 2)$. A blend could not do it, and neither could attention, whose weights are all positive.
+# Blue must vanish: $2q_0+q_1=0$. Red must be 8: $4q_0+6q_1=8$. So $q=(-1, 2)$. No blend of the two colours could do it. Attention can come as near to yellow as you like, with a query (0, $q_1$) and a large $q_1$, but never quite reaches it: its weights are all positive.
 #
 # ```python
 # yellow_query = (-1, 2)
@@ -499,7 +499,7 @@ check_answer("02.E5", yellow_weight)
 # </details>
 
 # %% [markdown]
-# **6 · Repair.** This habit was seen in the wild: code for rows, (b, m, k), is carried over to maps, (b, k, H, W), and the softmax keeps its `dim=1`. All shapes fit and nothing fails. But with values of 1 the answers are no longer 1. Change `map_lambda` so that the check passes.
+# **6 · Repair.** This habit was seen in the wild: code for rows, (b, m, k), is carried over to maps, (b, k, H, W). All shapes fit and nothing fails. But with values of 1 the entries of the lambda are no longer 1, and its columns, of $k=11$ entries, do not sum to 11. Change `map_lambda` so that the check passes.
 
 # %%
 def map_lambda(key_map: Tensor, value_map: Tensor) -> Tensor:
@@ -510,13 +510,13 @@ def map_lambda(key_map: Tensor, value_map: Tensor) -> Tensor:
 
 key_map, value_map = torch.randn(2, 11, 5, 7, dtype=torch.float64), torch.randn(2, 13, 5, 7, dtype=torch.float64)
 as_rows = [feature_map.flatten(2).transpose(1, 2)[..., None] for feature_map in (key_map, value_map)]  # (b, m, channels, u)
-print("values of 1 give sums over k of", map_lambda(key_map, torch.ones_like(value_map)).sum(1)[0, :3].round(decimals=4).tolist())
-check_close(map_lambda(key_map, value_map), content_lambda(*as_rows), "over which axes should each of the k weights sum to 1?")
+print("values of 1: three of the columns sum to", map_lambda(key_map, torch.ones_like(value_map)).sum(1)[0, :3].round(decimals=4).tolist())
+check_close(map_lambda(key_map, value_map), content_lambda(*as_rows), "what do the weights of one colour sum to, over all pixels?")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# The sum over k should be 11, one for each of the $k$ colours; 35 is $m = 5\cdot 7$, so every *pixel* shared out a weight of 1 among the colours. Flatten first, then take the softmax over the positions. (`dim=3` before flattening would be wrong too: it would normalise each row of the map alone.)
+# The sum over k was 35, which is $m = 5\cdot 7$: the softmax kept its `dim=1`, which on maps is $k$, so every *pixel* shared out a weight of 1 among the colours. Flatten first, then take the softmax over the positions. (`dim=3` before flattening would be wrong too: it would normalise each row of the map alone.)
 #
 # ```python
 # def map_lambda(key_map, value_map):
@@ -524,7 +524,7 @@ check_close(map_lambda(key_map, value_map), content_lambda(*as_rows), "over whic
 #     return einsum("bkm,bvm->bkv", soft_keys, value_map.flatten(2))
 #
 #
-# check_close(map_lambda(key_map, value_map), content_lambda(*as_rows), "over which axes should each of the k weights sum to 1?")
+# check_close(map_lambda(key_map, value_map), content_lambda(*as_rows), "what do the weights of one colour sum to, over all pixels?")
 # ```
 #
 # </details>

@@ -1,0 +1,294 @@
+# %% [markdown]
+# # 00 · Start here
+#
+# [![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.research.google.com/github/lambdalib-course/lambdalib/blob/main/notebooks/00_start_here.ipynb)
+
+# %% cellView="form" jupyter={"source_hidden": true} tags=["setup", "nbval-ignore-output"]
+# @title Set-up: run this cell first
+import importlib.util, subprocess, sys
+if importlib.util.find_spec("lambdalib") is None:  # on Colab, for one; an installed course is left as it is
+    subprocess.check_call([sys.executable, "-m", "pip", "install", "--quiet",
+                           "lambdanetworks-course @ git+https://github.com/lambdalib-course/lambdalib.git"])
+import lambdalib
+if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same import name
+    raise ImportError("This is another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this cell again.")
+print("lambdalib", lambdalib.__version__, "is ready.")
+
+# %% [markdown]
+# > **After this lesson you know** what a lambda is in one picture, that your machine runs the course, and how its exercises talk back.
+# >
+# > **You need** Python, and the product of two matrices.
+# >
+# > **Time** 10 minutes to read, 5 for the exercises; the code runs in about 10 seconds on two CPU cores.
+
+# %% [markdown]
+# ## What is a lambda, in one picture?
+#
+# Attention compares every pixel with every pixel. A **lambda layer** (Irwan Bello, *LambdaNetworks: Modeling Long-Range Interactions Without Attention*, ICLR 2021) first turns the whole picture into a small function, and then only applies that function to each pixel. The function is called a lambda, after the λ of mathematics; it has nothing to do with Python's keyword. This course finds out what that buys, what it costs, and which half of it does the work.
+#
+# | lesson | its question |
+# |---|---|
+# | **00** | what is a lambda, in one picture? |
+# | [01 Self-attention](01_self_attention.ipynb) | how does one pixel ask all the others? |
+# | [02 Content lambdas](02_content_lambdas.ipynb) | what if the picture is summarised before anyone asks? |
+# | [03 Position lambdas](03_position_lambdas.ipynb) | how can a function of fixed size know where things are? |
+# | [04 The lambda layer](04_lambda_layer.ipynb) | how do the halves become one layer, and why the norms? |
+# | [05 What it costs](05_cost.ipynb) | cheaper in what, and when? |
+# | [06 LambdaResNet](06_lambda_resnet.ipynb) | where in a network does it belong? |
+# | [07 Train it on CIFAR-10](07_train_on_cifar10.ipynb) | does it learn, and how would I know? |
+#
+# Every code cell that defines something the library `lambdalib` has *is* the library's code; a test compares them. First a look at your machine (`lambdalib doctor` says more):
+
+# %% tags=["nbval-ignore-output"]
+import platform
+
+import matplotlib.pyplot as plt
+import torch
+
+print("Python", platform.python_version(), "· torch", torch.__version__, "·", torch.get_num_threads(), "threads ·",
+      torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU, which is fine")
+
+# %% [markdown]
+# ## 1 · The plane and the strip
+#
+# Two pictures come along through all lessons. The first is a photograph of 32 × 32 pixels, test picture 44 of CIFAR-10, a data set of small photographs in ten classes: the **plane**. It is part of the sample that ships with the library, so nothing is downloaded. The second is the **strip**: four pixels in the plane's colours, red, green, blue and yellow, small enough that every number can be worked by hand.
+
+# %%
+from lambdalib import figures, widgets
+from lambdalib.checks import check_answer, check_close
+from lambdalib.checkpoint import load_pretrained
+from lambdalib.data import CLASSES, load_sample, normalize
+from lambdalib.examples import plane, strip
+
+queries, keys, values, table = strip()
+colours = values[0, :, :, 0]  # (4, 3): one row per pixel; 8 is full light
+print(colours.int())
+figures.maps([plane(), colours.T[:, None] / 8], ["the plane", "the strip"])
+plt.show()
+
+# %% [markdown]
+# ## 2 · Two brackets
+#
+# Each pixel has three things: a **query** (what it asks), a **key** (what it is asked by) and a **value** (what it gives away). As matrices they are $Q\in\mathbb{R}^{n\times k}$, $K\in\mathbb{R}^{m\times k}$ and $V\in\mathbb{R}^{m\times v}$: $n$ pixels ask, $m$ pixels are asked, and on one picture these are the same pixels.
+#
+# Leave out, for this one lesson, everything that makes attention more than a product of matrices. Then there are two ways to set the brackets:
+#
+# $$\underbrace{(Q\,K^\top)}_{n\times m}\,V \qquad\text{or}\qquad Q\,\underbrace{(K^\top V)}_{k\times v}$$
+#
+# On the left, the bracket holds one number for every *pair* of pixels: that is an attention map. On the right, it holds a small table that has summed over all pixels already, and each query is only multiplied with it: that is a lambda. Matrix products may be bracketed as one likes, so the results are the same:
+
+# %%
+Q, K, V = queries[0, 0], keys[0, :, :, 0].exp(), colours  # the strip: n = m = 4, k = 2, v = 3; exp makes its keys whole numbers
+left, right = (Q @ K.T) @ V, Q @ (K.T @ V)
+assert torch.equal(left, right)
+assert (Q @ K.T).numel() == 16 and (K.T @ V).numel() == 6
+
+n, k, v = 32 * 32, 16, 16  # a map of 32 × 32 pixels
+print(f"strip: the square holds {(Q @ K.T).numel()} numbers, the tile {(K.T @ V).numel()}")
+print(f"32 × 32 pixels: the square holds {n * n:,}, the tile {k * v}: {n * n // (k * v)} times fewer")
+figures.brackets(4, 4, 2, 3, keys="Kᵀ")
+plt.show()
+
+
+# %% [markdown]
+# Grey is what comes in, orange is what the bracket makes and has to store. Now let the picture grow. The square grows with the *square* of the number of pixels, the tile does not move:
+
+# %%
+def draw_brackets(pixels: int = 64, depth: int = 16):
+    return figures.brackets(pixels, pixels, depth, depth, keys="Kᵀ")
+
+
+draw_brackets()
+plt.show()
+
+# %% [markdown]
+# Move the sliders (they need a running kernel; the picture above is their first position). When is the tile no smaller than the square?
+
+# %% tags=["nbval-ignore-output"]
+widgets.explore(draw_brackets, pixels=widgets.slider("pixels n = m", 4, 256, 64, 4),
+                depth=widgets.slider("depth k = v", 2, 64, 16, 2))
+
+# %% [markdown]
+# So the trick is one bracket, and it is older than lambdas. What stands in the way is the softmax that real attention puts around $QK^\top$: with it, the bracket cannot move. The two lines below are the whole course. Every lesson shows them again and boxes the term that it is about.
+#
+# $$\text{attention}\qquad y_n = \sum_m \mathrm{softmax}_m\big(q_n\cdot k_m + q_n\cdot e_{nm}\big)\; v_m$$
+# $$\text{lambda}\qquad\;\; y_n = \Big(\sum_m \mathrm{softmax}_m(K)_m\,v_m^\top + \sum_m e_{nm}\,v_m^\top\Big)^{\!\top} q_n$$
+#
+# The ingredients are the same: queries $q$, keys $k$, values $v$, and vectors $e_{nm}$ that say where pixel $m$ lies as seen from pixel $n$. In the second line the softmax has moved from the pairs onto the keys alone. Everything else in this course follows from that: the sum in the brackets no longer contains the query, so it can be made once, as a **content lambda** (the first sum: lesson 02) and **position lambdas** (the second: lesson 03).
+
+# %% [markdown]
+# ## 3 · A net that does it
+#
+# This net was trained on the 50,000 training pictures of CIFAR-10, on two CPU cores (lesson 07 shows the record of that run). It has two lambda layers, at maps of 7 × 7 and 3 × 3 pixels. Does it know the plane?
+
+# %%
+net = load_pretrained("small")
+print(f"{sum(parameter.numel() for parameter in net.parameters()):,} parameters")
+
+images = normalize((plane() * 255).round().to(torch.uint8)[None])
+with torch.no_grad():
+    chances = net(images).softmax(dim=1)[0]
+best = chances.topk(3).indices.tolist()
+print("most likely:", CLASSES[best[0]])
+assert CLASSES[best[0]] == "airplane"
+
+# %% [markdown]
+# One picture proves little. The sample holds 500 test pictures, 50 of each class, which the net has never seen:
+
+# %%
+sample = load_sample()
+with torch.no_grad():
+    guesses = net(normalize(sample.test_images)).argmax(dim=1)
+right_ones = int((guesses == sample.test_labels).sum())
+print("more than nine of ten right:", right_ones > 450)
+shown = [0, 60, 120, 180, 240, 300, 360, 420, 480, 499]
+figures.maps([sample.test_images[i] / 255 for i in shown], [CLASSES[guesses[i]] for i in shown], columns=5)
+plt.show()
+
+# %% [markdown]
+# Which half of the lambdas carries the answer? Both layers' outputs are a sum, content plus position, so we can fade either half without touching the rest: the content half is what is left when the table of stencils is set to zero, and the position half is the difference. Each block also has a shortcut around its lambda layer, so the net does not go blind when both halves are gone.
+#
+# **Predict**, and keep the guess for a later experiment: which loss hurts more, that of the palettes (content) or that of the stencils (position)?
+
+# %%
+from lambdalib.layer import LambdaLayer
+
+
+def fade(net, content: float, position: float):
+    """Weigh the two halves of every lambda layer; returns the hooks that do it, so that they can be removed."""
+    def mix(layer, inputs, output):
+        kept, layer.table.data = layer.table.data, torch.zeros_like(layer.table.data)
+        content_half = type(layer).forward(layer, *inputs)
+        layer.table.data = kept
+        return content * content_half + position * (output - content_half)
+    return [layer.register_forward_hook(mix) for layer in net.modules() if isinstance(layer, LambdaLayer)]
+
+
+share = {}
+for name, weights in {"both halves": (1, 1), "stencils faded out": (1, 0), "palettes faded out": (0, 1), "both faded out": (0, 0)}.items():
+    hooks = fade(net, *weights)
+    with torch.no_grad():
+        share[name] = (net(normalize(sample.test_images)).argmax(dim=1) == sample.test_labels).double().mean().item()
+    for hook in hooks:
+        hook.remove()
+assert share["both halves"] == right_ones / 500  # with weights (1, 1) nothing changes
+assert max(share["stencils faded out"], share["palettes faded out"]) < share["both halves"]
+figures.bars(list(share), [100 * value for value in share.values()], "right answers on 500 test pictures, %")
+plt.show()
+
+# %% [markdown]
+# Both halves count in this net. But a net that was trained with both and then loses one is not a net that was trained without it, so this picture does not yet say what each half is *worth*; for that, twins have to be trained, one without stencils and one without palettes.
+
+# %% [markdown]
+# <a id="Notation"></a>
+# ## Notation
+#
+# Letters are axes, words are tensors. They are the same in all lessons, in the library and in the figures, and nearly the paper's.
+#
+# | letter | axis | tensors it appears in |
+# |---|---|---|
+# | b, d | pictures of a batch, channels | `features` (b, d, H, W), or as rows (b, n, d) |
+# | n, m | query positions, context positions; n = m = H · W on one map | |
+# | k, v | depth of queries and keys, depth of values | `queries` (b, h, n, k), `keys` (b, m, k, u), `values` (b, m, v, u) |
+# | h | heads: queries per position; v = d / h | |
+# | u | intra-depth: values per position; 1 unless said otherwise, and then not written | |
+# | r | *side* of the window in pixels, odd; the paper's scope of 23 × 23 is r = 23 | `table` of stencils (k, u, r, r), `embeddings` (n, m, k, u) |
+#
+# Further: `soft_keys` is the softmax of the keys over m, `content_lambda` is (b, k, v), `position_lambdas` (b, n, k, v). The factor $1/\sqrt{k}$ of attention is taken to be part of the queries. A map becomes rows by `flatten(2).transpose(1, 2)`, and channels are head-major: channel = head · v + value.
+
+# %% [markdown]
+# ## 4 · How an exercise works
+#
+# Steps marked **Predict** ask before they show: replace `None` by your guess and run the cell. A wrong guess costs nothing and is often the point. Other exercises ask for a function. Their checks feed it inputs whose answer gives the mistake away. Here is a content lambda with a mistake in it, and what the check makes of it:
+
+# %%
+from lambdalib.checks import check_content_lambda
+
+
+def wrong_content_lambda(keys, values):
+    return torch.einsum("bmku,bmvu->bkv", keys.softmax(dim=2), values)
+
+
+check_content_lambda(wrong_content_lambda)
+
+# %% [markdown]
+# ## Exercises
+#
+# **1 · Predict.** With k = v = 16, at how many pixels n = m do the square and the tile hold the same number of elements?
+
+# %%
+guess = None  # one number
+check_answer("00.1", guess)
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# n · m = n² on the left, k · v = 256 on the right: n = 16. Beyond sixteen pixels the tile is smaller.
+#
+# ```python
+# guess = 16
+# check_answer("00.1", guess)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **2 · Predict.** A map of 7 × 5 pixels, k = 16 and v = 8: how many elements have the square and the tile?
+
+# %%
+guess = None  # a pair (square, tile)
+check_answer("00.2", guess)
+
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# n = m = 35, so the square holds 35 · 35 = 1225; the tile holds 16 · 8 = 128.
+#
+# ```python
+# guess = (1225, 128)
+# check_answer("00.2", guess)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **3 · Implement.** Put a softmax over m into the left form, softmax(Q Kᵀ) V, as attention does. Then try to give the same answer with the bracket on the right, softmax(K) over m inside. The check compares the first with the truth; the line after it shows how far apart the two are.
+
+# %%
+def attention(Q, K, V):
+    return None  # replace: the softmax runs over the context, so each row of weights sums to 1
+
+
+truth = torch.tensor([[4, 4, 2], [6, 6, 1], [3, 3, 2.5], [6, 6, 1]], dtype=torch.float64)
+check_close(attention(Q, K.log(), V), truth, "over which axis does each row of weights sum to 1?")
+
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def attention(Q, K, V):
+#     return (Q @ K.T).softmax(dim=1) @ V
+#
+#
+# moved = Q @ (K.log().softmax(dim=0).T @ V)
+# print("largest difference:", float((attention(Q, K.log(), V) - moved).abs().max()))
+# check_close(attention(Q, K.log(), V), truth)
+# ```
+#
+# The largest difference is 5 units of light, no rounding: once the softmax stands on the keys alone, it is another function. Lesson 02 compares the two query by query.
+#
+# </details>
+
+# %% [markdown]
+# ## What we now know
+#
+# * Moving one bracket changes the largest thing to be stored from n × m to k × v, and not one digit of the answer, as long as no softmax stands in the way.
+# * A lambda layer puts the softmax on the keys, so that the bracket can move, and adds a second sum that knows positions.
+# * A small net with two such layers, trained on two CPU cores, names most of the pictures it has never seen.
+#
+# **Ledger.** The paper claims five things for lambda layers: long-range interactions, without attention maps, with less memory, faster, and more accurate. The course keeps a ledger of what speaks for and against each. It is empty so far.
+#
+# **The code of this lesson** lives in `lambdalib/examples.py` and `lambdalib/checks.py`.
+#
+# **Next.** Why would anyone want the square? [Lesson 01: self-attention](01_self_attention.ipynb).
