@@ -486,7 +486,7 @@ def cost_bars(panels, lit, limits, title: str = "") -> Figure:
 
 
 def two_bottlenecks(dim: int, width: int) -> Figure:
-    """A bottleneck with a convolution and one with a lambda layer: the height of a box is its number of channels out.
+    """A bottleneck with a convolution and one with a lambda layer: a taller box has more channels out.
 
     Args:
         dim: channels that come in and go out. width: channels in the middle.
@@ -592,7 +592,7 @@ def one_pixel(image, pixel: tuple[int, int], query, lam, output, limits: tuple[f
     axes[1].set(xlim=(-limits[0], limits[0]), ylim=(len(query) - 0.5, -0.5), yticks=range(len(query)), ylabel="k")
     axes[1].set_title("this head's query", fontsize=9)
     shown = signed(axes[2], lam, limit=limits[1], aspect="auto")
-    axes[2].set(xlabel="v", ylabel="k")
+    axes[2].set(xlabel="v", ylabel="k", xticks=range(lam.shape[1]), yticks=range(lam.shape[0]))
     axes[2].set_title("lambda of all heads", fontsize=9)
     fig.colorbar(shown, ax=axes[2], fraction=0.06)
     axes[3].bar(range(len(output)), output, color=INK)

@@ -30,6 +30,7 @@ MIX_MISTAKES = {
     "the pool comes before the layer": lambda w, s, o: norm_after(
         nn.AvgPool2d(3, s, padding=1) if s > 1 else nn.Identity(), LambdaLayer(w, **o)),
     "at stride 1 nothing is to be pooled": lambda w, s, o: norm_after(LambdaLayer(w, **o), nn.AvgPool2d(3, s, padding=1)),
+    "at stride 1 nothing": lambda w, s, o: norm_after(nn.AvgPool2d(3, s, padding=1), LambdaLayer(w, **o)),
     "in this order": lambda w, s, o: norm_after(LambdaLayer(w, stride=s, **o), nn.Tanh()),
     "found 0": lambda w, s, o: norm_after(nn.Conv2d(w, w, 3, s, padding=1)),
     "raised": lambda w, s, o: norm_after(LambdaLayer(w, strides=s, **o)),
