@@ -145,11 +145,11 @@ MUTATIONS = [
              "tests/test_sources.py -k slow"),
     # sources.py
     Mutation("pixels unchecked", "sources.py", "found = content_hash(data)", "found = expected"),
-
-               Mutation("unpickled before all is hashed", "sources.py", "[check_md5(name, batches[name], md5) for name, md5 in BATCHES_MD5.items()]",
+    Mutation("unpickled before all is hashed", "sources.py",
+             "[check_md5(name, batches[name], md5) for name, md5 in BATCHES_MD5.items()]",
              "(check_md5(name, batches[name], md5) for name, md5 in BATCHES_MD5.items())"),
-
-               Mutation("pickles may run code", "sources.py", 'raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of pictures")',
+    Mutation("pickles may run code", "sources.py",
+             'raise pickle.UnpicklingError(f"{module}.{name} has no place in a file of pictures")',
              "return super().find_class(module, name)"),
     Mutation("archive unpacked before its hash", "sources.py", "check_md5(path.name, path.read_bytes(), ARCHIVE_MD5)",
              "path.read_bytes()"),
