@@ -580,7 +580,7 @@ QUESTIONS: dict[str, Question] = {
         14: "half a window? The corner sees 4 × 4 of the 7 × 7 taps, the middle row and column included",
         12: "the corner sees 4 × 4 taps, not 3 × 3: the middle row and column are on the map",
         8: "√(16 · 4): 4 taps in each direction are 4 · 4 taps",
-    }, otherwise=lambda guess: "how many of the 7 × 7 taps fall on the map when the query stands in its corner? Times k, then the root", tolerance=0.02),
+    }, otherwise=lambda guess: "how many of the 7 × 7 taps fall on the map, in its corner? Times k, then the root", tolerance=0.02),
     # lesson 05
     "05.1": Question(120, "4 · 4 · 2 · 3 = 96 to make four lambdas, and 4 · 2 · 3 = 24 to apply each of them once", {
         96: "that makes the four lambdas; each query still has to be multiplied with its own",

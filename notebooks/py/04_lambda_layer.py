@@ -14,7 +14,7 @@ if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
-# > **After this lesson you can** build the whole lambda layer, say for each of its lines why it is there, take it apart line by line, and show which puzzle each of its halves solves.
+# > **After this lesson you can** build the whole lambda layer, say for each of its lines why it is there, take it apart line by line, and test what its two halves can do alone and together.
 # >
 # > **You need** [lesson 02](02_content_lambdas.ipynb) (palettes), [lesson 03](03_position_lambdas.ipynb) (stencils), `nn.Module`, and an idea of what batch norm does: it shifts and scales each channel to mean 0 and variance 1. Words and letters are on the [notation page](00_start_here.ipynb#Notation).
 # >
@@ -52,16 +52,16 @@ figures.brackets(n=36, m=36, k=6, v=4, lit="tile", heads=4)
 plt.show()
 
 # %% [markdown]
-# On the right, in orange, four copies of Q and one tile: that is the layer's shape. ($\sigma$ stands for the keys after their softmax. On the left, for comparison, the square of each head that the other bracket would store.) All queries of a picture share one palette, and all heads of a pixel share one position lambda.
+# The content half, for 36 pixels and four heads. Look at the right: Q has four sheets, one per head, but there is one orange tile for all of them. ($\sigma$ stands for the keys after their softmax. The left bracket gives the same numbers, and stores a square for each head.) All queries of a picture share one palette; all heads of a pixel share one position lambda.
 
 # %% [markdown]
 # ## 1 · Project
 #
-# Three 1 × 1 convolutions make queries, keys and values from the $d$ channels of each pixel. A 1 × 1 convolution is a matrix product at every pixel, the same matrix everywhere:
+# Three 1 × 1 convolutions make queries, keys and values from the $d$ channels $x$ of each pixel. The context is the picture itself, so $m$ and $n$ count the same pixels. A 1 × 1 convolution is a matrix product at every pixel, the same matrix everywhere:
 #
 # $$q = \mathrm{BN}(W_q x)\in\mathbb{R}^{b\times h\times n\times k},\qquad K = W_k x\in\mathbb{R}^{b\times m\times k\times u},\qquad v=\mathrm{BN}(W_v x)\in\mathbb{R}^{b\times m\times v\times u}$$
 #
-# BN is batch norm. The layer is to give $d_{out}$ channels, so each head gives $v = d_{out}/h$ of them. More heads make the lambda *narrower*. Attention is different: its heads each have keys of their own, ours share them.
+# BN is batch norm, and $u$ is lesson 03's intra-depth. The layer is to give $d_{out}$ channels, so each head gives $v = d_{out}/h$ of them. For a given $d_{out}$, more heads make the lambda *narrower*. Attention is different: its heads each have keys and values of their own, ours share them.
 #
 # Below: $d=5$ channels in, $d_{out}=12$ out, $h=3$ heads, so $v=4$; $k=7$ and $u=2$. The map is 2 × 3 and $b=1$. The norms are left out here and come with the class in step 4.
 
@@ -78,9 +78,14 @@ def to_rows(maps: Tensor) -> Tensor:
 
 queries = to_rows(to_queries(features)).unflatten(2, (h, k)).transpose(1, 2)
 keys = to_rows(to_keys(features)).unflatten(2, (k, u))
-values = to_rows(to_values(features)).unflatten(2, (v, u))
+values = to_rows(to_values(features)).unflatten(2, (v, u))  # channel = value · u + intra
 print("queries", tuple(queries.shape), "  keys", tuple(keys.shape), "  values", tuple(values.shape))
 assert torch.allclose(to_rows(to_keys(features)), to_rows(features) @ to_keys.weight[:, :, 0, 0].T)  # a matrix, at each pixel
+assert torch.equal(to_rows(features)[0, 0], features[0, :, 0, 0])  # the first row is the first pixel
+assert not torch.equal(features.reshape(1, 6, d)[0, 0], features[0, :, 0, 0])  # one reshape: right shape, wrong numbers
+
+# %% [markdown]
+# Note the last line. In memory all of channel 0 comes first, then all of channel 1. A single `reshape` to (b, n, d) keeps that order and cuts it elsewhere, so pixels and channels get mixed. Such code runs without complaint.
 
 # %% [markdown]
 # ## 2 · Many queries, one lambda
@@ -89,7 +94,7 @@ assert torch.allclose(to_rows(to_keys(features)), to_rows(features) @ to_keys.we
 #
 # $$Y_n = Q_n\,\lambda_n,\qquad (h\times k)(k\times v) = h\times v$$
 #
-# The paper calls it a *multi-query* lambda. The lambda is the costly thing, and here $h$ queries share its price (lesson 05 counts it). What the sharing costs can be seen with a ruler of linear algebra, the rank:
+# (Row $h$ of $Y_n$ is $y_{hn}^\top = q_{hn}^\top\lambda_n$, the formula from above on its side.) The paper calls it a *multi-query* lambda. The lambda is the costly thing, and here $h$ queries share its price (lesson 05 counts it). What the sharing costs can be seen with a ruler of linear algebra, the rank:
 
 # %%
 lam = torch.randn(1, 1, 7, 5, dtype=torch.float64)  # one lambda, k = 7 and v = 5
@@ -98,14 +103,17 @@ Y = apply_lambdas(four_queries, lam)[0, :, 0]  # (h, v)
 Y_short = apply_lambdas(four_queries[..., :2], lam[:, :, :2])[0, :, 0]  # the same with k = 2
 print("Y has shape", tuple(Y.shape), "and rank", int(torch.linalg.matrix_rank(Y)), "with k = 7; rank",
       int(torch.linalg.matrix_rank(Y_short)), "with k = 2")
-assert torch.linalg.matrix_rank(Y) == 4 and torch.linalg.matrix_rank(Y_short) == 2
+own = torch.randn(4, 2, 5, dtype=torch.float64)  # for comparison: a lambda of its own for each head, k = 2
+Y_own = einsum("hk,hkv->hv", four_queries[0, :, 0, :2], own)
+print("four lambdas, one per head: rank", int(torch.linalg.matrix_rank(Y_own)), "with k = 2")
+assert torch.linalg.matrix_rank(Y) == 4 and torch.linalg.matrix_rank(Y_short) == 2 and torch.linalg.matrix_rank(Y_own) == 4
 
 twins = apply_lambdas(four_queries[:, [0, 0, 1, 2]], lam)  # heads 0 and 1 ask the same
 assert torch.allclose(twins[:, 0], twins[:, 1]) and not torch.allclose(twins[:, 1], twins[:, 2])
 
 
 # %% [markdown]
-# Two heads that ask the same get the same. And a query of depth k can draw at most k independent things out of a lambda: with k = 2, four heads give four mixtures of the same two rows.
+# Two heads that ask the same get the same. And however many heads ask one lambda, the rank of $Y_n$ is at most k: with k = 2, four heads give four mixtures of the same two rows. Four lambdas would not have this limit.
 
 # %% [markdown]
 # ## 3 · Merge the heads
@@ -149,11 +157,11 @@ check_merge_heads(my_merge)
 # |---|---|---|
 # | `norm_queries`, `norm_values`, and no norm of the keys | why these two? | 5 |
 # | `init.normal_(self.table, ...)` | how loud may the stencils be? | 6 |
-# | `init.normal_(self.to_queries.weight, ...)`, `bias=False` | does it matter? | 7 |
+# | `init.normal_(self.to_queries.weight, ...)`, `bias=False` | why this size, why no bias? | 7 |
 # | `under_float16(device)` | why not in float16? | 8 |
 # | `pool`, `sides`, `position_bias` | stride, scope, one more vector | 9 |
 #
-# `check_arguments` and `check_features` refuse what cannot work, with a sentence; `under_float16` asks whether autocast (step 8) is on. `position_output` is `apply_lambdas(queries, position_lambdas(relative_embeddings(table, ...), values))` by the cheapest order of products; lesson 05 opens it, and the assert below compares the two.
+# `check_arguments` and `check_features` refuse what cannot work, with a sentence; `under_float16` asks whether autocast (step 8) is on. `position_output` is `apply_lambdas(queries, position_lambdas(relative_embeddings(table, ...), values))` with the products in another order where that is cheaper; lesson 05 opens it, and the assert below compares the two.
 
 # %%
 class LambdaLayer(nn.Module):
@@ -202,23 +210,23 @@ class LambdaLayer(nn.Module):
 
 
 # %% [markdown]
-# First its numbers. On sizes that are all different (most of them prime) the layer must agree with the definitions of lessons 02 and 03:
+# First its numbers. On sizes that are all different, so that no two axes can be taken for each other, the layer must agree with the definitions of lessons 02 and 03:
 
 # %%
-layer = LambdaLayer(5, 22, dim_k=7, heads=2, dim_u=3, scope=3).double()  # v = 22 / 2 = 11
-features = torch.randn(3, 5, 4, 13, dtype=torch.float64)  # b = 3, a map of 4 rows and 13 columns
+layer = LambdaLayer(5, 22, dim_k=7, heads=2, dim_u=3, scope=9).double()  # v = 22 / 2 = 11
+features = torch.randn(6, 5, 4, 13, dtype=torch.float64)  # b = 6, a map of 4 rows and 13 columns
 
 queries = to_rows(layer.norm_queries(layer.to_queries(features))).unflatten(2, (2, 7)).transpose(1, 2)
 keys = to_rows(layer.to_keys(features)).unflatten(2, (7, 3))
 values = to_rows(layer.norm_values(layer.to_values(features))).unflatten(2, (11, 3))
 lam = content_lambda(keys, values)[:, None] + position_lambdas(relative_embeddings(layer.table, 4, 13), values)
-by_definition = apply_lambdas(queries, lam).transpose(2, 3).reshape(3, 22, 4, 13)
+by_definition = apply_lambdas(queries, lam).transpose(2, 3).reshape(6, 22, 4, 13)
 assert torch.allclose(layer(features), by_definition)
 print(tuple(features.shape), "->", tuple(layer(features).shape))
 
 
 # %% [markdown]
-# We shall need the two halves apart, so here is the layer's forward once more, without the sum:
+# We shall need the two halves apart, so here is the layer's forward once more, without the sum (and without stride and bias, which we do not need here):
 
 # %%
 def two_halves(layer: LambdaLayer, features: Tensor) -> tuple[Tensor, Tensor]:
@@ -235,7 +243,7 @@ def two_halves(layer: LambdaLayer, features: Tensor) -> tuple[Tensor, Tensor]:
 assert torch.allclose(sum(two_halves(layer, features)), layer(features))
 
 # %% [markdown]
-# One output pixel by hand. A fresh layer, untrained, on the plane: four heads, k = 6, v = 4. The query of the chosen head (six bars) times the lambda (6 × 4) gives four numbers, the head's channels at this pixel.
+# One output pixel by hand. A fresh layer, untrained, on the plane: four heads, k = 6, v = 4. The query of the chosen head (six orange bars) times the lambda (6 × 4; purple above zero, brown below) gives four numbers, the head's channels at this pixel.
 
 # %%
 torch.manual_seed(0)
@@ -243,7 +251,7 @@ on_plane = LambdaLayer(3, 16, dim_k=6, heads=4, scope=7)
 with torch.no_grad():
     image = plane()
     picture = image[None]
-    picture = (picture - picture.mean((2, 3), keepdim=True)) / picture.std((2, 3), keepdim=True)
+    picture = (picture - picture.mean((2, 3), keepdim=True)) / picture.std((2, 3), keepdim=True)  # mean 0, variance 1
     on_plane.to_keys.weight *= 3  # sharper keys, so that the palette's rows differ visibly
     plane_queries = to_rows(on_plane.norm_queries(on_plane.to_queries(picture))).unflatten(2, (4, 6)).transpose(1, 2)
     plane_values = to_rows(on_plane.norm_values(on_plane.to_values(picture)))[..., None]
@@ -276,7 +284,7 @@ widgets.explore(at_pixel, row=widgets.slider("row", 0, 31, 21), column=widgets.s
 #
 # Take the two norms out: `bare` is the same layer with `nn.Identity` in their places.
 #
-# **Predict.** The input is multiplied by 10. A convolution's output would be 10 times as large. The position half of the bare layer is … times as large?
+# **Predict.** The input is multiplied by 10. The output of a convolution without bias would be 10 times as large. The position half of the bare layer is … times as large?
 
 # %%
 guess = None  # a number
@@ -313,11 +321,11 @@ plt.show()
 # %% [markdown]
 # A convolution multiplies the input with weights. This layer multiplies the input with *the input*: the query and the value both carry the factor $s$, so the product carries $s^2$. Such a function is called quadratic, or of **degree 2**. In the figure's logarithmic axes its slope is 2, a convolution's is 1.
 #
-# One such layer is no harm, but stacked ones square each other's growth (exercise 4). With the norms, queries and values have the same size whatever comes in, and the position half does not grow at all, but for the tiny number that batch norm adds to the variance.
+# One such layer is no harm; what a stack of them does is exercise 4. With the norms, queries and values have the same size whatever comes in, and the position half does not grow at all, but for the tiny number that batch norm adds to the variance.
 #
 # (The bare content half grows faster still: the keys carry the factor too. While they are small, a palette of noise is nearly its mean, close to 0; larger keys make it pick.)
 #
-# And the **keys**? The content half with norms still grows a little: larger keys make a softmax sharper. But it cannot run away, for a soft key is a set of weights that sum to 1 over the context, and a weighted mean is never beyond the largest value. The softmax is the keys' norm. What a batch norm on the keys would do first, the shift, the softmax would undo:
+# And the **keys**? The content half with norms still grows, here about four times: larger keys make a softmax sharper. But it levels off, for a soft key is a set of weights that sum to 1 over the context, and a weighted mean is never beyond the largest value (at u > 1 the palette is a sum of u such means). So the softmax bounds the palette as a norm would. What a batch norm on the keys would do first, the shift, the softmax would undo; its second work, the scale, would fix how sharp the softmax starts:
 
 # %%
 keys = torch.randn(2, 35, 7, 1, dtype=torch.float64)
@@ -334,9 +342,9 @@ print("a shift of the keys changes nothing, and keys 1000 times as large cannot 
 #
 # $$y = \sum_{k}\sum_{m} q_k\,T_{k,\,m-n}\,v_m,$$
 #
-# in which the norms see to it that $q_k$ and $v_m$ have standard deviation 1.
+# in which the norms see to it that $q_k$ and $v_m$ start with standard deviation 1.
 #
-# **Predict.** With k = 16 stencils of side r = 23 and a table from $\mathcal{N}(0,1)$: what is the standard deviation of $y$, for white noise, far from the border?
+# **Predict.** With k = 16 stencils of side r = 23 and a table from $\mathcal{N}(0,1)$: what is the standard deviation of $y$, for white noise (every number drawn independently), far from the border?
 
 # %%
 guess = None  # a number; within 5 % will do
@@ -344,7 +352,7 @@ check_answer("04.2", guess)
 
 
 # %% [markdown]
-# The terms are independent with mean 0, so their variances add: $k\cdot r^2 = 16\cdot 529 = 8464$ terms of variance 1, and $\sqrt{8464}=92$. Such a sum's number of terms is called the **fan-in**. The remedy is as old as deep networks: divide by the square root of the fan-in. Our table starts with standard deviation $(k\cdot u\cdot \text{visible})^{-1/2}$, where *visible* is the number of taps, or of pixels in the global form.
+# Each term has its own entry of the table, drawn independently with mean 0, so the terms are uncorrelated and their variances add: $k\cdot r^2 = 16\cdot 529 = 8464$ terms of variance 1, and $\sqrt{8464}=92$. Such a sum's number of terms is called the **fan-in**. The remedy is as old as deep networks: divide by the square root of the fan-in. Our table starts with standard deviation $(k\cdot u\cdot \text{visible})^{-1/2}$, where *visible* is the number of taps, or of pixels in the global form.
 #
 # The cell measures both on white noise, over the whole map of 32 × 32. There, part of each window lies outside and reads 0: at r = 23 the window of a pixel holds 18.875 × 18.875 pixels of the map on average.
 
@@ -363,12 +371,12 @@ for r in (7, 23):
         nn.init.normal_(loud.table)  # the paper's N(0, 1)
         paper = float(two_halves(loud, noise)[1].std())
     expected = visible_side(r, 32) * 16**0.5
-    print(f"r = {r:2}: N(0, 1) gives {paper:.0f}, expected {expected:.1f};  fan-in gives {ours:.1f}")
+    print(f"r = {r:2}: N(0, 1) gives {paper:.1f}, expected {expected:.1f};  fan-in gives {ours:.1f}")
     assert abs(paper / expected - 1) < 0.1 and 0.6 < ours < 1.2
 assert visible_side(23, 32) == 18.875
 
 # %% [markdown]
-# Seventy-six or about one: is that a matter of taste? Noise is flattered here, since the content half of noise is a mean of noise. So measure the two halves against each other on photographs, 64 of CIFAR-10 through an untrained 3 × 3 convolution:
+# Seventy-six or about one: is that a matter of taste? What counts is how the two halves compare. White noise would be unfair to the content half, whose mean over all pixels is then nearly 0. So we compare them on photographs, 64 of CIFAR-10 through an untrained 3 × 3 convolution:
 
 # %%
 torch.manual_seed(0)
@@ -379,19 +387,20 @@ loud = LambdaLayer(32, dim_k=16, heads=4, scope=23)
 with torch.no_grad():
     stemmed = stem(photographs)
     content, quiet = two_halves(loud, stemmed)
-    nn.init.normal_(loud.table)
+    loud.table *= 92  # the same draw, now with standard deviation 1
     shouting = two_halves(loud, stemmed)[1]
+assert torch.allclose(shouting, 92 * quiet, rtol=1e-3, atol=1e-3)
 print(f"position / content, table by fan-in: {float(quiet.std() / content.std()):.1f}")
 print(f"position / content, table N(0, 1): {float(shouting.std() / content.std()):.0f}")
 assert quiet.std() < content.std() and shouting.std() > 10 * content.std()
 
 # %% [markdown]
-# With $\mathcal{N}(0,1)$ the palette is a whisper under the stencils, and the stencils' half is 92 times as large as by fan-in. The next norm can repair the size, but not the proportion. Whether a long training cares is an experiment, not a theorem; networks have been trained from $\mathcal{N}(0,1)$. We start where both halves can be heard.
+# With $\mathcal{N}(0,1)$ the palette is a whisper under the stencils, and the stencils' half is 92 times as large as by fan-in. A norm after the layer can repair the size of the sum, but not the proportion of its parts. Training may: the table is learnt. Whether a long training cares where it started is an experiment, not a theorem, and the paper's networks were trained from $\mathcal{N}(0,1)$. We start where both halves can be heard.
 
 # %% [markdown]
-# ## 7 · The erased initialisation
+# ## 7 · How large should the projections start?
 #
-# The paper starts $W_q$ with standard deviation $(k\,d)^{-1/2}$, and $W_k$ and $W_v$ with $d^{-1/2}$. The extra $k^{-1/2}$ is attention's $1/\sqrt{k}$, absorbed into the queries. The class follows it.
+# The paper starts $W_q$ with standard deviation $(k\,d)^{-1/2}$, and $W_k$ and $W_v$ with $d^{-1/2}$. The extra $k^{-1/2}$ is the size of attention's $1/\sqrt{k}$, moved into the queries. The class follows it.
 #
 # **Predict.** We multiply $W_q$ by 1000. The layer's output … (a) grows 1000 times, (b) hardly changes, (c) becomes NaN?
 
@@ -423,7 +432,7 @@ print("the gradient of W_q shrank about", 100 * round(gradient / smaller / 100),
 assert (after - before).abs().max() < 1e-3 and 900 < gradient / smaller < 1100
 
 # %% [markdown]
-# The norm divides by the standard deviation, so the factor is gone before any lambda sees it. All that is left is a smaller gradient for larger weights: the initialisation of $W_q$ sets how fast $W_q$ turns, not where the layer starts. The same holds for $W_v$. It does *not* hold for $W_k$, which has no norm behind it: its size is the temperature of the softmax.
+# The norm divides by the standard deviation, so the factor is gone before a lambda meets the query. All that is left is a smaller gradient for larger weights: the size at which $W_q$ starts sets how fast training turns it, and hardly what the layer computes at first. The same holds for $W_v$. It does *not* hold for $W_k$, which has no norm behind it: its size sets how sharp the softmax is.
 #
 # The same thought explains `bias=False`. A bias on queries or values would be subtracted again by the norm (which has its own), and a bias on keys is a shift that the softmax ignores:
 
@@ -451,7 +460,7 @@ for kind in (torch.float16, torch.bfloat16, torch.float32):
 assert torch.isinf(three_hundred.half() ** 2)
 
 # %% [markdown]
-# A convolution multiplies activations with weights, which are small. A lambda layer multiplies activations with activations, over and over: that is degree 2 again. Norms make overflow unlikely, not impossible, since each norm has a scale that is learnt. Below both scales are 300. PyTorch's **autocast** runs convolutions and products in 16 bits; under float16 our layer switches it off for itself and computes in float32:
+# A convolution multiplies activations with weights, which are small. A lambda layer multiplies activations with activations, and sums many such products: that is degree 2 again. Norms make overflow unlikely, not impossible, since each norm has a scale that is learnt. Below both scales are 300. PyTorch's **autocast** runs convolutions and products in 16 bits; under float16 our layer switches it off for itself and computes in float32:
 
 # %%
 torch.manual_seed(0)
@@ -472,12 +481,12 @@ assert rounded.isfinite().all() and (rounded - exact).norm() < 0.03 * exact.norm
 print("bfloat16 autocast stays finite, within 3 % of float32:", bool((rounded - exact).norm() < 0.03 * exact.norm()))
 
 # %% [markdown]
-# The rule costs speed under float16, and keeps the sums safe. Note what it does not do: a *later* layer that squeezes the result into float16 would still overflow. bfloat16 needs no rule, so where the hardware has it, it is the better choice.
+# The rule costs speed under float16, and keeps the sums safe. Note what it does not do: a *later* layer that squeezes the result into float16 would still overflow. bfloat16 reaches as far as float32 and needs no rule, so for this layer it is the simpler choice where the hardware has it. Its price is fewer digits.
 
 # %% [markdown]
 # ## 9 · Stride, scope, and one more vector
 #
-# **Stride.** In a network some 3 × 3 convolutions halve the map: they have stride 2. A lambda layer cannot skip pixels in its context without losing them, so a 3 × 3 average pool after the layer does the halving. Odd sizes round up, as they do for a convolution with padding 1:
+# **Stride.** In a network some 3 × 3 convolutions halve the map: they have stride 2. One could let only every second pixel ask. The paper lets all pixels ask and halves the map with a 3 × 3 average pool after the layer, and so do we. Odd sizes round up, as they do for a convolution with padding 1:
 
 # %%
 strided = LambdaLayer(8, 12, dim_k=5, heads=3, scope=3, stride=2).eval()
@@ -509,7 +518,7 @@ for name, attempt in attempts.items():
         raise AssertionError("this should have been refused")
 
 # %% [markdown]
-# **`position_bias`.** Other implementations make position lambdas with a convolution that has a bias. It adds one k-vector to every column of every position lambda, so every channel of a head gets the same extra number, $q\cdot\text{bias}$. The paper's formula has none and our default is off; the switch is there so that trained weights can be copied in.
+# **`position_bias`.** Some other implementations make position lambdas with a convolution that has a bias. It adds one k-vector to every column of every position lambda, so every channel of a head gets the same extra number, $q\cdot\text{bias}$. The paper's formula has none and our default is off; the switch is there so that trained weights can be copied in.
 
 # %%
 torch.manual_seed(0)
@@ -528,9 +537,9 @@ print("the bias adds the same to each of a head's channels:", bool((extra.std(2)
 # Now the question of the title. The pictures are 8 × 8: noise in the first channel, and one coloured **marker** on a random pixel, red or blue, in the two others. Two questions are asked at every pixel:
 #
 # * **A, edge:** is my right neighbour brighter than my left one?
-# * **B, far marker:** is the marker blue? Pixels next to the marker are not scored, so the answer has to come from afar.
+# * **B, far marker:** is the marker blue? The marker and the pixels next to it are not scored, so the answer has to come from afar.
 #
-# The network is small: a 1 × 1 convolution and ReLU, then $x + \mathrm{layer}(x)$ with stencils of 3 × 3, then a 1 × 1 convolution to two answers. Only the lambda layer can carry anything from one pixel to another. Three networks are trained on both puzzles at once: one keeps only the content half, one only the position half, one both.
+# The network is small: a 1 × 1 convolution and ReLU, then $x + \mathrm{layer}(x)$ with stencils of 3 × 3, then a 1 × 1 convolution to two answers. Once trained, only the lambda layer can carry anything from one pixel to another. Three networks are trained on both puzzles at once: one keeps only the content half, one only the position half, one both.
 #
 # **Predict.** Guessing gets 0.5. How many of the six results (three networks, two puzzles) will be above 0.9?
 
@@ -612,9 +621,11 @@ with torch.no_grad():
 plt.show()
 
 # %% [markdown]
-# Each half solves exactly the puzzle that the other cannot. For content only, A is not hard but impossible: shuffle all the other pixels and a pixel's input to the last layer is the same, though the right answer may have changed. For position only, B is impossible: with r = 3 no number travels further than one pixel.
+# One of the test pictures: white is yes, grey is no, a cross is a wrong answer, and hatched pixels are not scored.
 #
-# Be fair to the stencils. A scope that covers the map *could* carry the marker's colour: with global stencils a pixel may read every other. So the second "impossible" belongs to the scope of 3, the first one to palettes as such. And two puzzles made to measure say nothing about how photographs are divided between A and B.
+# Here each half solves exactly the puzzle that the other cannot. For content only, A is not hard but impossible: shuffle all the other pixels and a pixel's input to the last layer is the same, though the right answer may have changed. For position only, B is impossible: with r = 3 no number travels further than one pixel.
+#
+# Be fair to the stencils. A scope that covers the map *could* carry the marker's colour: with global stencils a pixel may read every other. Several small layers, one after the other, reach farther too. So the second "impossible" belongs to one layer with a scope of 3, the first one to palettes as such. And two puzzles made to measure say nothing about how photographs are divided between A and B.
 
 # %% [markdown]
 # ## Exercises
@@ -644,31 +655,38 @@ check_answer("04.5", guess)
 # </details>
 
 # %% [markdown]
-# **3 · Repair.** Seen in the wild: a map (b, d, H, W) is made into rows (b, n, d) with one `reshape`. The shape is right, the code runs, the network even trains a little. The picture of the probe has two channels on 2 × 2 pixels, 0 … 3 and 4 … 7. Each row should hold the two channels of one pixel.
+# **3 · Repair.** Seen in the wild: a layer that is right at u = 1 only. The function should give the sum of both lambdas, for any u. The value maps have their channels as in the class, channel = value · u + intra. At u = 2 something is wrong.
 
 # %%
-def pixels_as_rows(maps: Tensor) -> Tensor:
-    """(b, d, H, W) -> (b, H · W, d)."""
-    b, d, height, width = maps.shape
-    return maps.reshape(b, height * width, d)
+def sum_of_lambdas(keys: Tensor, embeddings: Tensor, value_maps: Tensor) -> Tensor:
+    """(b, m, k, u), (n, m, k, u), (b, v · u, H, W) -> λᶜ + λᵖ, (b, n, k, v)."""
+    rows, u = to_rows(value_maps), keys.shape[3]
+    v = rows.shape[2] // u
+    palette = content_lambda(keys, rows.unflatten(2, (v, u)))
+    return palette[:, None] + position_lambdas(embeddings, rows.unflatten(2, (u, v)).transpose(2, 3))
 
 
-two_pictures = torch.stack([torch.arange(8.0), torch.arange(8.0) ** 2]).view(2, 2, 2, 2)
-print(pixels_as_rows(two_pictures)[0].int().tolist())
-by_hand = torch.stack([two_pictures[:, :, y, x] for y in range(2) for x in range(2)], 1)
-check_close(pixels_as_rows(two_pictures), by_hand, "the first row should hold the first pixel of both channels: 0 and 4")
+some_keys, some_sheets = torch.randn(2, 6, 7, 2, dtype=torch.float64), torch.randn(6, 6, 7, 2, dtype=torch.float64)
+some_maps = torch.randn(2, 5 * 2, 2, 3, dtype=torch.float64)  # v = 5, u = 2, on 2 × 3 pixels
+by_hand = torch.stack([to_rows(some_maps[:, 0::2]), to_rows(some_maps[:, 1::2])], 3)  # every second channel: (b, m, v, u)
+wanted = content_lambda(some_keys, by_hand)[:, None] + position_lambdas(some_sheets, by_hand)
+one_key, one_sheet = some_keys[..., :1], some_sheets[..., :1]
+at_one = content_lambda(one_key, by_hand[..., :1])[:, None] + position_lambdas(one_sheet, by_hand[..., :1])
+print("right at u = 1:", torch.allclose(sum_of_lambdas(one_key, one_sheet, some_maps[:, 0::2]), at_one))
+check_close(sum_of_lambdas(some_keys, some_sheets, some_maps), wanted, "here u = 2")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# In memory all of channel 0 comes first, then all of channel 1. `reshape` keeps that order and only cuts it elsewhere, so pixels and channels are mixed up. The axes have to be exchanged.
+# The content half cuts the channels into (v, u), the position half into (u, v). The shapes agree after the transpose, but for the second half channel 1 is then value 1 where it should be the second number of value 0. At u = 1 the two cuts are the same. Cut once, and use the values twice:
 #
 # ```python
-# def pixels_as_rows(maps):
-#     return maps.permute(0, 2, 3, 1).flatten(1, 2)
+# def sum_of_lambdas(keys, embeddings, value_maps):
+#     values = to_rows(value_maps).unflatten(2, (-1, keys.shape[3]))
+#     return content_lambda(keys, values)[:, None] + position_lambdas(embeddings, values)
 #
 #
-# check_close(pixels_as_rows(two_pictures), by_hand)
+# check_close(sum_of_lambdas(some_keys, some_sheets, some_maps), wanted)
 # ```
 #
 # </details>
@@ -683,7 +701,7 @@ check_answer("04.6", guess)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# Each layer squares the factor that reaches it: 2, 4, 16, 256. After ten layers the factor would be $2^{1024}$, just beyond the end even of float64.
+# Each layer squares the factor that reaches it: 2, 4, 16, 256. After ten layers the factor would be $2^{1024}$, just beyond the end of float64.
 #
 # ```python
 # guess = 256
@@ -709,7 +727,7 @@ check_answer("04.7", guess)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# $y=\sum_k\sum_m q_kT_{k,m-n}v_m$ is a sum of products of independent numbers with mean 0 and variance 1. Each product has variance 1, and the products are uncorrelated, so the variance is the number of terms that are not 0. In the corner the window shows 4 × 4 pixels of the map: $16\cdot 16 = 256$ terms, standard deviation 16. In the middle it is $\sqrt{16\cdot 49}=28$.
+# $y=\sum_k\sum_m q_kT_{k,m-n}v_m$ is a sum of products of independent numbers with mean 0 and variance 1. Each product has variance 1, and the products are uncorrelated (each has its own $T$), so the variance is the number of terms that are not 0. In the corner the window shows 4 × 4 pixels of the map: $16\cdot 16 = 256$ terms, standard deviation 16. In the middle it is $\sqrt{16\cdot 49}=28$.
 #
 # ```python
 # guess = 16
@@ -757,10 +775,10 @@ check_masked_content_lambdas(my_masked_content_lambdas)
 # ## What we now know
 #
 # * The layer is three 1 × 1 convolutions, two sums, and h queries per pixel that share one lambda of k × v, with v = d_out / h.
-# * It multiplies its input with its input. Norms on queries and values, stencils that start by fan-in, and float32 in place of float16 keep that in hand; the keys have the softmax.
+# * It multiplies its input with its input. Norms on queries and values, and float32 in place of float16, keep that in hand; the keys have the softmax. Stencils that start by fan-in keep the two halves comparable.
 # * With a small scope, each half solves a puzzle that the other cannot.
 #
-# **Ledger.** *Content and position complement each other*: for, the two puzzles. *Stable to train*: against, a layer of degree 2 that needs its norms and a careful start.
+# **Ledger.** *Content and position complement each other*: for, with a small scope, on two puzzles made to measure; what it means for photographs is an experiment for lesson 09. *Stable to train*: against, so far: the position half is of degree 2, and norms have to hold its size. [Lesson 07](07_train_on_cifar10.ipynb) trains it.
 #
 # **The code of this lesson** lives in `lambdalib/layer.py`: `LambdaLayer`.
 #
