@@ -379,6 +379,16 @@ def kernel_of(query) -> str:
     return f"this query makes the kernel ({-slope:g}, {me:g}, {slope:g})"
 
 
+def orders_of(guess) -> str:
+    """How many of three named orders are right, and what to compare."""
+    orders = [str(order).lower() for order in guess]
+    if isinstance(guess, str) or len(orders) != 3 or not set(orders) <= {"convolution", "lambda", "attention"}:
+        return 'three names are asked for, each "convolution", "lambda" or "attention", as (a, b, c)'
+    hits = sum(map(str.__eq__, orders, ("convolution", "attention", "lambda")))
+    return (f"{hits} of the three are right; compare, for one query, r² · k · v + h · k · v (convolution), "
+            "m · k · v + h · k · v (lambda) and m · h · (k + v) (attention), with v = d / h")
+
+
 QUESTIONS: dict[str, Question] = {
     # lesson 00
     "00.1": Question(16, "n · m = n² on the left and k · v = 256 on the right: equal at n = 16", {
@@ -583,7 +593,10 @@ QUESTIONS: dict[str, Question] = {
     }, otherwise=lambda guess: "how many of the 7 × 7 taps fall on the map, in its corner? Times k, then the root", tolerance=0.02),
     # lesson 05
     "05.1": Question(120, "4 · 4 · 2 · 3 = 96 to make four lambdas, and 4 · 2 · 3 = 24 to apply each of them once", {
-        96: "that makes the four lambdas; each query still has to be multiplied with its own",
+        96: "4 · 4 · 2 · 3 = 96 makes the four lambdas; each query still has to be multiplied with its own "
+            "(or did you count only 3 taps for each pixel? Here the zeros beyond them are multiplied too)",
+        60: "that makes the lambdas without the zeros beyond the taps, which are multiplied too; then each lambda has to be applied",
+        84: "that leaves out the zeros beyond the taps; here they are multiplied too: all 4 · 4 pairs of pixels count",
         24: "that applies them (or makes one of them); all four have to be made and applied",
         48: "that would be one lambda for all four queries, as the palette is; here every pixel has a lambda of its own",
         80: "that is what the map needs; count the products of E with V first: for each pair of pixels, 2 stencils times 3 colours",
@@ -592,14 +605,16 @@ QUESTIONS: dict[str, Question] = {
     "05.5": Question(4, "k · v = 16 · 64 = 1024 numbers against h · m = 4 · 64 = 256, for each pixel", {
         0.25: "the other way round: a lambda has k · v = 1024 entries here, and there is one for every pixel",
         16: "were the heads forgotten? Each of the 4 heads has maps of its own, and v = d / h = 64",
-        1: "were the heads forgotten in v? v = d / h = 64, so a lambda has 16 · 64 entries, a pixel's row of the maps 4 · 64",
-        64: "that is the number of pixels; there is one lambda for each of them, and h rows of a map",
+        1: "that is lambdas / dense E, which are equal here; the maps are h · n · m numbers, 4 · 64 for each pixel, and v = d / h = 64",
+        64: "were the heads forgotten twice? v = d / h = 64, not 256, and each of the 4 heads has maps of its own",
     }, otherwise=lambda guess: "for each pixel: h rows of m weights on one side, one lambda of k · v entries on the other; v = d / h"),
     "05.6": Question(0.5, "h / k = 8 / 16: a map has b · h numbers for each pair of pixels, E has k of them and no batch", {
         2: "the other way round: h = 8 numbers for each pair of pixels in the maps, k = 16 in E",
         64: "that is the ratio for 128 pictures; the maps shrink with the batch, E does not",
         8: "that would be E with one number for each pair of pixels; it has k = 16",
-        1: "both shrink with the batch? E has no batch axis",
+        1: "for each pair of pixels the maps have one number for each of the h = 8 heads, E has k = 16",
+        0.25: "that would be 4 heads; the attention of this table has 8",
+        8192: "from 128 pictures to one the maps shrink, so the ratio is divided by 128",
     }, tolerance=1e-3, otherwise=lambda guess: "how many numbers has each for one pair of pixels (n, m): b · h in the maps, k in E"),
     "05.E1": Question(327680, "256 · 8 · 32 = 65,536 to make it, and 4 · 256 · 8 · 32 = 262,144 to apply it to h · n queries", {
         65536: "the palette is made, but not yet applied: h · n queries, each k · v multiply-adds",
@@ -612,12 +627,12 @@ QUESTIONS: dict[str, Question] = {
     }, otherwise=lambda guess: "make it: m · k · v; apply it: h · n · k · v; with m = n = 256, k = 8, h = 4, v = 128 / 4"),
     "05.E2": Question(("convolution", "attention", "lambda"), "a small window on a large map; a small map with few heads; a small map with many heads under one lambda", {
         ("convolution", "convolution", "convolution"): "the window is not always smaller than the map: 11² = 121 taps against 36 pixels",
-        ("lambda", "lambda", "lambda"): "only if the window is no smaller than the map, and h · (k + v) exceeds k · v",
+        ("lambda", "lambda", "lambda"): "lambdas win only if the window has more taps than the map has pixels, and h · (k + v) exceeds k · v",
         ("attention", "attention", "attention"): "on the large map each query would meet 576 pixels where the window has 25",
         ("convolution", "attention", "attention"): "two are right. The third has 32 heads of v = 2: h · (k + v) = 320 against k · v = 16",
         ("convolution", "attention", "convolution"): "two are right. In the third the window has 121 taps, most of them beyond the border of 36 pixels",
         ("convolution", "convolution", "lambda"): "two are right. The second: 25 taps · k · v = 256 against 36 pixels · h · (k + v) = 80",
-    }, otherwise=lambda guess: "compare, for one query, r² · k · v (convolution), m · k · v (lambda) and m · h · (k + v) (attention); the first two add h · k · v"),
+    }, otherwise=orders_of),
     "05.E3": Question(8, "h = 8: v = 8, so k · v = 128 against h · (k + v) = 192; at h = 4 it is 256 against 128", {
         4: "h = 4: v = 16, so the lambdas need k · v = 256 for each pair of pixels, the maps h · (k + v) = 128",
         16: "16 does it, but it is not the smallest",
@@ -634,6 +649,9 @@ QUESTIONS: dict[str, Question] = {
     "05.E5": Question(45360, "b · h · n · r² · (k + v) = 2 · 3 · 35 · 9 · 24: a map, but only of the window", {
         120120: "that is the price of the convolution: mix the stencils with the query first, then read the pixels",
         176400: "that is the price of the dense map: only the 9 pixels of the window should be met",
+        20790: "the counter saw only the kernels; weigh the neighbours with `@` or einsum, since it does not see `*` followed by a sum",
+        24570: "the counter saw only the weighing; mix the kernels with `@` or einsum, since it does not see `*` followed by a sum",
+        0: "the counter saw nothing: use `@` or einsum, since it does not see `*` followed by a sum",
         380380: "that is the price of the dense lambdas: mix the stencils with the query first, and read 9 pixels, not 35",
     }, otherwise=lambda guess: "45,360 are needed; the counter sees matrix products, einsum and convolutions, but not `*` followed by a sum"),
     # lesson 06

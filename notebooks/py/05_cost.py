@@ -31,7 +31,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 #
 # $$\Big(\sum_m e_{nm}\,v_m^\top\Big)^{\!\top} q_n \;=\; \sum_m \big(e_{nm}^\top q_n\big)\,v_m$$
 #
-# On the left, embeddings and values make **lambdas** first. On the right, queries and embeddings make a **map** first: $A_{nm}=e_{nm}^\top q_n$, one number for each pair of pixels, with no softmax. The outputs are equal; the price is not.
+# On the left, embeddings and values make **lambdas** first. On the right, queries and embeddings make a **map** first: $A_{nm}=e_{nm}^\top q_n$, one number for each pair of pixels, with no softmax. The outputs are equal; the price is not. (The third pair, $q_n$ and $v_m$, would make k · v numbers for each head and pair of pixels, more than either; nobody wants it.)
 #
 # One unit for all of the lesson: a **multiply-add** is one multiplication whose result is added to a sum. (FLOPs, which other texts count, are usually twice as many: the multiplication and the addition.)
 
@@ -80,7 +80,7 @@ print("map first:", times.count, "multiply-adds")
 assert times.count == 4 * 4 * 2 + 4 * 4 * 3 == 80
 
 # %% [markdown]
-# **Predict.** How many multiply-adds does it take to make the four position lambdas first, and then to apply each to its query? (As above, taps beyond the stencil are zeros that are multiplied like any other number.)
+# **Predict.** How many multiply-adds does it take to make the four position lambdas first, and then to apply each to its query? (As above, every pair of pixels counts: where the stencil does not reach, $e_{nm}$ is zero, and zeros are multiplied like any other number.)
 
 # %%
 guess = None  # one number
@@ -107,7 +107,7 @@ assert torch.allclose(torch.tensor(mixed), apply_lambdas(queries, content_lambda
 
 
 # %% [markdown]
-# The content half gains: 48 instead of the 80 that a map would take. The position half loses: 120 instead of 80. The bracket moved in the same way both times. What differs is who *shares* the lambda: the palette is made once for all four queries, while a position lambda is made for one pixel and used once.
+# The content half gains: 48 instead of the 80 that a map would take ($q_n\cdot k_m$ has the same sizes as $q_n\cdot e_{nm}$). The position half loses: 120 instead of 80. The bracket moved in the same way both times. What differs is who *shares* the lambda: the palette is made once for all four queries, while a position lambda is made for one pixel and used once.
 #
 # ## 2 · Three orders
 #
@@ -172,7 +172,7 @@ for name, result in results.items():
 # | lambda | $b\,n\,m\,k\,u\,v \;+\; b\,h\,n\,k\,v$ |
 # | attention | $b\,h\,n\,m\,k\,u \;+\; b\,h\,n\,m\,u\,v$ |
 #
-# The first term of the first two makes lambdas, the second applies them. (The convolution also multiplies the zeros of its padding.) The palette of the content half costs $b\,m\,k\,u\,v + b\,h\,n\,k\,v$: it has no $n\cdot m$ at all.
+# The first term of the first two makes lambdas, the second applies them; in the attention order the first makes the map, the second weighs the values. (The convolution also multiplies the zeros of its padding.) The palette of the content half costs $b\,m\,k\,u\,v + b\,h\,n\,k\,v$: it has no $n\cdot m$ at all.
 
 # %%
 def position_costs(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int, sides: tuple[int, int]) -> dict[str, int]:
@@ -217,15 +217,15 @@ map_price = cost.attention_multiply_adds(b=1, h=4, n=1024, m=1024, k=16, v=16)
 palette_price = cost.content_multiply_adds(b=1, h=4, n=1024, m=1024, k=16, v=16)
 global_costs = position_costs(1, 4, (32, 32), 16, 16, 1, (63, 63))
 print(f"content: a map takes {map_price:,}, the palette {palette_price:,}: {map_price / palette_price:.0f} times fewer")
-print(f"position: a map takes {global_costs['attention']:,}, lambdas {global_costs['lambda']:,}: {global_costs['lambda'] / global_costs['attention']:.1f} times more")
+print(f"position: a map takes {global_costs['attention']:,}, lambdas {global_costs['lambda']:,}: {global_costs['lambda'] / global_costs['attention']:.1f} times as many")
 assert round(map_price / palette_price) == 102 and round(global_costs["lambda"] / global_costs["attention"], 1) == 2.0
 
 # %% [markdown]
-# So "linear in the number of pixels" is true of the content half, and of the position half only if a window limits it. Position lambdas over the whole map cost $n\cdot m$, as attention does, and here twice as much. On a large map, where applying the lambdas hardly counts, the two prices for each pair of pixels are
+# So "linear in the number of pixels" is true of the content half, and of the position half only if a window limits it. The price of position lambdas over the whole map grows as $n\cdot m$, like that of a map, and is twice as high here. On a large map, where applying the lambdas hardly counts, the two prices for each pair of pixels are
 #
 # $$\underbrace{k\,v}_{\text{lambda}} \qquad\text{against}\qquad \underbrace{h\,(k+v)}_{\text{map}},$$
 #
-# since a position lambda is shared by the h heads of its pixel, and by nobody else. With k = 16 and h = 4, as the paper has by default:
+# since a position lambda is shared by the h heads of its pixel, and by nobody else. (Lesson 01's relative attention scores content as well as position, so it pays h · (2k + v).) With k = 16 and h = 4, as the paper has by default:
 
 # %%
 ratios = []
@@ -236,7 +236,7 @@ for d in (64, 128, 256, 512):
 assert [round(ratio, 2) for ratio in ratios] == [2.0, 2.67, 3.2, 3.56]
 
 # %% [markdown]
-# What turns the balance is the *window*. A convolution meets r² taps where the other two meet all m pixels. Now three things compete: the taps, the pixels, and the heads. The figure asks `plan` for every side of map and every width. The letters are the 3×3 convolutions of two nets that lambda layers could replace: R, a ResNet-50 on pictures of 224 × 224; C, a ResNet with its four stages at 32, 16, 8 and 4 pixels, for pictures of 32 × 32. (The dashed line belongs to the next step.)
+# What turns the balance is the *window*. A convolution meets r² taps where the other two meet all m pixels. Now three things compete: the taps, the pixels, and the heads. The figure asks `plan` for every side of map and every width. The letters are the 3×3 convolutions of two nets that lambda layers could replace: R, a ResNet-50 on pictures of 224 × 224; C, a ResNet with its four stages at 32, 16, 8 and 4 pixels, for pictures of 32 × 32. The sides are spaced evenly, whatever their size. (The dashed line belongs to the next step.)
 
 # %%
 map_sides, widths, names = [4, 7, 8, 14, 16, 28, 32, 56], [64, 128, 256, 512], list(ORDERS)
@@ -254,25 +254,27 @@ print("C, r = 7:", [plan(1, 4, (side, side), 16, d // 4, 1, (7, 7)) for side, d 
 assert not any(names.index("lambda") in row for panel in panels.values() for row in panel)  # k = 16, h = 4: never the cheapest
 
 # %% [markdown]
-# Large map, small window: convolution. Small map or wide window: the attention order. The dense lambda order is the cheapest *nowhere* on these two charts; with 4 heads, too few queries share each lambda. (Exercise 2 has a case where it wins.) Note what this says about the phrase "without attention maps": for many of these sizes the cheapest way to compute a position lambda's output is to make a map and no lambda.
+# Large map, small window: convolution. Small map or wide window: the attention order. The dense lambda order is the cheapest *nowhere* on these two charts; with 4 heads, too few queries share each lambda. (Exercise 2 has a case where it wins, and exercise 5 a fourth order.) Note what this says about the phrase "without attention maps": for many of these sizes the cheapest of the three ways to a position lambda's output makes a map, without a softmax, and no lambda.
 #
 # All of this concerns one half of the layer. Here is all of it, projections included, beside the 3×3 convolution that it replaces:
 
 # %%
-feature_shape = (1, 64, 32, 32)
-conv = cost.multiply_adds(nn.Conv2d(64, 64, 3, padding=1, bias=False), feature_shape)
-whole = {r: cost.multiply_adds(LambdaLayer(64, scope=r), feature_shape) for r in (7, 23)}
-print(f"3×3 convolution, d = 64, 32 × 32: {conv / 1e6:6.1f} million multiply-adds")
-for r, total in whole.items():
-    print(f"lambda layer, r = {r:2d}:            {total / 1e6:6.1f}")
-assert whole[7] < conv < whole[23]
+print("million multiply-adds of one layer, in the four stages of C")
+whole = {}
+for side, d in ((32, 64), (16, 128), (8, 256), (4, 512)):
+    conv = cost.multiply_adds(nn.Conv2d(d, d, 3, padding=1, bias=False), (1, d, side, side))
+    whole[side] = [cost.multiply_adds(LambdaLayer(d, scope=r), (1, d, side, side)) for r in (7, 23)]
+    print(f"{side:2d} × {side:2d}, d = {d:3d}: 3×3 convolution {conv / 1e6:.1f}", end="")
+    print(f"   lambda layer, r = 7: {whole[side][0] / 1e6:4.1f}   r = 23: {whole[side][1] / 1e6:5.1f}")
+    assert whole[side][0] < conv and (whole[side][1] > conv) == (side == 32)  # conv: the same in all four stages
+assert round(whole[32][1] / conv, 1) == 3.8
 
 # %% [markdown]
-# With a window of 7 × 7 the layer needs fewer multiply-adds than the convolution, with the paper's 23 × 23 several times more.
+# With a window of 7 × 7 the layer needs fewer multiply-adds than the convolution in every stage. With the paper's 23 × 23 it needs 3.8 times as many in the first stage, and fewer in the others: for each pixel the convolution pays 9 · d², while in the layer only the projection to the values, d² / h, grows in this way. (On the two small maps `plan` takes the attention order, which does not see how wide the window is.)
 #
 # ## 5 · Bytes
 #
-# Training stores what the forward pass made until the backward pass has used it. So let us count the numbers that each order makes on the way, for one picture:
+# Training stores what the forward pass made until the backward pass has used it. So let us count the numbers that are made on the way, for one picture (in float32 each takes 4 bytes). Maps are made by attention and by the attention order, position lambdas by the other two orders, the dense $E$ by all orders but the convolution:
 #
 # | | how many numbers |
 # |---|---|
@@ -281,7 +283,7 @@ assert whole[7] < conv < whole[23]
 # | dense embeddings $E$ | $n\cdot m\cdot k$, the same for all pictures of a batch |
 # | content lambda | $k\cdot v$ |
 #
-# **Predict.** A map of 8 × 8 with d = 256 channels, k = 16, h = 4. How many times as many numbers are in the position lambdas as in the maps?
+# **Predict.** A map of 8 × 8 with d = 256 channels, k = 16, h = 4. Divide the numbers in the position lambdas by the numbers in the maps: what do you get?
 
 # %%
 guess = None  # a factor: lambdas / maps
@@ -304,7 +306,7 @@ plt.show()
 
 
 # %% [markdown]
-# Maps grow with the number of pixels, lambdas with the number of channels. Where one is large and the other small, the saving is real: 16 times at 32 × 32. In the deep stages of a net for small pictures it is the other way round: 4 times at 8 × 8, and 32 times at 4 × 4. The dashed line in the figure of step 4 is the tie; left of it the maps are the smaller ones.
+# (The content lambda of the upper row is too small to be seen.) For each query, maps grow with the number of pixels, lambdas with the number of channels. On a large map with few channels the saving is real: 16 times at 32 × 32, as long as no $E$ is made or a large batch shares it. In the deep stages of a net for small pictures it is the other way round: 4 times at 8 × 8, and 32 times at 4 × 4. The dashed line in the figure of step 4 is the tie; left of it the maps are the smaller ones.
 #
 # Formulas say what is made. What is *kept* depends on the code, so measure that too. `cost.held_for_backward` runs a module and adds up the tensors that autograd keeps; the inputs are among them. Here are 8 pictures, r = 7:
 
@@ -335,7 +337,7 @@ assert held[8, "attention"] < min(held[8, "convolution"], held[8, "lambda"])  # 
 #
 # ## 6 · The paper's memory column
 #
-# Table 4 of the paper prints the memory of a ResNet-50 whose 3×3 convolutions have been replaced, for a batch of 128 pictures in float32. We can find the same numbers again by counting one kind of tensor in each row: the maps of attention, with 8 heads; the dense embeddings $E$ of the lambda layers, with k = 16. "Axial" attention only meets the pixels of its own row and column.
+# Table 4 of the paper prints the memory of a ResNet-50 whose 3×3 convolutions have been replaced, for a batch of 128 pictures in float32. We can find the same numbers again by counting one kind of tensor in each row: the maps of attention, with 8 heads; the dense embeddings $E$ of the lambda layers, with k = 16 where the row says nothing else. (GiB: 2³⁰ bytes.) "Axial" attention only meets the pixels of its own row and column.
 
 # %%
 for name, ours, printed in cost.memory_table():
@@ -374,11 +376,11 @@ assert cost.attention_memory(128) / cost.embedding_memory() == 64
 
 
 # %% [markdown]
-# The ratio is b · h / k. The factor of 64 is a statement about training with 128 pictures; for one picture the dense embeddings are twice as large as the maps. And when nothing is kept for a backward pass, memory is needed for one layer at a time, in any of the rows.
+# The ratio is b · h / k. The factor of 64 is a statement about training with 128 pictures; for one picture the dense embeddings are twice as large as the maps. And when nothing is kept for a backward pass, memory is needed for one layer at a time, in any of the rows (if $E$ is made from its table when its layer runs).
 #
 # ### Turn the dials
 #
-# The same formulas, for sizes of your choice. Orange marks the smaller of maps and position lambdas, and the order that `plan` picks. Things to find: which bar does not move with the batch? What does h do to the tie, and what does k?
+# The same formulas, for sizes of your choice. Orange marks the smaller of maps and position lambdas, and the order that `plan` picks. Things to find: which bars do not move with the batch? At which side does the orange change from lambdas to maps, and what do h and k do to this tie?
 
 # %%
 def dials(side: int = 32, d: int = 64, k: int = 16, h: int = 4, r: int = 7, batch: int = 8):
@@ -390,7 +392,7 @@ def dials(side: int = 32, d: int = 64, k: int = 16, h: int = 4, r: int = 7, batc
     adds["content, as a map"] = cost.attention_multiply_adds(batch, h, n, n, k, v)
     adds["content, as a lambda"] = cost.content_multiply_adds(batch, h, n, n, k, v)
     lit = {min("maps", "position lambdas", key=stored.get), f"position, {plan(batch, h, (side, side), k, v, 1, (r, r))} order"}
-    title = f"maps are the smaller ones below a side of √(k·v/h) = {(k * v / h) ** 0.5:.1f};  for each pair of pixels: lambda k·v = {k * v}, map h·(k+v) = {h * (k + v)}"
+    title = f"multiply-adds for each pair of pixels: lambda k·v = {k * v}, map h·(k+v) = {h * (k + v)}"
     return figures.cost_bars({"numbers made, by formula": stored, "multiply-adds, by formula": adds}, lit, (10, 1e15), title)
 
 
@@ -404,7 +406,7 @@ widgets.explore(dials, side=widgets.slider("side of the map", 4, 64, 32), d=widg
 
 
 # %% [markdown]
-# The batch moves everything but $E$ and the stencils. More heads make more maps and smaller lambdas, so they move the tie to smaller sides; a larger k moves it back.
+# The batch moves everything but $E$ and the stencils. More heads make more maps and smaller lambdas, so they move the tie to smaller sides; a larger k moves it back. (Exercise 4 asks for the formula.)
 #
 # ## 7 · The clock
 #
@@ -463,7 +465,7 @@ for title, row in groups.items():
     agreed += planned == fastest
     print(f"{title:<21}" + "".join(f"{name} {1000 * seconds:7.1f} ms   " for name, (_, seconds) in row.items()))
     print(f"{'':<21}fewest multiply-adds: {planned}; fastest: {fastest}", end="")
-    print(f" ({row[planned][1] / row[fastest][1]:.1f} times as fast)" if planned != fastest else "")
+    print(f" ({row[planned][1] / row[fastest][1]:.2f} times as fast)" if planned != fastest else "")
 print(f"here `plan` names the fastest of the library's three orders for {agreed} of {len(groups)} shapes")
 figures.counted_and_clocked(groups)
 plt.show()
@@ -477,7 +479,7 @@ for title, row in groups.items():
 #
 # ## 8 · Why no Conv3d?
 #
-# Not because it is always slow: see its bars above, which may be better than those of our own convolution. It is that three-dimensional convolutions are used less, so their fast paths are fewer and break more easily. On graphics cards with PyTorch 2.9, users reported them as [4 times slower in mixed precision](https://github.com/pytorch/pytorch/issues/166122), [10 to 20 times slower](https://github.com/pytorch/pytorch/issues/174051), and [needing far more memory in bfloat16](https://github.com/pytorch/pytorch/issues/166643), on account of the cuDNN library that came with it; in one cuDNN version [the results were wrong](https://github.com/pytorch/pytorch/issues/163539). The first three are closed by now. timm's published benchmarks show what it meant for a lambda net: between PyTorch 2.4 and 2.9.1 on an RTX 4090, `lambda_resnet26t`, which uses a Conv3d, fell from 4193 to 2146 pictures per second, while `lambda_resnet26rpt_256`, the variant without one, stayed at 3276 and 3278. (These are their measurements, [pictures per second](https://github.com/huggingface/pytorch-image-models/tree/main/results), not ours.) A Conv2d over b · v pictures says the same thing and does not depend on that path.
+# Not because it is always slow: see its bars above, which may be better than those of our own convolution. It is that three-dimensional convolutions are used less, so their fast paths are fewer and break more easily. On graphics cards with PyTorch 2.9, users reported them as [4 times slower in mixed precision](https://github.com/pytorch/pytorch/issues/166122), [10 to 20 times slower](https://github.com/pytorch/pytorch/issues/174051), and [needing far more memory in bfloat16](https://github.com/pytorch/pytorch/issues/166643), on account of the version of cuDNN, NVIDIA's library of convolutions, that came with it; with some versions of cuDNN [the results were wrong](https://github.com/pytorch/pytorch/issues/163539). The first three are closed by now. Published benchmarks of timm, a library of vision models, fit with this: between PyTorch 2.4 and 2.9.1 on an RTX 4090, `lambda_resnet26t`, which uses a Conv3d, fell from 4193 to 2146 pictures per second, while `lambda_resnet26rpt_256`, a variant without one, stayed where it was (3276 and 3278). (These are their measurements, [pictures per second](https://github.com/huggingface/pytorch-image-models/tree/main/results), not ours.) A Conv2d over b · v pictures says the same thing and does not depend on that path.
 #
 # ## 9 · Today
 #
@@ -515,7 +517,7 @@ print(f"{'one map of 4 heads':<36}       {4 * 1024**2 * 4 / 2**20:6.2f} MiB;  E 
 # %% [markdown]
 # Plain attention keeps its map. Fused attention keeps queries, keys, values and output: for content, the memory argument against attention is gone wherever such a kernel runs. The time remains $n\cdot m$; only the storing went.
 #
-# Relative positions are the awkward case. Scores $q_n\cdot e_{nm}$ handed over as a mask are an array of $n\times m$ numbers per head again, so little or nothing is saved. There are kernels that can compute such a term on the way (PyTorch's FlexAttention is one); we have not measured them. The position output by convolution keeps little too, for a window of any size: what it keeps is linear in n.
+# Relative positions are the awkward case. Scores $q_n\cdot e_{nm}$ handed over as a mask are an array of $n\times m$ numbers per head again, so little or nothing is saved. There are kernels that let you change each score on the way, without storing it (PyTorch's FlexAttention is one); we have not measured what they keep for such a term. The position output by convolution keeps little too, for a window of any size: what it keeps is linear in n.
 #
 # ## Exercises
 #
@@ -538,7 +540,7 @@ check_answer("05.E1", guess)
 # </details>
 
 # %% [markdown]
-# **2 · Choose.** k = 8, u = 1. Which order has the fewest multiply-adds for
+# **2 · Choose.** k = 8, u = 1. Which of the three orders has the fewest multiply-adds for
 # (a) 24 × 24, d = 32, h = 2, r = 5; (b) 6 × 6, d = 64, h = 2, r = 5; (c) 6 × 6, d = 64, h = 32, r = 11? Work it out with the formulas of step 3, divided by b · n; then check yourself with `plan`.
 
 # %%
@@ -585,7 +587,7 @@ check_answer("05.E3", guess)
 # </details>
 
 # %% [markdown]
-# **4 · Derive.** For which m do the maps and the position lambdas hold the same number of numbers? Then: k = 9, h = 4, d = 400. At which *side* of a square map is the tie?
+# **4 · Derive.** For which m do the maps and the position lambdas hold the same number of numbers? Then: k = 9, h = 4, d = 400. At which *side* of a square map is the tie, in pixels?
 
 # %%
 guess = None  # a side, in pixels
@@ -605,7 +607,7 @@ check_answer("05.E4", guess)
 # </details>
 
 # %% [markdown]
-# **5 · Implement.** A fourth order, for u = 1: a map of the *window* only. For each query and head mix the k stencils into one kernel of r² weights; gather the r² neighbours of each pixel (`F.unfold`, with zeros beyond the border); weigh them. The first check compares the output, the second the multiply-adds: with `@` or `einsum` it should take b · h · n · r² · (k + v).
+# **5 · Implement.** A fourth order, for u = 1: a map of the *window* only. For each query and head mix the k stencils into one kernel of r² weights; gather the r² neighbours of each pixel (`F.unfold`, with zeros beyond the border); weigh them. The first check compares the output, the second the multiply-adds: with `@` or `einsum` it should take b · h · n · r² · (k + v). (The counter does not see `*` followed by a sum.)
 
 # %%
 def window_map(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor | None:
@@ -614,7 +616,8 @@ def window_map(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, 
 
 
 trial = random_inputs(2, 3, 5, 11, 13, 1, 3, torch.float64, width=7)
-mine, price = window_map(*trial, (5, 7)), counted(window_map, *trial, (5, 7)) or None
+mine = window_map(*trial, (5, 7))
+price = None if mine is None else counted(window_map, *trial, (5, 7))
 print(check_close(mine, convolution_order(*trial, (5, 7)), "does each pixel meet the taps in the order of the table?"), check_answer("05.E5", price), sep="\n")
 
 # %% [markdown]
@@ -629,7 +632,8 @@ print(check_close(mine, convolution_order(*trial, (5, 7)), "does each pixel meet
 #     return einsum("bhnt,bvtn->bhnv", kernels, neighbours)
 #
 #
-# mine, price = window_map(*trial, (5, 7)), counted(window_map, *trial, (5, 7)) or None
+# mine = window_map(*trial, (5, 7))
+# price = None if mine is None else counted(window_map, *trial, (5, 7))
 # print(check_close(mine, convolution_order(*trial, (5, 7)), "does each pixel meet the taps in the order of the table?"), check_answer("05.E5", price), sep="\n")
 # ```
 #
@@ -645,11 +649,11 @@ assert (round(windowed / 1e6, 1), round(convolved / 1e6, 1)) == (6.4, 13.9)
 # %% [markdown]
 # ## What we now know
 #
-# * A lambda pays where it is shared. The palette is shared by all queries and is cheap on any large map; a position lambda is shared by h heads only, and over a whole map it needs k · v multiply-adds where a map needs h · (k + v).
+# * A lambda pays where it is shared. The palette is shared by all queries and is cheap on any large map; a position lambda is shared by h heads only, and over a whole map it needs k · v multiply-adds for each pair of pixels where a map needs h · (k + v).
 # * Memory: maps grow with pixels, lambdas with channels, with a tie at m = k · v / h. The paper's memory column counts the dense embeddings; its factor of 64 is b · h / k for 128 pictures.
-# * Three orders give one output. Fewest multiply-adds is a rule, not a stopwatch; only a stopwatch is a stopwatch.
+# * Three orders (four, with exercise 5) give one output. Fewest multiply-adds is a rule, not a stopwatch; only a stopwatch is a stopwatch.
 #
-# **Ledger.** *Less memory*: for, large maps in training, 16 times at 32 × 32; against, small maps with many channels (32 times more at 4 × 4, d = 512), and fused attention, which came later, keeps no map either. *Faster*: open, it depends on the order, the shape and the machine. *Without attention maps*: against, for many shapes the cheapest order makes one.
+# **Ledger.** *Less memory*: for, large maps in training, 16 times at 32 × 32, d = 64, if no $E$ is made; against, small maps with many channels (32 times as much at 4 × 4, d = 512), and fused attention, which came later, keeps no map either, at least for content. *Faster*: open, it depends on the order, the shape and the machine. *Without attention maps*: true of the content half; against, for many shapes the cheapest of the three orders of the position half makes one.
 #
 # **The code of this lesson** lives in `lambdalib/contractions.py`: `convolution_order`, `lambda_order`, `attention_order`, `position_costs`, `plan`; and in `lambdalib/cost.py`: `multiply_adds`, `held_for_backward`, `memory_table`.
 #
