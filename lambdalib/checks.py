@@ -17,7 +17,7 @@ from lambdalib.examples import strip
 from lambdalib.layer import LambdaLayer
 
 __all__ = [
-    "Verdict", "check_answer", "check_attention", "check_budget", "check_close", "check_content_lambda",
+    "Verdict", "check_answer", "check_attention", "check_budget", "check_causal_content_lambda", "check_close", "check_content_lambda",
     "check_masked_content_lambdas", "check_merge_heads", "check_mix", "check_other_strip", "check_position_lambdas",
 ]
 
@@ -241,6 +241,54 @@ def check_masked_content_lambdas(function: Callable) -> Verdict:
     if (message := same(answer, reference)) is not None:
         return wrong(f"the weights sum to 1 and hidden values do not matter, but the palette {message}: does the softmax run over m?")
     return right("a palette for each query, over exactly what it may see")
+
+
+def check_causal_content_lambda(function: Callable) -> Verdict:
+    """function(keys (b,n,k), values (b,n,v)) -> (b,n,k,v), a palette for each position over itself and what came before.
+
+    Probes: values of 1 must give 1, an edited future must not reach the past, and the last palette is the content lambda.
+    Taught in notebooks/04b_sequences.
+    """
+    b, n, k, v = (PRIMES[axis] for axis in "bmkv")
+    keys, ones = random(b, n, k), torch.ones(b, n, v, dtype=torch.float64)
+    answer = run(function, (b, n, k, v), keys, ones)
+    if isinstance(answer, Verdict):
+        return answer
+    expected = "With every value 1, every palette is 1 everywhere"
+    if answer[:, 0].isnan().any() or close(answer[:, 0], 0):
+        return wrong(f"{expected}; yours has nothing at position 0: off by one, since a position sees itself as well as what came before")
+    for mistake, hint in {
+        keys.exp().cumsum(1): "yours are the running sums of exp K: the normaliser is missing, divide by the sum of the weights so far",
+        keys.softmax(1).cumsum(1): "yours reach 1 at the last position only: the mask came after a softmax over all positions, "
+                                   "so the weights that are left sum to less than 1",
+    }.items():
+        if close(answer, mistake[..., None].expand_as(answer)):
+            return wrong(f"{expected}; {hint}")
+    if not close(answer, 1):
+        return wrong(f"{expected}; yours lie between {answer.min():.3g} and {answer.max():.3g}: for each position and each of "
+                     "the k columns, the weights of what it sees must sum to 1")
+    values = random(b, n, v)
+    answer, whole = run(function, (b, n, k, v), keys, values), lambdas.content_lambda(keys[..., None], values[..., None])
+    if isinstance(answer, Verdict):
+        return answer
+    if close(answer, whole[:, None].expand_as(answer)):
+        return wrong("every position got the palette of the whole sequence, later positions included")
+    reference = torch.stack([lambdas.content_lambda(keys[:, :t, :, None], values[:, :t, :, None]) for t in range(1, n + 1)], 1)
+    plain = values.cumsum(1) / torch.arange(1, n + 1)[:, None]
+    if close(answer, plain[:, :, None].expand_as(answer)):
+        return wrong("a plain mean of the values so far: what do the keys do?")
+    edited = [torch.cat([rows[:, :3], rows[:, 3:] + 1 + random(*rows[:, 3:].shape)], 1) for rows in (keys, values)]
+    moved = run(function, (b, n, k, v), *edited)
+    if isinstance(moved, Verdict):
+        return moved
+    if not close(moved[:, :3], answer[:, :3]):
+        ahead = "by one position: the sums run one too far" if close(moved[:, :2], answer[:, :2]) else \
+            "the sums run from the end, or the weights are compared with later ones"
+        return wrong(f"positions 3 to {n - 1} were edited, and palettes 0 to 2 moved: they hear the future, {ahead}")
+    if (message := same(answer, reference)) is not None:
+        return wrong(f"the weights sum to 1 and the future is not heard, but the answer {message}: "
+                     "does position n weigh each value up to its own with exp K?")
+    return right("every position has a palette over exactly what it has seen, and the last one is the content lambda")
 
 
 def check_attention(function: Callable) -> Verdict:
@@ -592,6 +640,29 @@ QUESTIONS: dict[str, Question] = {
         12: "the corner sees 4 × 4 taps, not 3 × 3: the middle row and column are on the map",
         8: "√(16 · 4): 4 taps in each direction are 4 · 4 taps",
     }, otherwise=lambda guess: "how many of the 7 × 7 taps fall on the map, in its corner? Times k, then the root", tolerance=0.02),
+    # lesson 04b
+    "04b.1": Question((0.5, 0, 0), "1/16 of 8: pixel 3 is hidden from pixel 0, but it still stands in the denominator", {
+        (1, 0, 0): "that was before; the exponentials in the column were 1, 1, 1, 5 and are now 1, 1, 1, 13, and their sum divides them all",
+        (8, 0, 0): "that is the palette when the weights are normalised over what pixel 0 sees; here all four pixels are in the sum",
+        (8 / 13, 0, 0): "the sum of the exponentials is 1 + 1 + 1 + 13 = 16, not 13",
+        (6.5, 6.5, 0): "that is yellow's share, 13/16; pixel 0 does not see yellow, its own share is 1/16",
+        (5, 5, 0): "that is yellow's share before, 5/8; pixel 0 does not see yellow",
+    }, otherwise=lambda guess: "pixel 0 sees red alone, with weight 1 / (1 + 1 + 1 + 13); red is (8, 0, 0)"),
+    "04b.2": Question("train", "in train mode batch norm takes mean and variance over all positions, later ones included; in eval mode it uses stored ones", {
+        "eval": "in eval mode batch norm uses stored numbers, which no input of today can change",
+        "both": "not in eval mode: there batch norm uses stored numbers, which no input of today can change",
+        "neither": "the palettes and the stencils do not look ahead, but whose mean does batch norm subtract in train mode?",
+    }, otherwise=lambda guess: 'the answer is one of the words "train", "eval", "both" and "neither"'),
+    "04b.E1": Question((101, 149), "k · v + k = 65 numbers of palette at any time, and 12 for each of the last values, at most r = 7 of them", {
+        (149, 149): "after three words the window holds three values only, not yet seven",
+        (96, 144): "60 numbers of palette: each of its k rows also needs the logarithm of its weight",
+        (65, 65): "that is the palette's part; the stencils need the last values as well, up to r of them",
+        (60, 60): "that is the palette; each of its k rows also needs a weight, and the stencils need the last values",
+        (101, 12_000_065): "the stencils reach back r - 1 words, so values older than that can be forgotten",
+        (101, 137): "six values would do, since the next word brings its own; but `step` hands on all r = 7 of its window",
+        (36, 84): "that is the window of values; the palette's memory is missing, k · v + k",
+        (202, 298): "twice too much: the heads ask the same lambda, so they share one state",
+    }, otherwise=lambda guess: "v = 24 / 2 = 12; a memory of k rows, each with v averages and one weight, and a window of min(words, r) values"),
     # lesson 05
     "05.1": Question(120, "4 · 4 · 2 · 3 = 96 to make four lambdas, and 4 · 2 · 3 = 24 to apply each of them once", {
         96: "4 · 4 · 2 · 3 = 96 makes the four lambdas; each query still has to be multiplied with its own "

@@ -14,7 +14,7 @@ from matplotlib.patches import Rectangle
 
 __all__ = [
     "bars", "blends", "brackets", "colour_bars", "colour_table", "cost_bars", "counted_and_clocked", "coverage", "growth",
-    "hybrids", "kernels_in_place", "maps", "one_pixel", "one_row", "palette_card", "phases", "puzzle_answers",
+    "hybrids", "kernels_in_place", "maps", "one_pixel", "one_row", "palette_card", "palettes_in_time", "phases", "puzzle_answers",
     "scale_curves", "sheets", "spectra", "squares", "stage_bars", "steering", "strip_palette", "strip_readings",
     "traces", "training_curve", "two_bottlenecks",
 ]
@@ -643,6 +643,35 @@ def puzzle_answers(picture, truth, scored, answers) -> Figure:
             y, x = np.nonzero((given[row] != truth[row]) & scored[row])
             ax.plot(x, y, "x", color=LIT, markersize=6, markeredgewidth=2)
             ax.set_title(name if row == 0 else "", fontsize=9)
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+    fig.tight_layout()
+    return fig
+
+
+# --------------------------------------------------------------------------------------------------- lesson 04b
+
+
+def palettes_in_time(values, palettes) -> Figure:
+    """What has been seen of a row of pixels after each step, and the palette mixed from it.
+
+    Args:
+        values: (n, 3) colours, 8 for full light; what is still to come is grey.
+        palettes: (n, k, 3). Shown as light, with the numbers.
+    """
+    values, palettes = array(values), array(palettes)
+    n, k = palettes.shape[:2]
+    fig, axes = plt.subplots(1 + k, n, figsize=(2.1 * n, 0.75 * (1 + k) + 0.3), squeeze=False)
+    for t in range(n):
+        seen = np.where(np.arange(n)[:, None] <= t, values / 8, 0.85)
+        axes[0, t].imshow(light(seen[None]), aspect="auto")
+        axes[0, t].set_title(f"after pixel {t}", fontsize=9, color=LIT)
+        for i, colour in enumerate(palettes[t]):
+            axes[i + 1, t].imshow(light(colour[None, None] / 8), aspect="auto")
+            axes[i + 1, t].annotate(", ".join(f"{part:.3g}" for part in colour), (0, 0), ha="center", va="center", fontsize=9,
+                                    color="white" if colour @ (0.3, 0.59, 0.11) < 4 else INK)  # as bright as it looks
+    for name, ax in zip(("seen", *(f"colour {i}" for i in range(k))), axes[:, 0]):
+        ax.set_ylabel(name, fontsize=9, rotation=0, ha="right", va="center")
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
     fig.tight_layout()

@@ -2,7 +2,7 @@
 
 A sequence is a map one row high. A masked query sees part of the context, so each query has a content lambda of its own;
 when it sees all that came before, that lambda is a running average, and k·v + k numbers are all there is to remember.
-Taught in notebooks/04_lambda_layer.
+Taught in notebooks/04b_sequences.
 """
 
 import torch
@@ -26,7 +26,7 @@ def check_mask(mask: Tensor, n: int | None, m: int) -> None:
 def masked_content_lambdas(keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
     """Summarise for each query what it may see.
 
-    λᶜ_n = Σ_m softmax_{m seen by n}(K)_m ⊗ V_m        Bello 2021, appendix B.2. Taught in notebooks/04_lambda_layer.
+    λᶜ_n = Σ_m softmax_{m seen by n}(K)_m ⊗ V_m        Bello 2021, appendix B.2. Taught in notebooks/04b_sequences.
 
     Args:
         keys: (b, m, k, u), not yet normalised.
@@ -47,7 +47,7 @@ def masked_content_lambdas(keys: Tensor, values: Tensor, mask: Tensor) -> Tensor
 def masked_position_lambdas(embeddings: Tensor, values: Tensor, mask: Tensor) -> Tensor:
     """Read what each query may see of the context through its own sheet of embeddings.
 
-    λᵖ_n = Σ_{m seen by n} E_nm ⊗ V_m        Bello 2021, appendix B.2. Taught in notebooks/04_lambda_layer.
+    λᵖ_n = Σ_{m seen by n} E_nm ⊗ V_m        Bello 2021, appendix B.2. Taught in notebooks/04b_sequences.
 
     Args:
         embeddings: (n, m, k, u).
@@ -100,7 +100,7 @@ def recall(memories: Tensor) -> Tensor:
 def causal_content_lambdas(keys: Tensor, values: Tensor) -> Tensor:
     """Summarise for each position all positions up to and including it, in time linear in n.
 
-    λᶜ_n = Σ_{m≤n} softmax_{m≤n}(K)_m ⊗ V_m        Bello 2021, appendix B.2. Taught in notebooks/04_lambda_layer.
+    λᶜ_n = Σ_{m≤n} softmax_{m≤n}(K)_m ⊗ V_m        Bello 2021, appendix B.2. Taught in notebooks/04b_sequences.
 
     Computed in float32 at least, for keys of any range; the last lambda is content_lambda(keys, values).
 
@@ -116,7 +116,7 @@ def causal_content_lambdas(keys: Tensor, values: Tensor) -> Tensor:
 def causal_step(memory: Tensor | None, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """Write one more position into the memory, and read the content lambda so far.
 
-    λᶜ_n = λᶜ_{n-1} + (V_n - λᶜ_{n-1}) · exp K_n / Σ_{m≤n} exp K_m, for each u        Taught in notebooks/04_lambda_layer.
+    λᶜ_n = λᶜ_{n-1} + (V_n - λᶜ_{n-1}) · exp K_n / Σ_{m≤n} exp K_m, for each u        Taught in notebooks/04b_sequences.
 
     Args:
         memory: (b, k, u, 1 + v) from the step before, of a size that does not grow; None before the first.
@@ -141,7 +141,7 @@ class LambdaLayer1d(nn.Module):
     """A lambda layer over a sequence, which may be causal: a drop-in for a convolution over time.
 
     y_hn = (λᶜ_n + λᵖ_n)ᵀ q_hn, as LambdaLayer on a map one row high        Bello 2021, sections 3.1 and 3.2, appendix B.2.
-    Taught in notebooks/04_lambda_layer.
+    Taught in notebooks/04b_sequences.
 
     A causal layer's lambdas hold positions m ≤ n alone, and its queries and values have a layer norm over channels at each
     position: batch norm would tell the past the mean and spread of the future while it trains. For the same reason a masked

@@ -33,6 +33,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # | [02 Content lambdas](02_content_lambdas.ipynb) | what if the picture is summarised before anyone asks? |
 # | [03 Position lambdas](03_position_lambdas.ipynb) | how can a function of fixed size know where things are? |
 # | [04 The lambda layer](04_lambda_layer.ipynb) | how do the halves become one layer, and why the norms? |
+# | [04b Sequences](04b_sequences.ipynb), a side path | what if the future must not be seen? |
 # | [05 What it costs](05_cost.ipynb) | cheaper in what, and when? |
 # | [06 LambdaResNet](06_lambda_resnet.ipynb) | where in a network does it belong? |
 # | [07 Train it on CIFAR-10](07_train_on_cifar10.ipynb) | does it learn, and how would I know? |
@@ -100,6 +101,7 @@ def draw_brackets(pixels: int = 64, depth: int = 16):
 
 draw_brackets()
 plt.show()
+print("64 pixels: the square is", 64 * 64 // (16 * 16), "times the tile; 256 pixels:", 256 * 256 // (16 * 16), "times")
 
 # %% [markdown]
 # Move the sliders (they need a running kernel; the picture above is their first position). When is the tile no smaller than the square?
@@ -125,6 +127,7 @@ widgets.explore(draw_brackets, pixels=widgets.slider("pixels n = m", 4, 256, 64,
 net = load_pretrained("small")
 print(f"{sum(parameter.numel() for parameter in net.parameters()):,} parameters")
 
+# %%
 images = normalize((plane() * 255).round().to(torch.uint8)[None])
 with torch.no_grad():
     chances = net(images).softmax(dim=1)[0]

@@ -782,4 +782,4 @@ check_masked_content_lambdas(my_masked_content_lambdas)
 #
 # **The code of this lesson** lives in `lambdalib/layer.py`: `LambdaLayer`.
 #
-# **Next.** It drops in where a convolution stood. But is it cheap, and cheaper than what? [Lesson 05: what it costs](05_cost.ipynb).
+# **Next.** It drops in where a convolution stood. But is it cheap, and cheaper than what? [Lesson 05: what it costs](05_cost.ipynb). And if the future must not be seen, as in a text, there is a side path: [lesson 04b: sequences](04b_sequences.ipynb).
