@@ -18,7 +18,8 @@ from torch import Tensor, nn
 
 from lambdalib.resnet import create_model
 
-__all__ = ["save_weights", "load_weights", "save_state", "load_state", "load_net", "load_pretrained", "list_pretrained"]
+__all__ = ["save_weights", "load_weights", "save_state", "load_state", "load_net", "load_body", "load_pretrained",
+           "list_pretrained"]
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -131,6 +132,30 @@ def load_net(path: str | os.PathLike) -> nn.Module:
     model = create_model(card["model"], **card["model_kwargs"])
     model.load_state_dict(load_weights(path, card["sha256"]))  # float16 is widened on the way
     return model.eval()
+
+
+def load_body(model: nn.Module, path: str | os.PathLike) -> str:
+    """Start a net from the weights of another of its kind. A last layer for another number of classes is left as it is.
+
+    Taught in notebooks/07_train_on_cifar10.
+
+    Args:
+        path: a file that save_weights or fit has written, NAME.safetensors, with its card.
+    Returns:
+        SHA-256 of the file, in hex.
+    Raises:
+        FileNotFoundError: no such weights, or no card beside them.
+        ValueError: the weights are not those that the card describes, or of another kind of net.
+    """
+    card, ours = read_card(path), model.state_dict()
+    theirs = load_weights(path, card["sha256"])
+    misfits = [name for name in sorted(ours.keys() | theirs.keys())
+               if name not in ours or name not in theirs or ours[name].shape != theirs[name].shape]
+    if any(not name.startswith("head.") for name in misfits):
+        raise ValueError(f"init_from must be the weights of a net like the one to train, got {card['model']!r}; "
+                         f"{', '.join(misfits[:3])} and so on do not fit")
+    model.load_state_dict({name: ours[name] if name in misfits else theirs[name] for name in ours})
+    return card["sha256"]
 
 
 def list_pretrained() -> list[str]:

@@ -1,4 +1,4 @@
-"""The command `lambdalib`: train, evaluate, params, doctor.
+"""The command `lambdalib`: train, evaluate, compare, params, doctor.
 
 Bad arguments end with one line that names the argument, its value and what is allowed, and exit code 2.
 Taught in notebooks/07_train_on_cifar10.
@@ -15,12 +15,14 @@ from pathlib import Path
 import torch
 
 import lambdalib
-from lambdalib import cost, data, resnet, sources, train
-from lambdalib.checkpoint import list_pretrained, load_net, load_pretrained, load_state
+from lambdalib import checkpoint, compare, cost, data, folders, parallel, resnet, sources, train
+from lambdalib.board import board
+from lambdalib.checkpoint import list_pretrained, load_net, load_pretrained, load_state, read_card, whole_file
 
 __all__ = ["main"]
 
-OVERRIDES = ("model", "epochs", "batch_size", "lr", "seed", "max_steps")  # options of `train` that change its preset
+# options of `train` that change its preset
+OVERRIDES = ("model", "epochs", "batch_size", "lr", "seed", "max_steps", "image_size", "freeze_body")
 
 
 class Parser(argparse.ArgumentParser):
@@ -84,10 +86,12 @@ def build_parser() -> Parser:
 
     def add_machine_and_data(command: Parser) -> None:
         command.add_argument("--data", metavar="ROOT",
-                             help="folder of the data (default: $LAMBDALIB_DATA, else ~/.cache/lambdalib)")
+                             help="folder of CIFAR-10 (default: $LAMBDALIB_DATA, else ~/.cache/lambdalib), or of your own "
+                                  "pictures: train/CLASS/*.jpg and val/CLASS/*.jpg (or test)")
         command.add_argument("--source", type=one_of(data.SOURCES), help=f"where CIFAR-10 comes from: {', '.join(data.SOURCES)}")
         command.add_argument("--device", type=a_device, help="cpu, cuda, ... (default: the GPU where there is one)")
         command.add_argument("--threads", type=count, help="CPU threads")
+        command.add_argument("--workers", type=count, help="threads that decode a folder of pictures; CIFAR-10 needs none")
 
     command = add("train", run_train, "train a net on CIFAR-10 by a preset recipe")
     presets = ", ".join(train.RECIPES)
@@ -98,6 +102,13 @@ def build_parser() -> Parser:
     command.add_argument("--lr", type=positive, help="peak learning rate")
     command.add_argument("--seed", type=whole, help="of the first weights, the order and the augmentation")
     command.add_argument("--max-steps", type=count, help="end the run early; the schedule shrinks to fit")
+    command.add_argument("--image-size", type=count, help="pixels to which a folder's pictures are scaled")
+    command.add_argument("--init-from", metavar="WEIGHTS", help="start from trained weights, a file or a net of the package, and "
+                         "from their model if --model names no other; for other classes the last layer starts anew")
+    command.add_argument("--freeze-body", action="store_true", default=None, help="train the last layer only")
+    command.add_argument("--devices", type=count, metavar="N", help="how many GPUs, or processes on a CPU; N > 1 is "
+                         "started by `torchrun --nproc-per-node N -m lambdalib train ...`")
+    command.add_argument("--tensorboard", metavar="DIR", type=Path, help="write curves for TensorBoard, which must be installed")
     command.add_argument("--out", metavar="DIR", type=Path,
                          help="folder for state, log, curve and weights (default: runs/PRESET-seedSEED)")
     command.add_argument("--resume", action="store_true", help="go on with the run in --out")
@@ -108,7 +119,15 @@ def build_parser() -> Parser:
     command.add_argument("weights", metavar="WEIGHTS", help=f"a file weights.safetensors, or a net of the package: {shipped()}")
     add_machine_and_data(command)
 
-    add("params", run_params, "parameters, multiply-adds and bytes, beside the paper's")
+    command = add("compare", run_compare, "are two runs' loss curves the same, by the rule of model zoos? Exit code 0 or 1")
+    command.add_argument("runs", metavar="RUN", nargs=2, help="a folder of train, its state.pt or log.jsonl, or a "
+                         ".jsonl, .csv or .txt of losses; the first is the one to reproduce")
+    command.add_argument("--picture", metavar="FILE", type=Path, default=Path("compare.png"), help="default: compare.png")
+
+    command = add("params", run_params, "parameters, multiply-adds and bytes, beside the paper's; or: will training fit?")
+    command.add_argument("--memory", action="store_true", help="what a training step of each preset keeps in memory, instead")
+    command.add_argument("--batch", type=count, help="with --memory: pictures per step (default: the preset's)")
+    command.add_argument("--preset", type=one_of(list(train.RECIPES)), help=f"with --memory: only {presets}")
 
     command = add("doctor", run_doctor, "what is installed, what this machine has, where the data are")
     command.add_argument("--data", metavar="ROOT", help="folder of the data")
@@ -120,26 +139,62 @@ def shipped() -> str:
     return ", ".join(list_pretrained()) or "none yet"
 
 
-def load_data(options: argparse.Namespace, usual: str) -> data.CIFAR10:
-    """CIFAR-10 as --data and --source say."""
+def load_data(options: argparse.Namespace, usual: str, image_size: int) -> data.CIFAR10:
+    """The pictures that --data and --source name."""
+    if options.data and options.source is None and folders.holds_pictures(options.data):
+        return folders.load_folder(options.data, image_size, options.workers)
+    if image_size != 32:
+        raise ValueError(f"argument --data: must be a folder with train and val (or test) for pictures of {image_size} pixels, "
+                         f"got {options.data or 'nothing'!r}")
     return data.load_cifar10(options.data, options.source or usual)
 
 
-def run_train(options: argparse.Namespace) -> None:
-    """Train by a preset, or go on with a run."""
+def weights_file(argument: str, name: str) -> Path:
+    """The file of trained weights: its path, or the name of a net of the package."""
+    path = checkpoint.ASSETS / f"{name}.safetensors" if name in list_pretrained() else Path(name)
+    if not path.is_file():
+        raise ValueError(f"argument {argument}: must be a file or one of the package's nets ({shipped()}), got {name!r}")
+    return path
+
+
+def chosen_recipe(options: argparse.Namespace, init_from: Path | None) -> train.Recipe:
+    """The preset, or the recipe of the run to resume, with what the options change."""
     changes = {name: getattr(options, name) for name in OVERRIDES if getattr(options, name) is not None}
     if options.resume:
-        if options.out is None:
-            raise ValueError("argument --out: must be the folder of the run to resume, got nothing")
-        recipe = train.Recipe(**load_state(options.out / "state.pt")["recipe"])
-    else:
-        recipe = train.RECIPES[options.preset]
-        if "model" in changes:
-            recipe = replace(recipe, model_kwargs={})  # they belong to the preset's model
-    recipe = replace(recipe, **changes)
+        return replace(train.Recipe(**load_state(options.out / "state.pt")["recipe"]), **changes)
+    if "model" in changes:
+        changes["model_kwargs"] = {}  # the others belong to the preset's model
+    elif init_from:
+        card = read_card(init_from)
+        changes |= {"model": card["model"], "model_kwargs": {**card["model_kwargs"]}}
+    return replace(train.RECIPES[options.preset], **changes)
+
+
+def with_classes(recipe: train.Recipe, classes: int) -> train.Recipe:
+    """The recipe with as many outputs as the pictures have classes; 10 need no mention."""
+    others = {name: value for name, value in recipe.model_kwargs.items() if name != "num_classes"}
+    return replace(recipe, model_kwargs=others if classes == 10 else {**others, "num_classes": classes})
+
+
+@parallel.joined()
+def run_train(options: argparse.Namespace) -> None:
+    """Train by a preset, or go on with a run."""
+    if options.devices not in (None, parallel.size()):
+        raise ValueError(f"argument --devices: must be the number of processes, {parallel.size()}, got {options.devices}; start "
+                         f"them with: torchrun --nproc-per-node {options.devices} -m lambdalib train ...")
+    if options.resume and options.out is None:
+        raise ValueError("argument --out: must be the folder of the run to resume, got nothing")
+    init_from = None if options.init_from is None else weights_file("--init-from", options.init_from)
+    recipe = chosen_recipe(options, init_from)
+    watch = None if options.tensorboard is None or parallel.rank() > 0 else board(options.tensorboard)
     out = options.out or Path("runs") / f"{options.preset}-seed{recipe.seed}"
-    pictures = load_data(options, usual="sample" if options.preset == "demo" else "auto")
-    run = train.fit(recipe, pictures, out, resume=options.resume, device=options.device, progress=not options.quiet)
+    pictures = load_data(options, "sample" if options.preset == "demo" else "auto", recipe.image_size)
+    recipe = with_classes(recipe, int(pictures.train_labels.max()) + 1)
+    device = options.device or parallel.local_device()
+    run = train.fit(recipe, pictures, out, resume=options.resume, device=device, progress=not options.quiet, init_from=init_from,
+                    watch=watch)
+    if parallel.rank() > 0:
+        return
     result = run.records[-1]
     print(f"test accuracy {result['test_accuracy']:.2%}, last epoch, no test-time augmentation\n"
           f"              {result['test_accuracy_flip_tta']:.2%} with flip test-time augmentation\n"
@@ -148,10 +203,9 @@ def run_train(options: argparse.Namespace) -> None:
 
 def run_evaluate(options: argparse.Namespace) -> None:
     """Test a net that was trained before."""
-    if options.weights not in list_pretrained() and not Path(options.weights).is_file():
-        raise ValueError(f"argument WEIGHTS: must be a file or one of the package's nets ({shipped()}), got {options.weights!r}")
-    model = load_pretrained(options.weights) if options.weights in list_pretrained() else load_net(options.weights)
-    pictures = load_data(options, usual="auto")
+    path = weights_file("WEIGHTS", options.weights)
+    model, recipe = load_net(path), read_card(path).get("run", {}).get("recipe", {})
+    pictures = load_data(options, "auto", recipe.get("image_size", 32))
     device = train.pick_device(options.device)
     images, labels = data.normalize(pictures.test_images.to(device)), pictures.test_labels.to(device)
     print(f"{options.weights} on {len(labels):,} test pictures ({pictures.source})")
@@ -159,9 +213,28 @@ def run_evaluate(options: argparse.Namespace) -> None:
         print(f"{train.evaluate(model.to(device), images, labels, tta):8.2%}  {words}", flush=True)
 
 
+def run_compare(options: argparse.Namespace) -> int:
+    """Set two loss curves side by side. Returns 0 if they pass for one, else 1."""
+    curves = [compare.read_curve(run) for run in options.runs]
+    result = compare.compare(*curves)
+    for run, curve in zip(options.runs, curves):
+        print(f"{run}: {len(curve.steps):,} losses, steps {curve.steps[0]:,} to {curve.steps[-1]:,}")
+    print(f"compared at {len(result.steps):,} steps, {result.steps[0]:,} to {result.steps[-1]:,}")
+    print(f"mean relative error {result.relative:.6f}, allowed {compare.RELATIVE}")
+    print(f"mean absolute error {result.absolute:.6f}, allowed {compare.ABSOLUTE}")
+    with whole_file(options.picture) as part:
+        compare.picture(result, options.runs).savefig(part, format="png", dpi=120)
+    print(f"{'pass' if result.passed else 'FAIL'}; picture: {options.picture}")
+    return 0 if result.passed else 1
+
+
 def run_params(options: argparse.Namespace) -> None:
-    """Print cost.params_report()."""
-    print(cost.params_report())
+    """Print cost.params_report(), or with --memory cost.memory_report()."""
+    for name in ("batch", "preset"):
+        if getattr(options, name) is not None and not options.memory:
+            raise ValueError(f"argument --{name}: must go with --memory, got {getattr(options, name)!r} without it")
+    recipes = train.RECIPES if options.preset is None else {options.preset: train.RECIPES[options.preset]}
+    print(cost.memory_report(recipes, options.batch) if options.memory else cost.params_report())
 
 
 def gflops(dtype: torch.dtype, device: torch.device, side: int = 1024, seconds: float = 0.3) -> float:
@@ -227,7 +300,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.function(options) or 0
     except ValueError as error:
         return complain(options, error, 2)
-    except (FileNotFoundError, FloatingPointError, data.DataError) as error:
+    except (FileNotFoundError, FloatingPointError, ConnectionError, data.DataError) as error:
         return complain(options, error, 2 if isinstance(error, FileNotFoundError) else 1)
     except KeyboardInterrupt as error:
         return complain(options, error or "interrupted", 130)

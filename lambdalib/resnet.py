@@ -231,6 +231,13 @@ class SmallResNet(nn.Module):
         return self.head(features.amax((2, 3))) / 8  # small first logits: a large learning rate stays stable
 
 
+def hybrid(*arguments, **options) -> nn.Module:
+    """A HybridResNet; its module builds on this one, so it is fetched when it is asked for."""
+    from lambdalib.pareto import HybridResNet
+
+    return HybridResNet(*arguments, **options)
+
+
 # Name -> builder. A builder takes num_classes and stem, and by name whatever else create_model was given.
 MODELS = {
     "lambda_resnet18": partial(ResNet, (2, 2, 2, 2)),  # the literature's name; with bottlenecks it is 26 layers deep
@@ -240,6 +247,10 @@ MODELS = {
     "lambda_resnet101": partial(ResNet, (3, 4, 23, 3)),
     "lambda_resnet152": partial(ResNet, (3, 8, 36, 3)),
     "lambda_resnet200": partial(ResNet, (3, 24, 36, 3)),
+    "lambda_resnet270": partial(ResNet, (4, 29, 53, 4)),
+    "lambda_resnet350": partial(ResNet, (4, 36, 72, 4)),
+    "lambda_resnet420": partial(ResNet, (4, 44, 87, 4)),
+    **{f"lambda_resnet{depth}_hybrid": partial(hybrid, depth) for depth in (50, 101, 152, 200, 270, 350, 420)},
     "resnet18": partial(ResNet, (2, 2, 2, 2), layout="CCCC", block=BasicBlock),  # the field's ResNet-18; no lambda net's twin
     "resnet26": partial(ResNet, (2, 2, 2, 2), layout="CCCC"),  # twins: bottlenecks, convolutions, named by their true depth
     "resnet38": partial(ResNet, (2, 3, 5, 2), layout="CCCC"),
@@ -262,7 +273,8 @@ def create_model(name: str, num_classes: int = 10, *, stem: str = "cifar", layou
     """Build a net by name, freshly initialised. Taught in notebooks/06_lambda_resnet.
 
     Args:
-        name: one of list_models(). lambda_resnet18, 38, 50, 101, 152, 200 have lambda layers in all stages; resnet26 to
+        name: one of list_models(). lambda_resnet18, 38, 50, 101, 152, 200, 270, 350, 420 have lambda layers in all stages,
+            those with _hybrid in the last and here and there in the third (see pareto.HybridResNet); resnet26 to
             resnet200 are the same bottlenecks with convolutions (resnet26 is lambda_resnet18's twin); resnet18 is the
             field's net of basic blocks. small and tiny are SmallResNets, trained in this course.
         num_classes: how many numbers come out for each picture.

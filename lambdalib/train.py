@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import datetime, timezone
@@ -23,17 +23,18 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.amp import GradScaler
-from torch.optim import SGD, Optimizer
+from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from lambdalib import __version__
-from lambdalib.checkpoint import load_state, save_state, save_weights, whole_file
+from lambdalib import __version__, parallel
+from lambdalib.checkpoint import load_body, load_state, save_state, save_weights, whole_file
 from lambdalib.data import CIFAR10, Augment, batches, normalize
 from lambdalib.resnet import create_model
 
-__all__ = ["Recipe", "RECIPES", "train_step", "predict", "evaluate", "fit", "Run", "lr_factor", "create_optimizer", "evidence"]
+__all__ = ["Recipe", "RECIPES", "train_step", "predict", "evaluate", "fit", "Run", "lr_factor", "create_optimizer",
+           "create_scheduler", "evidence"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TTA = ("none", "flip")
@@ -55,17 +56,22 @@ class Recipe:
     model_kwargs: dict = field(default_factory=dict)   # what create_model takes besides
     epochs: float = 24                                 # passes over the training set; need not be whole
     batch_size: int = 512                              # large batches keep the cores busy, small ones take more steps
+    optimizer: str = "sgd"                             # or "adam": every weight has a step of its own size
     lr: float = 0.2                                    # at its peak; the schedule scales it
-    momentum: float = 0.9                              # Nesterov's: one look ahead, no extra cost
+    momentum: float = 0.9                              # Nesterov's: one look ahead, no extra cost; Adam's β₁
     weight_decay: float = 5e-4                         # for filters, tables and matrices; norms and biases go free
     label_smoothing: float = 0.2                       # no reward for certainty beyond 80 %: short runs end better
     warmup: float = 0.2                                # share of the steps in which lr climbs: fresh norms dislike big steps
-    schedule: str = "linear"                           # how lr falls after that, "linear" or "cosine", down to 0
+    schedule: str = "linear"                           # how lr falls after that, "linear" or "cosine", down to floor
+    floor: float = 0.0                                 # the rate that the schedule falls to
+    restart: float | None = None                       # epochs of a first fall; after it the next, twice as long, and so on
     ema: float | None = None                           # decay per step of the weights' running mean; if set, that is the result
     flip: str = "alternating"                          # "none", "random", or every second epoch the mirror image
+    image_size: int = 32                               # side of the pictures; other than CIFAR-10's for a folder of your own
     crop: int = 2                                      # pixels by which a picture may be shifted
     cutout: int = 0                                    # side of a square that is blanked, in pixels; helps long runs
     dtype: str = "bfloat16"                            # of the products; weights and sums stay float32
+    freeze_body: bool = False                          # train the last layer only; the norms still follow the pictures
     channels_last: bool = True                         # colours innermost in memory: convolutions like it
     compile: bool = False                              # torch.compile: minutes at the start, faster afterwards
     evaluate_every: int = 1                            # epochs; the last one is always evaluated
@@ -76,14 +82,18 @@ class Recipe:
         allowed = {
             "epochs": (0 < self.epochs < math.inf, "above 0"),
             "batch_size": (self.batch_size >= 1, "at least 1"),
+            "optimizer": (self.optimizer in ("sgd", "adam"), "'sgd' or 'adam'"),
             "lr": (0 < self.lr < math.inf, "above 0"),
             "momentum": (0 <= self.momentum < 1, "at least 0 and below 1"),
             "weight_decay": (self.weight_decay >= 0, "at least 0"),
             "label_smoothing": (0 <= self.label_smoothing < 1, "at least 0 and below 1"),
             "warmup": (0 <= self.warmup < 1, "a share of the steps, at least 0 and below 1"),
             "schedule": (self.schedule in ("linear", "cosine"), "'linear' or 'cosine'"),
+            "floor": (0 <= self.floor < self.lr, f"at least 0 and below lr, {self.lr}"),
+            "restart": (self.restart is None or 0 < self.restart < math.inf, "above 0 epochs, or None"),
             "ema": (self.ema is None or 0 < self.ema < 1, "between 0 and 1, or None"),
             "flip": (self.flip in ("none", "random", "alternating"), "'none', 'random' or 'alternating'"),
+            "image_size": (self.image_size >= 1, "at least 1 pixel"),
             "crop": (self.crop >= 0, "at least 0 pixels"),
             "cutout": (self.cutout >= 0, "at least 0 pixels"),
             "dtype": (self.dtype in DTYPES, f"one of {', '.join(map(repr, DTYPES))}"),
@@ -103,28 +113,47 @@ RECIPES = {
     # All of CIFAR-10 on a GPU. Not yet measured: by common sense, waiting for one.
     "gpu": Recipe(model="lambda_resnet18", model_kwargs={"dim_u": 4, "scope": 7}, epochs=100, batch_size=512, lr=0.2,
                   label_smoothing=0.1, warmup=0.05, schedule="cosine", ema=0.999, crop=4, cutout=8),
+    # What others published, with our net and our Nesterov momentum; none of the three was measured here.
+    # github.com/leaderj1001/LambdaNetworks and yhgon/LambdaNetworks: falls of 10, 20, 40, 80 and 160 epochs.
+    "restarts": Recipe(model="lambda_resnet18", model_kwargs={"dim_u": 4, "scope": 7}, epochs=310, batch_size=128, lr=0.1,
+                       weight_decay=1e-4, label_smoothing=0, warmup=0, schedule="cosine", floor=1e-5, restart=10, flip="random",
+                       crop=4),
+    # github.com/joigalcar3/LambdaNetworks: Adam, which climbs for 5 of its 90 epochs.
+    "adam": Recipe(model="lambda_resnet50", epochs=90, batch_size=128, optimizer="adam", lr=5e-4, weight_decay=1e-4,
+                   label_smoothing=0.1, warmup=5 / 90, schedule="cosine", flip="random", crop=4),
+    # github.com/d-li14/lambda.pytorch, on a folder of pictures; its random crops of any size are plain shifts here.
+    "imagenet": Recipe(model="lambda_resnet50", model_kwargs={"stem": "imagenet"}, epochs=130, batch_size=256, lr=0.1,
+                       weight_decay=1e-4, label_smoothing=0.1, warmup=0, schedule="cosine", flip="random", image_size=224,
+                       crop=28),
 }
 
 
-def lr_factor(step: int, total: int, warmup: float, schedule: str) -> float:
+def lr_factor(step: int, total: int, warmup: float, schedule: str, floor: float = 0.0, cycle: float | None = None) -> float:
     """The share of the peak learning rate that a step gets.
 
-    up: (step + 1)/w for the first w = round(warmup·total) steps; down, with t = (step - w)/(total - w): 1 - t ("linear")
-    or (1 + cos πt)/2 ("cosine"). No step has a rate of 0. Taught in notebooks/07_train_on_cifar10.
+    up: (step + 1)/w for the first w = round(warmup·total) steps; down, with t = (step - w)/(total - w): f = 1 - t ("linear")
+    or (1 + cos πt)/2 ("cosine"), lifted to floor + (1 - floor)·f. No step has a rate of 0. With cycles, t goes from 0 to 1
+    over `cycle` steps, then over twice as many, and so on (Loshchilov and Hutter 2017, "SGDR: Stochastic Gradient Descent
+    with Warm Restarts"). Taught in notebooks/07_train_on_cifar10.
 
     Args:
         step: counted from 0.
         total: steps of the whole run.
+        floor: the lowest share.
+        cycle: steps of the first fall; None: one fall over the whole run.
     """
     climb = round(warmup * total)
     if step < climb:
         return (step + 1) / climb
-    t = (step - climb) / max(total - climb, 1)
-    return 1 - t if schedule == "linear" else (1 + math.cos(math.pi * t)) / 2
+    done, length = step - climb, cycle or max(total - climb, 1)
+    while cycle and done >= length:
+        done, length = done - length, 2 * length
+    t = done / length
+    return floor + (1 - floor) * (1 - t if schedule == "linear" else (1 + math.cos(math.pi * t)) / 2)
 
 
-def create_optimizer(model: nn.Module, recipe: Recipe) -> SGD:
-    """SGD with Nesterov momentum; only what multiplies features is decayed. Taught in notebooks/07_train_on_cifar10.
+def create_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
+    """SGD with Nesterov momentum, or Adam; only what multiplies features is decayed. Taught in notebooks/07_train_on_cifar10.
 
     Shrinking a filter before a norm changes nothing but the step's relative size; shrinking the norm's own scale, or a bias,
     pulls the net's output towards 0 for no reason.
@@ -133,7 +162,19 @@ def create_optimizer(model: nn.Module, recipe: Recipe) -> SGD:
     weights = [parameter for parameter in trained if parameter.ndim > 1]
     scales_and_biases = [parameter for parameter in trained if parameter.ndim <= 1]
     groups = [{"params": weights, "weight_decay": recipe.weight_decay}, {"params": scales_and_biases, "weight_decay": 0.0}]
+    if recipe.optimizer == "adam":
+        return Adam(groups, lr=recipe.lr, betas=(recipe.momentum, 0.999))
     return SGD(groups, lr=recipe.lr, momentum=recipe.momentum, nesterov=recipe.momentum > 0)
+
+
+def create_scheduler(optimizer: Optimizer, recipe: Recipe, total: int, per_epoch: int) -> LambdaLR:
+    """What gives every step the learning rate that lr_factor says. Taught in notebooks/07_train_on_cifar10.
+
+    Args:
+        total, per_epoch: steps of the whole run and of one epoch.
+    """
+    floor, cycle = recipe.floor / recipe.lr, None if recipe.restart is None else recipe.restart * per_epoch
+    return LambdaLR(optimizer, lambda step: lr_factor(step, total, recipe.warmup, recipe.schedule, floor, cycle))
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -254,6 +295,7 @@ def evidence(device: torch.device) -> dict:
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__), "lambdalib": __version__},
         "hardware": hardware(device),
         "threads": torch.get_num_threads(),
+        "processes": parallel.size(),
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 
@@ -283,11 +325,13 @@ class Run:
         torch.manual_seed(recipe.seed)
         self.memory_format = torch.channels_last if recipe.channels_last else torch.contiguous_format
         self.model = create_model(recipe.model, **recipe.model_kwargs).to(device=device, memory_format=self.memory_format)
+        if recipe.freeze_body:
+            self.model.requires_grad_(False).head.requires_grad_(True)
         self.ema = None
         if recipe.ema is not None:
             self.ema = AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(recipe.ema), use_buffers=True)
         self.optimizer = create_optimizer(self.model, recipe)
-        self.scheduler = LambdaLR(self.optimizer, lambda step: lr_factor(step, self.total, recipe.warmup, recipe.schedule))
+        self.scheduler = create_scheduler(self.optimizer, recipe, self.total, self.per_epoch)
         self.scaler = GradScaler(device.type, enabled=self.dtype == torch.float16)
 
         self.test_images = normalize(data.test_images.to(device)).contiguous(memory_format=self.memory_format)
@@ -362,8 +406,8 @@ class Run:
 
     def load(self, state: dict) -> None:
         """Go on from a state. Raises ValueError where recipe or data are not those that the run began with."""
-        for name, ours in (("recipe", asdict(self.recipe)), ("data", self.records[0]["data"])):
-            began = state[name]
+        recipes = asdict(Recipe(**state["recipe"])), asdict(self.recipe)  # a field that is younger than the state has its default
+        for name, (began, ours) in {"recipe": recipes, "data": (state["data"], self.records[0]["data"])}.items():
             changed = [key for key in ours if key not in began or ours[key] != began[key]]
             if changed:
                 was, now = (", ".join(f"{key}={side.get(key)!r}" for key in changed) for side in (began, ours))
@@ -415,7 +459,8 @@ class Run:
 
 
 def fit(recipe: Recipe, data: CIFAR10, out_dir: str | Path | None = None, *, resume: bool = False, save_every: float = 60.0,
-        device: str | torch.device | None = None, progress: bool = True, live: bool | None = None) -> Run:
+        device: str | torch.device | None = None, progress: bool = True, live: bool | None = None,
+        init_from: str | Path | None = None, watch: Callable[[Run], None] | None = None) -> Run:
     """Train a net by a recipe. Taught in notebooks/07_train_on_cifar10.
 
     With the same recipe, data, machine, versions and number of threads, a CPU run repeats to the bit, however often it was
@@ -430,6 +475,9 @@ def fit(recipe: Recipe, data: CIFAR10, out_dir: str | Path | None = None, *, res
         device: default: the GPU where there is one.
         progress: show a bar.
         live: show the loss curve while it grows. Default: in a notebook, where progress is shown.
+        init_from: weights.safetensors of a net like the recipe's, to start from; for another number of classes the last layer
+            starts anew. Default: fresh weights.
+        watch: called with the run after every epoch.
     Returns:
         The finished run: run.net is the trained net, run.accuracy its test accuracy, run.losses and run.records its story.
     Raises:
@@ -438,11 +486,14 @@ def fit(recipe: Recipe, data: CIFAR10, out_dir: str | Path | None = None, *, res
         FloatingPointError: the loss became NaN or infinite.
         KeyboardInterrupt: Ctrl-C; the step was finished and the state saved.
     """
-    out_dir = None if out_dir is None else Path(out_dir)
-    run = open_run(recipe, data, out_dir, resume, pick_device(device))
+    if recipe.batch_size % parallel.size():
+        raise ValueError(f"batch_size must be a multiple of {parallel.size()}, the number of processes, got {recipe.batch_size}")
+    folder = None if out_dir is None else Path(out_dir)
+    run = open_run(recipe, data, folder, resume, pick_device(device), init_from)
     train_images, train_labels = data.train_images.to(run.device), data.train_labels.to(run.device)
     augment = Augment(padding=recipe.crop, flip=recipe.flip, cutout=recipe.cutout)
-    model = torch.compile(run.model) if recipe.compile else run.model
+    model = parallel.spread(torch.compile(run.model) if recipe.compile else run.model, run.device)
+    out_dir, progress = (folder, progress) if parallel.rank() == 0 else (None, False)  # of several processes the first writes
     picture = LiveCurve(run, shown=progress and in_notebook() if live is None else live)
     saved = time.monotonic()
 
@@ -453,23 +504,27 @@ def fit(recipe: Recipe, data: CIFAR10, out_dir: str | Path | None = None, *, res
             epoch, done = divmod(run.step, run.per_epoch)
             for images, labels in batches(train_images, train_labels, recipe.batch_size, seed=recipe.seed,
                                           epoch=epoch, start=done, augment=augment):
+                images, labels = parallel.share(images), parallel.share(labels)
                 images = normalize(images).contiguous(memory_format=run.memory_format)
                 loss = train_step(model, images, labels, run.optimizer, run.scheduler, run.scaler,
                                   label_smoothing=recipe.label_smoothing, dtype=run.dtype)
-                run.advance(loss)
+                run.advance(parallel.mean(loss))
                 bar.update()
+                stopping = parallel.any_of_us(bool(stop))
                 ended = run.step == run.total or run.step % run.per_epoch == 0
                 if ended or run.step % 10 == 0:  # now and then, since a GPU has to stop for it
                     run.check(out_dir)
                     picture.update()
                 if ended:
                     record = run.end_epoch()
+                    if watch:
+                        watch(run)
                     bar.set_postfix({name: f"{record[name]:.3f}" for name in ("loss", "test_accuracy") if name in record})
-                if ended or stop or time.monotonic() - saved > save_every:
+                if ended or stopping or time.monotonic() - saved > save_every:
                     run.save(out_dir)
                     saved = time.monotonic()
-                if stop:
-                    raise KeyboardInterrupt(farewell(run, out_dir))
+                if stopping:
+                    raise KeyboardInterrupt(farewell(run, folder))
                 if run.step == run.total:
                     break
     run.finish(out_dir)
@@ -477,8 +532,11 @@ def fit(recipe: Recipe, data: CIFAR10, out_dir: str | Path | None = None, *, res
     return run
 
 
-def open_run(recipe: Recipe, data: CIFAR10, out_dir: Path | None, resume: bool, device: torch.device) -> Run:
+def open_run(recipe: Recipe, data: CIFAR10, out_dir: Path | None, resume: bool, device: torch.device,
+             init_from: str | Path | None = None) -> Run:
     """A new run, or the one that out_dir holds."""
+    if resume and init_from is not None:
+        raise ValueError(f"init_from must be None for a run that goes on with its own weights, got {str(init_from)!r}")
     if resume and out_dir is None:
         raise ValueError("out_dir must be the folder of the run to resume, got None")
     if not resume and out_dir is not None and (out_dir / "state.pt").exists():
@@ -487,6 +545,8 @@ def open_run(recipe: Recipe, data: CIFAR10, out_dir: Path | None, resume: bool, 
     run = Run(recipe, data, device)
     if state is not None:
         run.load(state)
+    if init_from is not None:
+        run.records[0]["init_from"] = {"file": Path(init_from).name, "sha256": load_body(run.model, init_from)}
     return run
 
 

@@ -127,6 +127,14 @@ def test_params(capsys):
     assert capsys.readouterr().out == cost.params_report() + "\n"
 
 
+def test_params_memory(capsys, monkeypatch):
+    monkeypatch.setattr(cost, "memory_report", lambda recipes, batch: f"{list(recipes)} {batch}")
+    assert cli.main(["params", "--memory"]) == 0 and cli.main("params --memory --batch 7 --preset cpu".split()) == 0
+    assert capsys.readouterr().out == f"{list(train.RECIPES)} None\n['cpu'] 7\n"
+    assert cli.main("params --batch 7".split()) == cli.main("params --memory --preset x".split()) == 2
+    assert "--batch: must go with --memory, got 7" in (errors := capsys.readouterr().err) and "--preset: must be one of" in errors
+
+
 def test_doctor(capsys, monkeypatch):
     monkeypatch.setattr(cli, "gflops", lambda dtype, device: 123.0)
     assert cli.main(["doctor", "--data", "nowhere"]) == 0

@@ -1,5 +1,7 @@
 """What things cost: the paper's numbers, formulas against measurements, measurements against hand counts."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from torch import nn
@@ -17,6 +19,7 @@ NUMBERS = dict(argvalues=[
     (dict(dim_k=16, heads=8), 15.08), (dict(dim_k=32, heads=8), 15.76),
     (dict(dim_k=8, heads=8, dim_u=4), 15.26), (dict(dim_k=8, heads=8, dim_u=8), 16.04), (dict(dim_u=4), 16.04),
     (dict(name="lambda_resnet152"), 32.81), (dict(name="lambda_resnet200"), 35.30),
+    (dict(name="lambda_resnet270"), 48.08), (dict(name="lambda_resnet350"), 60.06), (dict(name="lambda_resnet420"), 69.89),
 ])
 
 
@@ -166,6 +169,70 @@ def test_bytes_held_grow_with_the_batch_but_for_the_embeddings():
     assert cost.held_for_backward(model_runs_in_its_mode, torch.randn(1, 17, 5, 7)) > 0
 
 
+def two_layers():
+    """For pictures of 5×5: 75 -> 7 -> 3; 533 + 24 trained numbers, and one of another type that is not trained."""
+    net = nn.Sequential(nn.Flatten(), nn.Linear(75, 7), nn.ReLU(), nn.Linear(7, 3))
+    net.register_buffer("count", torch.zeros(2, dtype=torch.int64))
+    return net
+
+
+@pytest.mark.parametrize("batch", [1, 2, 31])
+@pytest.mark.parametrize("dtype, held", [
+    (torch.float32, lambda b: 4 * b * (75 + 7)),
+    (torch.bfloat16, lambda b: 2 * (b * (75 + 7) + 7 * 3)),  # in two bytes, and the rounded weights of the second layer
+])
+def test_training_memory_by_hand(batch, dtype, held):
+    memory = cost.training_memory(two_layers(), batch, side=5, dtype=dtype, states=2, average=True)
+    numbers = (75 + 1) * 7 + (7 + 1) * 3
+    assert memory[:4] == (4 * numbers + 16, 4 * numbers, 2 * 4 * numbers, 4 * numbers + 16)
+    assert memory.held == held(batch) and memory.total == sum(memory[:4]) + held(batch)
+
+
+def test_frozen_weights_have_neither_gradient_nor_momentum():
+    net = two_layers()
+    net[1].requires_grad_(False)
+    memory = cost.training_memory(net, 31, side=5)
+    assert memory == (4 * 556 + 16, 4 * 24, 4 * 24, 0, 4 * 31 * 7)
+
+
+def test_training_memory_is_what_a_batch_holds_and_leaves_the_net_alone():
+    net = create_model("tiny").eval()
+    before = {name: tensor.clone() for name, tensor in net.state_dict().items()}
+    memory = cost.training_memory(net, 11)
+    assert not net.training and all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
+    assert memory.held == cost.held_for_backward(net.train(), torch.randn(11, 3, 32, 32))
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_the_sum_is_about_the_peak_of_a_gpu():
+    net, images = create_model("small").cuda(), torch.randn(512, 3, 32, 32, device="cuda")
+    optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
+    expected = cost.training_memory(net, 512).total
+    for _ in range(2):
+        torch.cuda.reset_peak_memory_stats()
+        optimizer.zero_grad()
+        net(images).sum().backward()
+        optimizer.step()
+    assert 0.9 <= torch.cuda.max_memory_allocated() / expected <= 1.6
+
+
+def test_the_report_on_memory_follows_the_recipe():
+    plain = SimpleNamespace(model="tiny", model_kwargs={}, batch_size=50, optimizer="sgd", momentum=0.9, ema=None, image_size=32)
+    changes = {"plain": {}, "still": {"momentum": 0}, "adam": {"optimizer": "adam", "ema": 0.9},
+               "lambda": {"model_kwargs": {"layout": "LLL"}}, "large": {"image_size": 64}}
+    recipes = {name: SimpleNamespace(**{**vars(plain), **change}) for name, change in changes.items()}
+    rows = {line.split()[0]: line.split()[1:] for line in cost.memory_report(recipes).splitlines() if line.split()[0] in recipes}
+    assert list(rows) == list(recipes) and rows["plain"][:6] == ["tiny", "50", "0.9", "0.9", "0.9", "0.0"]
+    assert rows["still"][4] == "0.0" and rows["adam"][4:6] == ["1.8", "0.9"]
+    held, total, held_full, total_full = map(int, rows["plain"][6:])
+    memory = cost.training_memory(create_model("tiny"), 50)
+    assert (held_full, total_full) == (round(memory.held / 2**20), round(memory.total / 2**20))
+    assert 0.5 * held_full < held < 0.6 * held_full and abs(total - held - (total_full - held_full)) <= 1
+    assert int(rows["large"][6]) > 3.5 * held and rows["lambda"][8] != rows["plain"][8]
+    doubled = cost.memory_report({"plain": plain}, batch=100).splitlines()[3].split()
+    assert doubled[2] == "100" and abs(int(doubled[9]) - 2 * held_full) <= 2
+
+
 def test_the_memory_column_of_table_4():
     rows = cost.memory_table()
     assert [printed for _, _, printed in rows] == [120, 4.8, 1.9, 0.95, 0.63]
@@ -188,7 +255,7 @@ def rows():
 def test_the_table_has_the_papers_rows(rows):
     assert [row.layout for row in rows[:8]] == ["CCCC", "LCCC", "LLCC", "LLLC", "LLLL", "CLLL", "CCLL", "CCCL"]
     assert [(row.k, row.h, row.u, row.printed) for row in rows[8:11]] == [(8, 2, 1, 14.8), (8, 16, 1, 15.6), (2, 4, 1, 14.7)]
-    assert [row.printed is None for row in rows] == [False] * (8 + 15) + [True] * 6
+    assert [row.printed is None for row in rows] == [False] * (8 + 15) + [True] * 9
     counted = [round(row.parameters / 1e6, 2) for row in rows]
     assert counted == [millions for _, millions in NUMBERS["argvalues"]] + [8.03, 8.66, 13.96, 11.17]
 
@@ -197,6 +264,8 @@ def test_the_report_prints_every_claim(rows, monkeypatch):
     monkeypatch.setattr(cost, "params_table", lambda: rows)
     lines = cost.params_report().splitlines()
     claims = [["lambda_resnet50", "CCLL", "15.56", "15.4 *"], ["16   4  4   7", "16.04", "16.0"], ["lambda_resnet200", "35.30"],
-              ["resnet18", "11.17"], ["made by a convolution", "6.58"], ["global self-attention", "122.83", "120"]]
+              ["resnet18", "11.17"],
+              ["lambda_resnet350_hybrid", "100.60", "103.09", "105.8 *"], ["* open:", "gates"],
+              ["made by a convolution", "6.58"], ["global self-attention", "122.83", "120"]]
     assert [words for words in claims if not any(all(word in line for word in words) for line in lines)] == []
-    assert sum("*" in line for line in lines) == 5 + 1  # five rows and the line that explains them
+    assert sum("*" in line for line in lines) == 5 + 1 + 3 + 1  # rows, and the lines that explain them

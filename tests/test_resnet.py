@@ -119,18 +119,17 @@ def test_the_default_scope_is_the_papers(stem, dim_u, side):
     assert net.stages[3][1].mix[0].table.shape == (16, dim_u, side, side)
 
 
-@pytest.mark.parametrize("name", ["lambda_resnet18", "lambda_resnet38", "lambda_resnet50", "lambda_resnet101",
-                                  "lambda_resnet152", "lambda_resnet200"])
+@pytest.mark.parametrize("name", [f"lambda_resnet{depth}" for depth in (18, 38, 50, 101, 152, 200, 270, 350, 420)])
 def test_the_lambda_nets_are_there_and_all_lambda(name):
     depths = {"18": [2, 2, 2, 2], "38": [2, 3, 5, 2], "50": [3, 4, 6, 3], "101": [3, 4, 23, 3], "152": [3, 8, 36, 3],
-              "200": [3, 24, 36, 3]}
+              "200": [3, 24, 36, 3], "270": [4, 29, 53, 4], "350": [4, 36, 72, 4], "420": [4, 44, 87, 4]}
     with torch.device("meta"):
         net = create_model(name)
     assert [len(stage) for stage in net.stages] == depths[name.removeprefix("lambda_resnet")]
     assert all(isinstance(block.mix[0], LambdaLayer) for stage in net.stages for block in stage)
 
 
-@pytest.mark.parametrize("name", [name for name in list_models() if name.removeprefix("lambda_").startswith("resnet")])
+@pytest.mark.parametrize("name", [name for name in list_models() if name.rsplit("resnet")[-1].isdigit()])
 def test_every_net_builds_and_its_name_counts_its_layers(name):
     with torch.device("meta"):
         net = create_model(name, 7)
@@ -138,7 +137,7 @@ def test_every_net_builds_and_its_name_counts_its_layers(name):
     per_block = 2 if isinstance(net.stages[0][0], BasicBlock) else 3
     layers = 2 + per_block * sum(len(stage) for stage in net.stages)
     named = int(name.rsplit("resnet")[-1])
-    assert layers == (26 if name == "lambda_resnet18" else named)
+    assert layers == {"lambda_resnet18": 26, "lambda_resnet270": 272, "lambda_resnet420": 419}.get(name, named)
 
 
 def test_one_step_of_training_reaches_every_parameter():

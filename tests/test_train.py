@@ -45,6 +45,14 @@ def pictures():
                    sample.train_index[:45], sample.test_index[:40], "sample")
 
 
+@pytest.fixture(scope="module")
+def sample32():
+    """48 + 20 pictures of the sample in their full size."""
+    sample = load_cifar10(source="sample")
+    return CIFAR10(*(part[:48] for part in sample[:2]), *(part[:20] for part in sample[2:4]), sample.train_index[:48],
+                   sample.test_index[:20], "sample")
+
+
 # 12 steps, 5 an epoch
 RECIPE = Recipe(model="toy", epochs=2.4, batch_size=8, lr=0.1, ema=0.9, cutout=4, flip="random", dtype="float32")
 
@@ -80,6 +88,7 @@ def without_times(records):
 @pytest.mark.parametrize("name, value", [
     ("epochs", 0), ("epochs", -1.5), ("epochs", math.nan), ("epochs", math.inf), ("batch_size", 0), ("lr", 0.0), ("lr", math.nan),
     ("momentum", 1.0), ("weight_decay", -1e-4), ("label_smoothing", 1.0), ("warmup", 1.0), ("schedule", "step"), ("ema", 1.0),
+    ("optimizer", "lion"), ("floor", -1e-9), ("floor", 0.2), ("restart", 0), ("restart", math.inf), ("image_size", 0),
     ("flip", "vertical"), ("crop", -1), ("cutout", -3), ("dtype", "float8"), ("evaluate_every", 0), ("max_steps", 0),
 ])  # fmt: skip
 def test_recipe_names_the_bad_field(name, value):
@@ -88,7 +97,7 @@ def test_recipe_names_the_bad_field(name, value):
 
 
 def test_recipe_is_frozen_and_presets_exist():
-    assert set(train.RECIPES) == {"demo", "cpu", "gpu"}
+    assert set(train.RECIPES) == {"demo", "cpu", "gpu", "restarts", "adam", "imagenet"}
     with pytest.raises(FrozenInstanceError):
         train.RECIPES["cpu"].lr = 1.0
 
@@ -109,6 +118,39 @@ def test_schedule_by_hand():
     assert min(lr_factor(step, 7, 0.9, "linear") for step in range(7)) > 0
 
 
+def test_restarts_are_those_of_a_published_log():
+    """The rates that github.com/yhgon/LambdaNetworks printed after epochs 1, 2, 3, 9, 10, 11 and 306 of its 310."""
+    recipe, per_epoch = train.RECIPES["restarts"], 390
+    weight = nn.Parameter(torch.zeros(1))
+    scheduler = train.create_scheduler(torch.optim.SGD([weight], lr=recipe.lr), recipe, 310 * per_epoch, per_epoch)
+    printed = {0: 0.1, 1: 0.09755307053217621, 2: 0.0904518046337755, 3: 0.0793913236883622, 9: 0.0024569294678237993, 10: 0.1,
+               11: 0.09938447858805392, 306: 0.00016411790001226746}
+    for epoch, rate in printed.items():
+        assert recipe.lr * scheduler.lr_lambdas[0](epoch * per_epoch) == pytest.approx(rate, rel=1e-9), epoch
+    every = [recipe.lr * scheduler.lr_lambdas[0](step) for step in range(310 * per_epoch)]
+    assert min(every) > recipe.floor and max(every) == recipe.lr
+    assert [step // per_epoch for step in range(1, len(every)) if every[step] > every[step - 1]] == [10, 30, 70, 150]
+
+
+def test_restarts_are_torchs_own():
+    weight = nn.Parameter(torch.zeros(1))
+    optimizer = torch.optim.SGD([weight], lr=0.3)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=3, T_mult=2, eta_min=0.02)
+    for step in range(25):
+        assert 0.3 * lr_factor(step, 25, 0.0, "cosine", 0.02 / 0.3, 3) == pytest.approx(optimizer.param_groups[0]["lr"])
+        optimizer.step()
+        theirs.step()
+    # after a climb, and with cycles that end between two steps: 2.5 and 5 steps
+    rates = [lr_factor(step, 9, 2 / 9, "linear", 0.0, 2.5) for step in range(9)]
+    assert rates == pytest.approx([1 / 2, 1, 1, 1 - 1 / 2.5, 1 - 2 / 2.5, 1 - 0.5 / 5, 1 - 1.5 / 5, 1 - 2.5 / 5, 1 - 3.5 / 5])
+
+
+def test_a_floor_lifts_the_fall_and_leaves_the_climb():
+    plain = [lr_factor(step, 10, 0.4, "linear") for step in range(10)]
+    lifted = [lr_factor(step, 10, 0.4, "linear", 0.1) for step in range(10)]
+    assert lifted[:4] == plain[:4] and lifted[4:] == pytest.approx([0.1 + 0.9 * share for share in plain[4:]])
+
+
 def test_the_optimizer_gets_the_schedule(pictures, monkeypatch):
     rates, real = [], train.train_step
     monkeypatch.setattr(train, "train_step", lambda model, images, labels, optimizer, *args, **kwargs: (
@@ -126,6 +168,16 @@ def test_only_what_multiplies_features_is_decayed():
     projections = {"3.to_queries.weight", "3.to_keys.weight", "3.to_values.weight"}
     assert {names[p] for p in decayed["params"]} == {"0.weight", *projections, "3.table", "9.weight"}
     assert len(decayed["params"]) + len(free["params"]) == len(names) - 1
+
+
+def test_adam_is_an_optimizer_too(pictures, monkeypatch):
+    decayed, free = create_optimizer(Toy(), replace(RECIPE, optimizer="adam", momentum=0.7)).param_groups
+    assert decayed["betas"] == (0.7, 0.999) and decayed["weight_decay"] == RECIPE.weight_decay and free["weight_decay"] == 0
+    run = train_quietly(replace(RECIPE, optimizer="adam", lr=5e-4, warmup=0, max_steps=1, weight_decay=0), pictures)
+    fresh = train.Run(replace(RECIPE, max_steps=1), pictures, torch.device("cpu")).model
+    moved = (run.model[9].weight - fresh[9].weight).abs()
+    assert isinstance(run.optimizer, torch.optim.Adam) and moved.max() <= 5.01e-4
+    assert moved.median() > 4.9e-4  # whatever the gradient
 
 
 # One step
@@ -392,6 +444,79 @@ def test_evidence_names_the_commit_only_of_its_own_repository(monkeypatch):
     monkeypatch.setattr(train.subprocess, "run", git)
     assert train.commit() is None
     json.dumps(train.evidence(torch.device("cpu")))
+
+
+def test_a_state_from_before_a_field_existed_goes_on(pictures, tmp_path, monkeypatch):
+    interrupt_at(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt):
+        train_quietly(RECIPE, pictures, tmp_path)
+    state = load_state(tmp_path / "state.pt")
+    for name in ("optimizer", "floor", "restart", "image_size", "freeze_body"):
+        del state["recipe"][name]
+    save_state(state, tmp_path / "state.pt")
+    with pytest.raises(ValueError, match=r"recipe must be .*\(floor=0.0\), got floor=0.01"):
+        train_quietly(replace(RECIPE, floor=0.01), pictures, tmp_path, resume=True)
+    assert train_quietly(RECIPE, pictures, tmp_path, resume=True).step == 12
+
+
+def test_watch_sees_every_epoch(pictures):
+    seen = []
+    train_quietly(RECIPE, pictures, watch=lambda run: seen.append((run.step, run.records[-1]["kind"])))
+    assert seen == [(5, "epoch"), (10, "epoch"), (12, "epoch")]
+
+
+# Starting from trained weights
+
+
+def tiny_weights(folder, **options):
+    """A tiny net as if it had been trained, and its file."""
+    torch.manual_seed(7)
+    net = resnet.create_model("tiny", **options)
+    save_weights(net, folder / "trained.safetensors", {"model": "tiny", "model_kwargs": options})
+    return net, folder / "trained.safetensors"
+
+
+TUNE = replace(RECIPE, model="tiny", max_steps=2, warmup=0, ema=None)
+
+
+def test_a_run_starts_from_trained_weights(sample32, tmp_path):
+    net, path = tiny_weights(tmp_path)
+    images, labels = next(batches(sample32.train_images, sample32.train_labels, 8, seed=0, epoch=0))
+    starts = []
+    run = train_quietly(replace(TUNE, crop=0, flip="none", cutout=0), sample32, tmp_path / "run", init_from=path,
+                        watch=lambda run: starts.append(run.losses[0].item()))
+    loss = nn.functional.cross_entropy(net.train()(normalize(images)), labels, label_smoothing=0.2)
+    assert starts[0] == pytest.approx(loss.item(), abs=1e-5)
+    record = run.records[0]["init_from"]
+    assert record == {"file": "trained.safetensors", "sha256": json.loads(path.with_suffix(".json").read_text())["sha256"]}
+    assert read_log(tmp_path / "run" / "log.jsonl")[0]["init_from"] == record
+    with pytest.raises(ValueError, match="init_from must be None for a run that goes on"):
+        train_quietly(TUNE, sample32, tmp_path / "run", resume=True, init_from=path)
+
+
+def test_other_classes_get_a_new_last_layer_and_the_body_may_be_frozen(sample32, tmp_path, monkeypatch):
+    net, path = tiny_weights(tmp_path, num_classes=7)
+    recipe = replace(TUNE, freeze_body=True, max_steps=8)
+    interrupt_at(monkeypatch, 5)
+    with pytest.raises(KeyboardInterrupt):
+        train_quietly(recipe, sample32, tmp_path / "run", init_from=path)
+    run = train_quietly(recipe, sample32, tmp_path / "run", resume=True)
+    fresh = train.Run(recipe, sample32, torch.device("cpu")).model
+    assert run.model.head.weight.shape[0] == 10 and not torch.equal(run.model.head.weight, fresh.head.weight)
+    trained = dict(run.model.named_parameters())
+    for name, parameter in net.named_parameters():
+        if not name.startswith("head."):
+            assert torch.equal(trained[name], parameter), name
+    assert not torch.equal(run.model.blocks[0].widen[2].running_mean, net.blocks[0].widen[2].running_mean)
+
+
+def test_weights_of_another_net_are_refused(sample32, tmp_path):
+    _, path = tiny_weights(tmp_path, layout="CCC")
+    with pytest.raises(ValueError, match="init_from must be the weights of a net like the one to train, got 'tiny'; blocks.1"):
+        train_quietly(TUNE, sample32, init_from=path)
+    with pytest.raises(ValueError, match="SHA-256"):
+        path.write_bytes(path.read_bytes()[:-1] + b"!")
+        train_quietly(TUNE, sample32, init_from=path)
 
 
 # Files

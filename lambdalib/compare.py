@@ -1,0 +1,218 @@
+"""Do two runs tell the same story? Their loss curves, side by side.
+
+Taught in notebooks/07_train_on_cifar10.
+"""
+
+import csv
+import json
+from itertools import pairwise
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from lambdalib.checkpoint import load_state
+
+__all__ = ["Curve", "Comparison", "read_curve", "align", "compare", "picture", "RELATIVE", "ABSOLUTE"]
+
+RELATIVE, ABSOLUTE = 0.05, 0.0002       # a run passes if one of its two errors is no larger
+STEP_NAMES = ("step", "iteration", "iter")
+LOSS_NAMES = ("loss", "value")          # "value" is TensorBoard's word
+
+
+class Curve(NamedTuple):
+    """A loss curve. Taught in notebooks/07_train_on_cifar10.
+
+    steps: (n,) int64, rising; step s is the s-th of the run, counted from 1.
+    losses: (n,) float64.
+    means: whether each loss is the mean over the steps since the one before, as in fit's log.
+    batch: pictures per step, None where the file does not say.
+    """
+    steps: Tensor
+    losses: Tensor
+    means: bool = False
+    batch: int | None = None
+
+
+class Comparison(NamedTuple):
+    """Two curves at the steps that both have, and how far they lie apart. Taught in notebooks/07_train_on_cifar10.
+
+    steps, first, second: (n,) each.
+    relative: mean of |first - second| / |first|.
+    absolute: mean of |first - second|.
+    """
+    steps: Tensor
+    first: Tensor
+    second: Tensor
+    relative: float
+    absolute: float
+
+    @property
+    def passed(self) -> bool:
+        """Whether one of the two errors is small enough: relative <= 0.05 or absolute <= 0.0002."""
+        return self.relative <= RELATIVE or self.absolute <= ABSOLUTE
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Reading
+
+def read_curve(run: str | Path) -> Curve:
+    """Read the losses of a run. Taught in notebooks/07_train_on_cifar10.
+
+    Args:
+        run: a folder that fit has written: its state.pt has the loss of every step; where that is gone, log.jsonl has the
+            mean of every epoch. Or one of these files; or a table: .jsonl (one object a line), .csv or .txt, with a column
+            "loss" or "value" and perhaps "step", "iteration" or "iter"; without names: losses, or steps and losses.
+    Raises:
+        FileNotFoundError: no such file or folder, or a folder without a run.
+        ValueError: the file holds no curve; the message says why.
+    """
+    path = Path(run)
+    if path.is_dir():
+        found = [path / name for name in ("state.pt", "log.jsonl") if (path / name).is_file()]
+        if not found:
+            raise FileNotFoundError(f"no run in {path}: neither state.pt nor log.jsonl is there")
+        path = found[0]
+    readers = {".pt": from_state, ".jsonl": from_jsonl, ".csv": from_text, ".txt": from_text}
+    if path.suffix not in readers:
+        raise ValueError(f"run must be a folder of fit or a file {', '.join(readers)}, got {str(run)!r}")
+    if not path.is_file():
+        raise FileNotFoundError(f"no run at {path}")
+    curve = readers[path.suffix](path)
+    for step, loss in zip(curve.steps.tolist(), curve.losses.tolist()):
+        if not abs(loss) < float("inf"):
+            raise ValueError(f"{path}: the loss of step {step} is {loss}; a broken run is like no other")
+    for before, after in pairwise(curve.steps.tolist()):
+        if after <= before:
+            raise ValueError(f"{path}: step {after} follows step {before}; steps must rise")
+    return curve
+
+
+def from_state(path: Path) -> Curve:
+    """The loss of every step that was trained. Taught in notebooks/07_train_on_cifar10."""
+    state = load_state(path)
+    if not {"losses", "step", "recipe"} <= state.keys():
+        raise ValueError(f"{path} is not the state of a run: it has no losses")
+    done = state["step"]
+    return Curve(torch.arange(1, done + 1), state["losses"][:done].double(), batch=state["recipe"]["batch_size"])
+
+
+def from_jsonl(path: Path) -> Curve:
+    """The log of fit, or another table. Taught in notebooks/07_train_on_cifar10."""
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON line by line: {error}") from error
+    if rows and isinstance(rows[0], dict) and rows[0].get("kind") == "start":
+        table = from_rows(path, [row for row in rows if row["kind"] == "epoch"])
+        return table._replace(means=True, batch=rows[0]["recipe"]["batch_size"])
+    return from_rows(path, rows)
+
+
+def from_text(path: Path) -> Curve:
+    """Columns apart by commas or blanks, with or without their names. Taught in notebooks/07_train_on_cifar10."""
+    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    rows = list(csv.reader(lines)) if path.suffix == ".csv" else [line.replace(",", " ").split() for line in lines]
+    if rows and {name.strip().lower() for name in rows[0]} & set(LOSS_NAMES):
+        names = rows.pop(0)
+    else:
+        names = ("loss",) if all(len(row) == 1 for row in rows) else ("step", "loss")
+    for row in rows:
+        if len(row) != len(names):
+            raise ValueError(f"{path}: expected {len(names)} columns ({', '.join(names)}), got {row}")
+    return from_rows(path, [dict(zip(names, row)) for row in rows])
+
+
+def from_rows(path: Path, rows: list[dict]) -> Curve:
+    """The curve in a table; steps that have no name are counted. Taught in notebooks/07_train_on_cifar10."""
+    steps, losses = [], []
+    for count, row in enumerate(rows, start=1):
+        row = {str(name).strip().lower(): value for name, value in row.items()} if isinstance(row, dict) else {}
+        loss = next((row[name] for name in LOSS_NAMES if name in row), None)
+        step = next((row[name] for name in STEP_NAMES if name in row), count)
+        try:
+            losses.append(float(loss))
+            steps.append(int(step))
+        except (TypeError, ValueError):
+            raise ValueError(f"{path}: row {count} has no loss, or no whole step: {rows[count - 1]}") from None
+    return Curve(torch.tensor(steps, dtype=torch.int64), torch.tensor(losses, dtype=torch.float64))
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Comparing
+
+def epoch_means(curve: Curve, ends: Tensor) -> Curve:
+    """The mean of a curve between one end and the next, where it has every step. Taught in notebooks/07_train_on_cifar10.
+
+    Args:
+        ends: (n,) steps, rising.
+    """
+    kept, means = [], []
+    for start, end in pairwise([0, *ends.tolist()]):
+        within = (curve.steps > start) & (curve.steps <= end)
+        if within.sum() == end - start:
+            kept.append(end)
+            means.append(curve.losses[within].mean())
+    return Curve(torch.tensor(kept, dtype=torch.int64), torch.tensor(means, dtype=torch.float64), True, curve.batch)
+
+
+def align(first: Curve, second: Curve) -> tuple[Tensor, Tensor, Tensor]:
+    """The steps that both curves have, and the two losses there. Taught in notebooks/07_train_on_cifar10.
+
+    A curve of every step is averaged over the epochs of one that knows no more than these. Nothing is interpolated.
+
+    Returns:
+        steps, losses of the first, losses of the second, (n,) each.
+    Raises:
+        ValueError: their steps are of different size, or less than half of the longer curve could be compared.
+    """
+    if None not in (first.batch, second.batch) and first.batch != second.batch:
+        raise ValueError(f"the runs cannot be compared: a step is {first.batch} pictures in the first and {second.batch} in the "
+                         "second")
+    length = max(curve.steps[-1].item() if len(curve.steps) else 0 for curve in (first, second))
+    if first.means and not second.means:
+        second = epoch_means(second, first.steps)
+    elif second.means and not first.means:
+        first = epoch_means(first, second.steps)
+    steps = first.steps[torch.isin(first.steps, second.steps)]
+    if len(steps) == 0:
+        raise ValueError("the runs cannot be compared: they have no step in common")
+    fewest = min(len(first.steps), len(second.steps))
+    if 2 * len(steps) < fewest:
+        raise ValueError(f"the runs cannot be compared: only {len(steps)} steps are in both, less than half of {fewest}")
+    if 2 * steps[-1] < length:
+        raise ValueError(f"the runs cannot be compared: the last step in both is {steps[-1]}, less than half of {length}")
+    return steps, first.losses[torch.isin(first.steps, steps)], second.losses[torch.isin(second.steps, steps)]
+
+
+def compare(first: Curve, second: Curve) -> Comparison:
+    """How far two loss curves lie apart; the first is the one to reproduce. Taught in notebooks/07_train_on_cifar10.
+
+    relative = 1/n Σ_s |a_s - b_s| / |a_s|,   absolute = 1/n Σ_s |a_s - b_s|,   over the n steps that both have
+
+    The rule (relative <= 0.05 or absolute <= 0.0002) is that of model zoos, which ask whether a run on new hardware repeats a
+    run on old. It is a coarse one: two seeds of the demo preset with --max-steps 60 pass it, 0.020 apart.
+
+    Raises:
+        ValueError: the curves cannot be aligned.
+    """
+    steps, a, b = align(first, second)
+    apart = (a - b).abs()
+    shares = torch.where(apart == 0, 0.0, apart / a.abs())  # two zeros agree
+    return Comparison(steps, a, b, shares.mean().item(), apart.mean().item())
+
+
+def picture(result: Comparison, names: tuple[str, str]) -> Figure:
+    """Both curves, and below them their difference. Taught in notebooks/07_train_on_cifar10."""
+    figure = Figure(figsize=(7, 4.2), layout="constrained")
+    top, bottom = figure.subplots(2, sharex=True, height_ratios=(3, 1))
+    for name, losses, colour in zip(names, (result.first, result.second), ("#2b2f36", "#e8730c")):
+        top.plot(result.steps, losses, color=colour, linewidth=1, label=name)
+    top.set(ylabel="training loss")
+    top.legend(frameon=False, fontsize=8)
+    bottom.plot(result.steps, result.second - result.first, color="#8a93a0", linewidth=1)
+    bottom.axhline(0, color="#2b2f36", linewidth=0.8, linestyle=":")
+    bottom.set(xlabel="step", ylabel="difference")
+    return figure

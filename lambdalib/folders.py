@@ -1,0 +1,87 @@
+"""Pictures of your own: a folder with one folder per class, as tensors that train and evaluate take.
+
+Taught in notebooks/07_train_on_cifar10.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.datasets import ImageFolder
+from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
+
+from lambdalib.data import CIFAR10, DataError
+
+__all__ = ["val_folder", "holds_pictures", "load_folder"]
+
+
+def val_folder(root: str | Path) -> Path:
+    """Where the pictures to test on lie: root/test, or root/val where there is none. Taught in notebooks/07_train_on_cifar10."""
+    return next((Path(root) / name for name in ("test", "val") if (Path(root) / name).is_dir()), Path(root) / "test")
+
+
+def holds_pictures(root: str | Path) -> bool:
+    """Whether root has a folder train and a folder test or val. Taught in notebooks/07_train_on_cifar10."""
+    return (Path(root) / "train").is_dir() and val_folder(root).is_dir()
+
+
+def load_folder(root: str | Path, image_size: int = 32, workers: int | None = None) -> CIFAR10:
+    """Read root/train/CLASS/*.jpg and root/test/CLASS/*.jpg (or val) into memory. Taught in notebooks/07_train_on_cifar10.
+
+    The shorter side of a picture is scaled to image_size, and what sticks out of the square in the middle is cut off. The
+    classes are numbered in the order of their names. All pictures stay in memory, image_size²·3 bytes each, so a step never
+    waits for a file; a folder that does not fit is refused.
+
+    Args:
+        image_size: side in pixels.
+        workers: threads that decode. Default: one per core.
+    Returns:
+        CIFAR10, by its shape: (n, 3, image_size, image_size) uint8 and (n,) labels, to train and to test on.
+    Raises:
+        DataError: a folder or class is missing, a file is no picture, or they do not fit into memory.
+    """
+    root = Path(root)
+    try:
+        parts = [ImageFolder(str(folder)) for folder in (root / "train", val_folder(root))]
+    except FileNotFoundError as error:
+        raise DataError(f"no pictures in {root}: {error}") from error
+    if parts[0].classes != parts[1].classes:
+        odd = sorted(set(parts[0].classes) ^ set(parts[1].classes))
+        raise DataError(f"{root}: train and {val_folder(root).name} must hold the same classes, not so {', '.join(odd[:5])}")
+    count, memory = sum(len(part.samples) for part in parts), memory_of_machine()
+    if count * 3 * image_size**2 > memory:
+        raise DataError(f"{root}: {count:,} pictures of {image_size} pixels take {count * 3 * image_size**2 / 1e9:.0f} GB, this "
+                        f"machine has {memory / 1e9:.0f} GB; choose a smaller image size, or fewer pictures")
+    images = [decode([path for path, _ in part.samples], image_size, workers) for part in parts]
+    labels = [torch.tensor(part.targets) for part in parts]
+    numbers = [torch.arange(len(part)) for part in labels]
+    return CIFAR10(images[0], labels[0], images[1], labels[1], numbers[0], numbers[1], source=f"folder {root.resolve().name}")
+
+
+def decode(paths: list[str], image_size: int, workers: int | None) -> Tensor:
+    """The pictures in these files, (n, 3, image_size, image_size) uint8. Taught in notebooks/07_train_on_cifar10."""
+    square = Compose([Resize(image_size), CenterCrop(image_size), PILToTensor()])
+
+    def read(path: str) -> Tensor:
+        try:
+            with Image.open(path) as image:
+                return square(image.convert("RGB"))
+        except OSError as error:
+            raise DataError(f"{path} is no picture that can be read: {error}") from error
+
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        images = torch.empty(len(paths), 3, image_size, image_size, dtype=torch.uint8)
+        for place, image in zip(images, pool.map(read, paths)):
+            place.copy_(image)
+    return images
+
+
+def memory_of_machine() -> float:
+    """Bytes, as many as the machine has; infinity where the system does not say."""
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError):
+        return float("inf")

@@ -1,0 +1,149 @@
+"""Two processes train as one does, and neither outlives the other for long."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from lambdalib import cli, parallel
+from lambdalib.checkpoint import load_state, load_weights
+from lambdalib.data import CIFAR10, Augment, batches, load_sample, normalize
+from lambdalib.train import Recipe, Run, fit
+
+RECIPE = Recipe(model="tiny", epochs=2, batch_size=14, lr=0.1, momentum=0.8, warmup=0, ema=0.9, flip="random", cutout=5,
+                dtype="float32", channels_last=False)
+SCRIPT = """
+import sys
+from lambdalib import parallel
+from lambdalib.train import fit
+from test_parallel import RECIPE, few_pictures
+with parallel.joined():
+    watch = lambda run: print(f"process {parallel.rank()} of {parallel.size()} at step {run.step};", end="", flush=True)
+    fit(RECIPE, few_pictures(), sys.argv[1], device="cpu", progress=True, watch=watch)
+"""
+ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(
+    [str(Path(__file__).parent), str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])}
+
+
+def few_pictures():
+    """45 + 20 pictures: 3 batches of 14, and 3 left over."""
+    sample = load_sample()
+    return CIFAR10(*(part[:45] for part in sample[:2]), *(part[:20] for part in sample[2:4]), sample.train_index[:45],
+                   sample.test_index[:20], "sample")
+
+
+def halves_in_turn():
+    """One process, by hand: the gradients of both halves of every batch are added up, then comes the step."""
+    data, run = few_pictures(), Run(RECIPE, few_pictures(), torch.device("cpu"))
+    for epoch in (0, 1):
+        for images, labels in batches(data.train_images, data.train_labels, 14, seed=0, epoch=epoch,
+                                      augment=Augment(2, "random", 5)):
+            run.model.train()
+            run.optimizer.zero_grad()
+            losses = []
+            for part in (slice(0, 7), slice(7, 14)):
+                losses.append(F.cross_entropy(run.model(normalize(images[part])), labels[part], label_smoothing=0.2))
+                (losses[-1] / 2).backward()
+            run.optimizer.step()
+            run.scheduler.step()
+            run.advance(torch.stack(losses).detach().mean())
+    return run
+
+
+def test_two_processes_are_one_that_takes_the_halves_in_turn(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "script.py", "out"]
+    result = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
+    assert result.returncode == 0, result.stderr
+    told = [f"process {rank} of 2 at step {step}" for rank in (0, 1) for step in (3, 6)]
+    assert sorted(result.stdout.split(";")) == ["", *told]
+    assert result.stderr.count("0/6 [00:00<?") == 1, "one bar for both"
+    state, one = load_state(tmp_path / "out" / "state.pt"), halves_in_turn()
+    torch.testing.assert_close(state["losses"], one.losses, rtol=0, atol=2e-5)
+    for name, parameter in one.model.named_parameters():
+        torch.testing.assert_close(state["model"][name], parameter.detach(), rtol=1e-3, atol=2e-5, msg=name)
+    averaged = load_weights(tmp_path / "out" / "weights.safetensors")
+    for name, parameter in one.net.named_parameters():
+        torch.testing.assert_close(averaged[name], parameter.detach(), rtol=1e-3, atol=2e-5, msg=name)
+    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    assert log[0]["processes"] == 2 and [record["kind"] for record in log] == ["start", "epoch", "epoch", "end"]
+    alone = fit(RECIPE, few_pictures(), device="cpu", progress=False)  # norms over 14 pictures instead of 7: another run
+    assert (alone.losses[1:] - one.losses[1:]).abs().max() > 1e-3 and alone.records[0]["processes"] == 1
+
+
+def start_two(folder, *options):
+    """Start two processes without torchrun, which would end one after the other. Returns both."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    fixed = "train --preset demo --source sample --device cpu --out out --quiet".split()
+    command = [sys.executable, "-m", "lambdalib", *fixed, *options]
+    meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
+    return [subprocess.Popen(command, cwd=folder, env={**ENVIRONMENT, **meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for rank in (0, 1)]
+
+
+def wait_for(path, processes, seconds=120):
+    """Until a file is there."""
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert time.monotonic() < end and all(process.poll() is None for process in processes), [p.poll() for p in processes]
+        time.sleep(0.1)
+
+
+@pytest.mark.parametrize("killed", [0, 1])
+def test_a_killed_process_ends_the_other_with_a_message(tmp_path, killed):
+    processes = start_two(tmp_path, "--devices", "2", "--epochs", "500")
+    try:
+        wait_for(tmp_path / "out" / "state.pt", processes)
+        processes[killed].kill()
+        out, err = processes[1 - killed].communicate(timeout=30)
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    last = err.strip().splitlines()[-1]
+    assert processes[1 - killed].returncode == 1 and out == ""
+    assert f"process {1 - killed} of 2 stops, since another one has ended" in last and "--resume" in last
+
+
+def test_one_ctrl_c_stops_both_after_the_same_step(tmp_path):
+    processes = start_two(tmp_path, "--epochs", "500")
+    try:
+        wait_for(tmp_path / "out" / "state.pt", processes)
+        processes[1].send_signal(signal.SIGINT)
+        errors = [process.communicate(timeout=60)[1].strip().splitlines()[-1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert [process.returncode for process in processes] == [130, 130] and errors[0] == errors[1]
+    assert f"stopped after step {load_state(tmp_path / 'out' / 'state.pt')['step']} of 20000" in errors[0]
+
+
+def test_alone_nothing_happens():
+    assert (parallel.size(), parallel.rank(), parallel.local_device()) == (1, 0, None)
+    model, batch, value = torch.nn.Linear(1, 1), torch.arange(6), torch.tensor(3.0)
+    assert parallel.spread(model, torch.device("cpu")) is model and torch.equal(parallel.share(batch), batch)
+    assert parallel.mean(value).item() == 3 and parallel.any_of_us(True) and not parallel.any_of_us(False)
+
+
+def test_a_batch_must_be_divided(monkeypatch):
+    monkeypatch.setattr(parallel, "size", lambda: 3)
+    with pytest.raises(ValueError, match="batch_size must be a multiple of 3, the number of processes, got 14"):
+        fit(RECIPE, few_pictures(), device="cpu", progress=False)
+
+
+def test_devices_tells_how_to_start_them(capsys, tmp_path):
+    assert cli.main(f"train --preset demo --max-steps 1 --quiet --out {tmp_path} --devices 2".split()) == 2
+    err = capsys.readouterr().err
+    assert "--devices: must be the number of processes, 1, got 2" in err
+    assert "torchrun --nproc-per-node 2 -m lambdalib train" in err
