@@ -32,6 +32,8 @@ class Mutation(NamedTuple):
 
 
 TESTS = {
+    "pareto.py": "tests/test_pareto.py",
+    "cost.py": "tests/test_cost.py tests/test_pareto.py",
     "convert.py": "tests/test_convert.py",
     "sequences.py": "tests/test_sequences.py",
     "attention.py": "tests/test_attention.py",
@@ -231,6 +233,41 @@ MUTATIONS = [
     Mutation("sequence table starts at one", "sequences.py", "self.table, std=(dim_k * dim_u * scope) ** -0.5", "self.table, std=1"),
     Mutation("sequence float16 left to itself", "sequences.py", "return self.forward(features.float(), mask)",
              "return self.forward(features.half(), mask)"),
+    # pareto.py
+    Mutation("lambda layers one block late", "pareto.py", "step * (i + 1) - 1 for", "step * (i + 1) for"),
+    Mutation("lambda layers packed by flooring", "pareto.py", "step = round(blocks / (lambdas + 1))", "step = blocks // (lambdas + 1)"),
+    Mutation("one lambda layer less at 420", "pareto.py", "((4, 44, 87, 4), 8)", "((4, 44, 87, 4), 7)"),
+    Mutation("a block less at 270", "pareto.py", "(4, 29, 53, 4)", "(4, 29, 52, 4)"),
+    Mutation("stem halves once", "pareto.py", "(64, 64, 2)):", "(64, 64, 1)):"),
+    Mutation("stem widens at once", "pareto.py", "(3, 32, 2), (32, 32, 1), (32, 64, 1)", "(3, 64, 2), (64, 64, 1), (64, 64, 1)"),
+    Mutation("stem without ReLU", "pareto.py", "stem.extend([conv_norm(dim, dim_out, 3, stride), nn.ReLU()])", "stem.extend([conv_norm(dim, dim_out, 3, stride)])"),
+    Mutation("ImageNet stem not exchanged", "pareto.py", 'if stem == "imagenet":', "if False:"),
+    Mutation("gates open beyond one", "pareto.py", "))).sigmoid()", "))).exp()"),
+    Mutation("gates squeeze without ReLU", "pareto.py", "F.relu(self.squeeze(features.mean((2, 3))))", "self.squeeze(features.mean((2, 3)))"),
+    Mutation("gates look at one row", "pareto.py", "features.mean((2, 3))", "features[:, :, :1].mean((2, 3))"),
+    Mutation("gates on the features before the ReLU", "pareto.py", "[nn.ReLU(), SqueezeExcitation(width, width // 4)]", "[nn.Identity(), SqueezeExcitation(width, width // 4)]"),
+    Mutation("gates squeeze to a half", "pareto.py", "SqueezeExcitation(width, width // 4)", "SqueezeExcitation(width, width // 2)"),
+    Mutation("gates behind lambda layers too", "pareto.py", "        if lambda_options is None:", "        if True:"),
+    Mutation("shortcut skips pixels", "pareto.py", "nn.AvgPool2d(stride, ceil_mode=True)", "nn.MaxPool2d(1, stride, ceil_mode=True)"),
+    Mutation("shortcut drops the odd edge", "pareto.py", "nn.AvgPool2d(stride, ceil_mode=True)", "nn.AvgPool2d(stride)"),
+    Mutation("shortcut of a plain bottleneck", "pareto.py", "        if stride > 1:", "        if False:"),
+    Mutation("c5 by convolution", "pareto.py", '"CCCL", num_classes', '"CCCC", num_classes'),
+    Mutation("c4's layers of another window", "pareto.py", 'options["scope"] = c5[0].mix[0].table.shape[-1]', 'options["scope"] = 7'),
+    Mutation("hybrids take any layout", "pareto.py", "if layout is not None:", "if False:"),
+    Mutation("hybrids forget their options", "pareto.py", "block=HybridBottleneck, **options)", "block=HybridBottleneck)"),
+    # cost.py
+    Mutation("momentum counted once for Adam", "cost.py", "states * trained, weights if", "trained, weights if"),
+    Mutation("frozen weights have gradients", "cost.py", "for parameter in model.parameters() if parameter.requires_grad)", "for parameter in model.parameters())"),
+    Mutation("running statistics weigh nothing", "cost.py", "weights = sum(tensor.nbytes for tensor in model.state_dict().values())", "weights = sum(tensor.nbytes for tensor in model.parameters())"),
+    Mutation("held grows from nothing", "cost.py", "two + (four - two) // 2 * (batch - 2)", "two // 2 * batch"),
+    Mutation("held without autocast", "cost.py", "enabled=dtype != torch.float32):\n            return held", "enabled=False):\n            return held"),
+    Mutation("the net learns from empty pictures", "cost.py", "shadow = copy.deepcopy(model).cpu().train()", "shadow = model.cpu().train()"),
+    Mutation("held in eval mode", "cost.py", "copy.deepcopy(model).cpu().train()", "copy.deepcopy(model).cpu().eval()"),
+    Mutation("memory of the preset's batch only", "cost.py", "batch or recipe.batch_size", "recipe.batch_size"),
+    Mutation("memory of small pictures only", "cost.py", "side=recipe.image_size, ", ""),
+    Mutation("gates counted twice", "cost.py", "count_parameters(model) - gates, count_parameters(model), printed", "count_parameters(model), count_parameters(model) + gates, printed"),
+    # cli.py
+    Mutation("--batch without --memory is swallowed", "cli.py", "is not None and not options.memory:", "is not None and False:", "tests/test_cli.py -k params"),
 ]
 
 
