@@ -37,6 +37,13 @@ def test_the_readme_repeats_the_record():
         assert number in README, f"the README does not say {number!r}"
 
 
+def test_the_readme_repeats_the_run_that_did_not_ship():
+    log = Path(__file__).resolve().parents[1] / "results" / "small-30-epochs-shift-2.log.jsonl"
+    end = json.loads(log.read_text(encoding="utf-8").splitlines()[-1])
+    for accuracy in (end["test_accuracy"], end["test_accuracy_flip_tta"]):
+        assert f"{100 * accuracy:.2f} %" in README
+
+
 def test_the_net_still_answers():
     """On the sample the rounded weights come near to the full test set's accuracy: three standard errors of 500 pictures."""
     sample, net = load_sample(), load_pretrained("small")
