@@ -19,6 +19,8 @@ own layers. Bello 2021, section 3. Taught in notebooks/06_lambda_resnet.
 
 from copy import deepcopy
 from importlib import import_module
+from statistics import median
+from time import perf_counter
 
 import torch
 from torch import Tensor, nn
@@ -217,7 +219,47 @@ def to_lambda_networks(layer: LambdaLayer) -> nn.Module:
     return fill(theirs, layer, parts, write_lambda_networks(layer.state_dict(), local))
 
 
-def swap(model: nn.Module) -> int:
+def put(model: nn.Module, replacements: dict[nn.Module, nn.Module]) -> None:
+    """Exchange modules of a net wherever it names them, in place."""
+    for parent in list(model.modules()):
+        for name, child in list(parent._modules.items()):  # named_children would leave out a child's second name
+            if child in replacements:
+                setattr(parent, name, replacements[child])
+
+
+def measure(model: nn.Module, replacements: dict[nn.Module, nn.Module], images: Tensor, rounds: int = 5) -> tuple[float, ...]:
+    """The net with its old layers and with the new ones, in turn, in eval mode and without gradients.
+
+    The first of each kind warms up. The net is given back as it was, modes included, whatever happens.
+
+    Returns:
+        The largest difference of outputs, relative to the largest output; seconds before and after, medians over the rounds.
+    """
+    turns = replacements, {new: old for old, new in replacements.items()}
+    modes = {module: module.training for root in (model, *replacements.values()) for module in root.modules()}
+    outputs, seconds = [None, None], [[], []]
+    try:
+        for module in modes:
+            module.training = False
+        with torch.no_grad():
+            for turn in [0, 1] * (1 + rounds):
+                began = perf_counter()
+                outputs[turn] = model(images)
+                if images.device.type != "cpu":
+                    torch.accelerator.synchronize(images.device)
+                seconds[turn].append(perf_counter() - began)
+                put(model, turns[turn])
+    finally:
+        put(model, turns[1])
+        for module, mode in modes.items():
+            module.training = mode
+    before, after = outputs
+    if not isinstance(before, Tensor):
+        raise ValueError(f"model must answer with one tensor to be compared, got {type(before).__name__}")
+    return ((after - before).abs().max() / before.abs().max()).item(), *(median(times[1:]) for times in seconds)
+
+
+def swap(model: nn.Module, images: Tensor | None = None) -> int:
     """Replace every lambda layer of timm and of lambda-networks inside a net by ours, in place, with its weights and its pool.
 
     Swap before an optimiser takes the net's parameters: the new layers have their own. Hooks stay with the old ones.
@@ -225,6 +267,8 @@ def swap(model: nn.Module) -> int:
 
     Args:
         model: any net, yours; one that calls a layer at several places will call its one replacement there.
+        images: what it takes, on its device: then a line is printed that says how far its answers and its speed have changed,
+            for the better or the worse. Nothing is learnt from them.
     Returns:
         How many layers were replaced, 0 if there are none.
     Raises:
@@ -240,8 +284,9 @@ def swap(model: nn.Module) -> int:
                 replacements[module] = converters[package](module)
             except ValueError as error:
                 raise ValueError(f"model.{name} cannot be converted: {error}") from error
-    for parent in list(model.modules()):
-        for name, child in list(parent._modules.items()):  # named_children would leave out a child's second name
-            if child in replacements:
-                setattr(parent, name, replacements[child])
+    if images is not None:
+        difference, before, after = measure(model, replacements, images)
+        print(f"Layers replaced: {len(replacements)}. Outputs differ by {difference:.1e} of the largest. "
+              f"{before / after:.2f} times as fast: {1000 * before:.1f} ms before, {1000 * after:.1f} ms after.")
+    put(model, replacements)
     return len(replacements)

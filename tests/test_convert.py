@@ -1,6 +1,8 @@
 """Others' layers as ours and back: bit-exact round trips, equal outputs, whole nets of timm, and what cannot be converted."""
 
 import copy
+import itertools
+import re
 import subprocess
 import sys
 
@@ -11,6 +13,7 @@ import torch
 from timm.layers.lambda_layer import LambdaLayer as TimmLayer
 from torch import nn
 
+from lambdalib import convert
 from lambdalib.convert import from_lambda_networks, from_timm, swap, to_lambda_networks, to_timm
 from lambdalib.layer import LambdaLayer
 
@@ -199,7 +202,7 @@ def peers_in(model):
 
 @modes
 @pytest.mark.parametrize("name", NETS)
-def test_swap_in_nets_of_timm(name, training):
+def test_swap_in_nets_of_timm(name, training, capsys):
     model, features = randomise(timm.create_model(name, img_size=64, num_classes=13)), torch.randn(5, 3, 64, 64)
     for module in model.modules():  # as in a trained net: each block adds a little, and the running statistics fit
         if isinstance(module, nn.BatchNorm2d):
@@ -208,7 +211,9 @@ def test_swap_in_nets_of_timm(name, training):
             module.conv3_1x1.bn.weight.data.mul_(0.3)
     model.train()(features)
     peer = copy.deepcopy(model.train(training))
-    assert swap(model) == NETS[name] and swap(model) == 0
+    assert swap(model, features[:2]) == NETS[name] and swap(model) == 0
+    printed = re.match(r"Layers replaced: (\d+). Outputs differ by (\S+) of the largest. ", capsys.readouterr().out)
+    assert int(printed[1]) == NETS[name] and 0 < float(printed[2]) <= NET
     assert not peers_in(model) and len(peers_in(peer)) == NETS[name]
     with torch.no_grad():
         expected, output = peer(features), model(features)
@@ -245,6 +250,69 @@ def test_swap_in_any_net(training):
     assert isinstance(model.body[1], LambdaLayer) and isinstance(model.side["a"], LambdaLayer)
     assert model.again is model.same is model.body[1] and isinstance(model.again.pool, nn.MaxPool2d)
     assert_same(peer, model, torch.randn(2, 3, 19, 23), training, NET)
+
+
+MEASURED = (r"^Layers replaced: 2. Outputs differ by (\S+) of the largest. "
+            r"(\S+) times as fast: (\S+) ms before, (\S+) ms after.\n$")
+
+
+@modes
+@pytest.mark.parametrize("before, after, ratio", [(3, 2, "1.50"), (2, 8, "0.25")])
+def test_swap_measures_and_changes_nothing_else(monkeypatch, capsys, training, before, after, ratio):
+    """By a clock that goes on when a net is asked: the first answers take long, and so does one of the others."""
+    calls, clock = itertools.count(), [0.0]
+    monkeypatch.setattr(convert, "perf_counter", lambda: clock[0])
+
+    class Timed(Mine):
+        def forward(self, images):
+            call = next(calls)
+            clock[0] += 1000 if call < 3 else after if peers_in(self) == [] else before
+            assert not torch.is_grad_enabled() and not any(module.training for module in self.modules())
+            return super().forward(images)
+
+    model = Timed().train(training)
+    model.body[1].norm_q.train(not training)
+    expected, images = copy.deepcopy(model), torch.randn(2, 3, 19, 23)
+    swap(expected)
+    assert swap(model, images) == 2 and next(calls) == 12
+    assert same_bits(model, expected) and model.again is model.same is model.body[1] and not peers_in(model)
+    assert [module.training for module in model.modules()] == [module.training for module in expected.modules()]
+    apart, printed, *seconds = re.match(MEASURED, capsys.readouterr().out).groups()
+    assert printed == ratio and [float(s) for s in seconds] == [1000 * before, 1000 * after] and 0 < float(apart) <= NET
+
+
+def test_swap_names_a_difference(monkeypatch, capsys):
+    """One layer's answers become wrong by 1 where the largest of all is 4: told, not hidden."""
+    model = nn.Sequential(timm_layer(r=3))
+    largest = model.eval()(images := torch.randn(2, D_OUT, *SIZE)).abs().max()
+    monkeypatch.setattr(convert, "from_timm", lambda layer: nn.Sequential(from_timm(layer), Shift(largest / 4)))
+    swap(model, images)
+    assert "Layers replaced: 1. Outputs differ by 2.5e-01 of" in capsys.readouterr().out
+
+
+class Shift(nn.Module):
+    def __init__(self, by):
+        super().__init__()
+        self.by = by
+
+    def forward(self, features):
+        return features + self.by
+
+
+@pytest.mark.parametrize("wrong, error, message", [
+    (lambda model, images: [images], ValueError, r"^model must answer with one tensor to be compared, got list$"),
+    (lambda model, images: images if peers_in(model) else images[9], IndexError, r"^index 9 is out of bounds"),
+], ids=["a list", "a failure half-way"])
+def test_a_net_that_cannot_be_measured_stays_as_it_was(wrong, error, message):
+    class Other(Mine):
+        def forward(self, images):
+            return wrong(self, images)
+
+    model = Other().train()
+    modules = list(model.modules())
+    with pytest.raises(error, match=message):
+        swap(model, torch.randn(2, 3, 19, 23))
+    assert all(module is before and module.training for module, before in zip(model.modules(), modules))
 
 
 def test_swap_leaves_ours_and_others_alone():
