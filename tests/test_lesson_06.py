@@ -2,6 +2,7 @@
 
 import ast
 import itertools
+import sys
 import time
 from pathlib import Path
 
@@ -74,6 +75,16 @@ def lesson():
     namespace = {}
     exec(compile(ast.Module(wanted, []), LESSON.name, "exec"), namespace)
     return namespace
+
+
+def test_without_timm_its_cells_say_what_to_install(monkeypatch, capsys):
+    cells = [cell.source for cell in jupytext.read(LESSON).cells if cell.cell_type == "code" and "if timm:" in cell.source]
+    assert len(cells) == 3
+    monkeypatch.setitem(sys.modules, "timm", None)  # importing it fails
+    namespace = {}
+    for source in cells:
+        exec(source, namespace)
+    assert "pip install timm" in capsys.readouterr().out and namespace["timm"] is None
 
 
 @pytest.mark.parametrize("layout, k, h, u, r, side", [

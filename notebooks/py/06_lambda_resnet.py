@@ -18,7 +18,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # >
 # > **You need** [lesson 04](04_lambda_layer.ipynb) (the layer), the orders of contraction of [lesson 05](05_cost.ipynb), and an idea of what a residual block is. Words and letters are on the [notation page](00_start_here.ipynb#Notation).
 # >
-# > **Time** 30 minutes to read, 25 for the exercises; the code runs in about 15 seconds on two CPU cores.
+# > **Time** 35 minutes to read, 25 for the exercises; the code runs in about 15 seconds on two CPU cores.
 
 # %% [markdown]
 # ## Where in a network does it belong?
@@ -584,6 +584,72 @@ print("parameters:", f"{cost.count_parameters(net):,}", "· answer:", tuple(answ
 assert round(cost.count_parameters(net) / 1e6, 2) == round(counted["CCCL"], 2) == 18.83
 
 # %% [markdown]
+# ## Come with your own net and weights
+#
+# Perhaps your net has lambda layers already, those of [timm](https://github.com/huggingface/pytorch-image-models) or of [lambda-networks](https://github.com/lucidrains/lambda-networks), and perhaps they are trained. They compute the same function as ours, and no number has to change its value: it only changes its place. timm's layer, for one, makes queries, keys and values by a single 1×1 convolution, whose rows are queries first, keys next, values last. The head of `lambdalib/convert.py` has the whole list.
+
+# %%
+from lambdalib.convert import from_timm, swap, to_timm
+
+try:
+    import timm
+    from timm.layers.lambda_layer import LambdaLayer as TimmLayer
+except ImportError:
+    timm = None
+    print("timm is not installed. Run `%pip install timm` in a cell of its own, then this cell and the next two.")
+
+if timm:
+    theirs, maps = TimmLayer(24, num_heads=2, dim_head=5, r=3).eval(), torch.randn(2, 24, 7, 11)
+    ours = from_timm(theirs)
+    parts = ours.to_queries, ours.to_keys, ours.to_values
+    print("rows of their one weight:", len(theirs.qkv.weight), "· of our three:", [len(part.weight) for part in parts])
+    with torch.no_grad():
+        assert torch.allclose(ours(maps), theirs(maps), rtol=0, atol=2e-6 * theirs(maps).abs().max().item())
+    back = to_timm(ours).state_dict()
+    print("there and back, to the bit:", all(torch.equal(back[name], tensor) for name, tensor in theirs.state_dict().items()))
+
+# %% [markdown]
+# `swap(net)` does this to every such layer inside a net, in place, pools included. Give it pictures as well, and it asks the old net and the new one in turn and prints what has become of the answers and of the speed, for the better or the worse on your machine. The weights here are random; with `pretrained=True`, timm fetches trained ones. `zero_init_last=False` is there because of step 1: with γ at zero, any two nets would agree.
+
+# %% tags=["nbval-ignore-output"]
+if timm:
+    net = timm.create_model("lambda_resnet26t", img_size=64, zero_init_last=False).eval()
+    pictures = torch.randn(4, 3, 64, 64)
+    with torch.no_grad():
+        answer = net(pictures)
+    swap(net, pictures)
+
+# %%
+if timm:
+    with torch.no_grad():
+        apart = ((net(pictures) - answer).abs().max() / answer.abs().max()).item()
+        for layer in (replaced := [module for module in net.modules() if isinstance(module, LambdaLayer)]):
+            layer.table.zero_()
+        without = ((net(pictures) - answer).abs().max() / answer.abs().max()).item()
+    print("layers of timm left:", sum(isinstance(module, TimmLayer) for module in net.modules()), "· of ours:", len(replaced))
+    print("answers agree within 10⁻⁵ of the largest:", apart < 1e-5, "· without the stencils:", without < 1e-5)
+    assert apart < 1e-5 < without and len(replaced) == 3
+
+# %% [markdown]
+# And if you want one of our nets without the course: `torch.hub.load("lambdalib-course/lambdalib", "small", pretrained=True)` fetches it, in a project that needs nothing but PyTorch and safetensors. `small` is the net of step 9, trained as in lesson 07; every name of `create_model` works too, without `pretrained`. (Where the course's folder is at hand, the cell takes it from there.)
+
+# %%
+from pathlib import Path
+
+import lambdalib
+from lambdalib.data import CLASSES, load_sample, normalize
+
+folder = Path(lambdalib.__file__).resolve().parents[1]
+if (folder / "hubconf.py").exists():
+    trained = torch.hub.load(str(folder), "small", source="local", pretrained=True)
+else:
+    trained = torch.hub.load("lambdalib-course/lambdalib", "small", trust_repo=True, pretrained=True)
+sample = load_sample()
+with torch.no_grad():
+    classes = trained(normalize(sample.test_images[:4])).argmax(dim=1)
+print("it sees:", [CLASSES[i] for i in classes], "· it is:", [CLASSES[i] for i in sample.test_labels[:4]])
+
+# %% [markdown]
 # ## Questions that people ask
 #
 # Users of public implementations ask these again and again. The answers follow from the lessons; what comes from elsewhere is marked.
@@ -602,7 +668,7 @@ assert round(cost.count_parameters(net) / 1e6, 2) == round(counted["CCCL"], 2) =
 #
 # **May the size of the picture change?** With a local scope, yes: the table holds offsets, not places. The global form (`scope=None`) is made for one size and refuses others.
 #
-# **May I keep trained weights?** Those of the layers that you did not swap; the new ones have to be trained, and the others with them.
+# **May I keep trained weights?** Those of the layers that you did not swap; the new ones have to be trained, and the others with them. Lambda layers of timm and lambda-networks bring theirs along (above).
 
 # %% [markdown]
 # ## What we now know
@@ -613,6 +679,6 @@ assert round(cost.count_parameters(net) / 1e6, 2) == round(counted["CCCL"], 2) =
 #
 # **Ledger.** *Fewer parameters*: for, 25.6 → 15.0 million at 1.5 points more (paper). *Faster*: against, 7240 → 1160 examples per second in the paper's own table, and 4980 with c4 and c5 alone; for, in another family and against other nets, 3.2 and 4.4 times faster training than EfficientNets of the same accuracy (paper).
 #
-# **The code of this lesson** lives in `lambdalib/resnet.py` (`Bottleneck`, `ResNet`, `create_model`) and `lambdalib/cost.py` (`lambda_layer_parameters`, `count_parameters`).
+# **The code of this lesson** lives in `lambdalib/resnet.py` (`Bottleneck`, `ResNet`, `create_model`), `lambdalib/cost.py` (`lambda_layer_parameters`, `count_parameters`) and `lambdalib/convert.py` (`from_timm`, `swap`).
 #
 # **Next.** It is assembled, and it has an answer to every picture, worth nothing before training. Does it learn? [Lesson 07: train it on CIFAR-10](07_train_on_cifar10.ipynb).
