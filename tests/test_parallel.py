@@ -79,11 +79,30 @@ def test_two_processes_are_one_that_takes_the_halves_in_turn(tmp_path):
     assert (alone.losses[1:] - one.losses[1:]).abs().max() > 1e-3 and alone.records[0]["processes"] == 1
 
 
-def start_two(folder, *options):
-    """Start two processes without torchrun, which would end one after the other. Returns both."""
+def test_the_command_of_the_readme_trains_on_two(tmp_path):
+    command = "torchrun --nproc-per-node 2 -m lambdalib train"
+    few = "--preset demo --model tiny --source sample --device cpu --batch-size 50 --max-steps 3 --out out --quiet"
+    beside_python = os.pathsep.join([str(Path(sys.executable).parent), ENVIRONMENT["PATH"]])
+    where = {"PATH": beside_python, "PET_MASTER_PORT": str(free_port())}  # 29500, the usual one, may be taken
+    result = subprocess.run([*command.split(), *few.split()], cwd=tmp_path, env={**ENVIRONMENT, **where}, capture_output=True,
+                            text=True, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("test accuracy") == 1, "rank 0 alone tells"
+    first, *_, last = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    assert first["processes"] == 2 and first["recipe"]["batch_size"] == 50 and last["kind"] == "end"
+    state = load_state(tmp_path / "out" / "state.pt")
+    assert state["step"] == 3 and state["losses"][:3].isfinite().all() and (tmp_path / "out" / "weights.safetensors").exists()
+
+
+def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+        return free.getsockname()[1]
+
+
+def start_two(folder, *options):
+    """Start two processes without torchrun, which would end one after the other. Returns both."""
+    port = free_port()
     fixed = "train --preset demo --source sample --device cpu --out out --quiet".split()
     command = [sys.executable, "-m", "lambdalib", *fixed, *options]
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
