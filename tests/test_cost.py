@@ -204,15 +204,26 @@ def test_training_memory_is_what_a_batch_holds_and_leaves_the_net_alone():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
-def test_the_sum_is_about_the_peak_of_a_gpu():
+def test_the_sum_is_about_the_peak_of_a_gpu_and_says_which_limit_is_too_low():
     net, images = create_model("small").cuda(), torch.randn(512, 3, 32, 32, device="cuda")
     optimizer = torch.optim.SGD(net.parameters(), lr=0.1, momentum=0.9)
-    expected = cost.training_memory(net, 512).total
-    for _ in range(2):
+    expected, card = cost.training_memory(net, 512).total, torch.cuda.get_device_properties(0).total_memory
+
+    def two_steps(limit):
+        torch.cuda.empty_cache()  # what earlier tests have reserved
+        torch.cuda.set_per_process_memory_fraction(min(1.0, limit / card))
+        for _ in range(2):
+            optimizer.zero_grad()
+            net(images).sum().backward()
+            optimizer.step()
+
+    try:
+        with pytest.raises(torch.cuda.OutOfMemoryError):
+            two_steps(0.7 * expected)
         torch.cuda.reset_peak_memory_stats()
-        optimizer.zero_grad()
-        net(images).sum().backward()
-        optimizer.step()
+        two_steps(2 * expected)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
     assert 0.9 <= torch.cuda.max_memory_allocated() / expected <= 1.6
 
 

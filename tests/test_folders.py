@@ -83,7 +83,7 @@ def start_of(folder):
     return json.loads((folder / "log.jsonl").read_text().splitlines()[0])
 
 
-def test_train_and_evaluate_on_a_folder(tmp_path, capsys):
+def test_train_and_evaluate_on_a_folder(tmp_path, capsys, monkeypatch):
     write_pictures(tmp_path / "mine")
     command = "train --preset demo --data mine --image-size 16 --workers 2 --devices 1 --out o --quiet --device cpu".split()
     assert cli.main(command) == 0
@@ -91,8 +91,11 @@ def test_train_and_evaluate_on_a_folder(tmp_path, capsys):
     assert start["recipe"]["model_kwargs"] == {"num_classes": 3} and start["recipe"]["image_size"] == 16
     assert start["data"] == {"source": "folder mine", "train": 15, "test": 6}
     capsys.readouterr()
+    sizes, evaluate = set(), train.evaluate
+    monkeypatch.setattr(train, "evaluate", lambda model, images, *more: sizes.add(images.shape) or evaluate(model, images, *more))
     assert cli.main("evaluate o/weights.safetensors --data mine --device cpu".split()) == 0
     assert "on 6 test pictures (folder mine)" in capsys.readouterr().out
+    assert sizes == {(6, 3, 16, 16)}, "the size that the net was trained on"
     assert cli.main("train --resume --out o --data mine --quiet --device cpu".split()) == 0
 
 

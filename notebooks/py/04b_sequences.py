@@ -18,12 +18,14 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # >
 # > **You need** [lesson 02](02_content_lambdas.ipynb) (palettes), [lesson 03](03_position_lambdas.ipynb) (stencils) and [lesson 04](04_lambda_layer.ipynb) (the layer). It is a side path: no later lesson needs it.
 # >
-# > **Time** 25 minutes to read, 15 for the exercises; the code runs in about 20 seconds on two CPU cores.
+# > **Time** 30 minutes to read, 15 for the exercises; the code runs in about 20 seconds on two CPU cores.
 
 # %% [markdown]
 # ## What if the future must not be seen?
 #
-# A picture is there all at once. A text is not: who guesses the next word knows the words before it and no others. A layer that is to learn this must not show position $n$ anything later than $n$. It is then called **causal**. In the formula only the range of the sums changes. The boxed term is a palette that ends at $n$:
+# A picture is there all at once. A text is not: who writes it, or guesses its next word, knows the words so far and no others. A net that is to learn this gets whole texts to practise on, and guesses at every position at once: at position $n$ it has read the words 0 to $n$, and is asked for word $n+1$. But word $n+1$ stands right there, in the same tensor. A net that can see it copies it, and has learnt nothing for the day on which the text ends at $n$.
+#
+# So a layer for this purpose must not show position $n$ anything later than $n$. It is then called **causal**. In the formula only the range of the sums changes. The boxed term is a palette that ends at $n$:
 #
 # $$y_n \;=\; \Big(\boxed{\sum_{m\le n} \mathrm{softmax}_{m\le n}(K)_m\,v_m^\top} \;+\; \sum_{m\le n} e_{nm}\,v_m^\top\Big)^{\!\top} q_n$$
 #
@@ -32,11 +34,11 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # ## 1 · A palette for each position
 #
-# A **mask** says who sees what: `mask[n, m]` is true where query $n$ may read context $m$. The last exercise of [lesson 04](04_lambda_layer.ipynb) was the masked palette for $u=1$, with a mask named `visible`. This is the function of `lambdalib.sequences`. A hidden score becomes the lowest number that there is, so its exponential is 0; the second `masked_fill` is for a query that sees nothing at all, which gets 0.
+# A **mask** says who sees what: `mask[n, m]` is true where query $n$ may read context $m$. The last exercise of [lesson 04](04_lambda_layer.ipynb) was the masked palette for $u=1$, with a mask named `visible`. This is the function of `lambdalib.sequences`. The softmax acts on the keys' entries, its *scores*. A hidden score becomes the lowest number that there is, so beside any other its exponential is 0. The second `masked_fill` is for a query that sees nothing at all: its scores are all the lowest, and a softmax of equal scores would weigh everything alike. It gets 0.
 #
 # $$\lambda^c_n \;=\; \sum_m \mathrm{softmax}_{m\text{ seen by }n}(K)_m\,v_m^\top\in\mathbb{R}^{k\times v}$$
 #
-# Position lambdas are easier to mask: an embedding $e_{nm}$ that must not be read is set to 0. Sequences here are maps one row high, and the strip is one: four pixels, red, green, blue, yellow, with keys (0, 0) three times and then (0, log 5).
+# Position lambdas are easier to mask: an embedding $e_{nm}$ that must not be read is set to 0. Sequences here are maps one row high, and the strip is one: four pixels, red, green, blue, yellow, with 8 units of light in each channel that is lit, and with keys (0, 0) three times and then (0, log 5).
 
 # %%
 import math
@@ -106,7 +108,7 @@ assert late[:, :3, 1].any(dim=2).all() and torch.equal(in_time[:, :3], torch.zer
 
 
 # %% [markdown]
-# All hidden values are out of the sum, and yet the future is heard: it stands in the *denominator*. No shape is wrong and no number looks odd. Training would find this channel and use it. What is left out must be out *before* the weights are normalised.
+# All hidden values are out of the sum, and yet the future is heard: it stands in the *denominator*. No shape is wrong and no number looks odd. Training would find this channel and use it; when the net then writes a text of its own, there is no future to be heard, and what it had learnt from it is worth nothing. What is left out must be out *before* the weights are normalised.
 #
 # The test is worth remembering, for any causal code: **change the future, watch the past.**
 
@@ -117,7 +119,7 @@ assert late[:, :3, 1].any(dim=2).all() and torch.equal(in_time[:, :3], torch.zer
 #
 # $$\lambda^c_n \;=\; \lambda^c_{n-1} \;+\; \frac{\exp K_n}{w_n}\,\big(v_n^\top - \lambda^c_{n-1}\big)\qquad\text{(row by row; } w_n\in\mathbb{R}^k\text{)}$$
 #
-# So the palette moves towards the new value, by the new value's share of all the weight. To go on, one needs the palette and the weights, $k\cdot v + k$ numbers (for $u=1$), and no earlier key or value. These numbers are the **memory**. Below, its entry 0 is $\log w_n$, so that no exponential overflows; the others are the averages.
+# So the palette moves towards the new value, by the new value's share of all the weight. To go on, one needs the palette and the weights, $k\cdot v + k$ numbers (for $u=1$), and no earlier key or value. These numbers are the **memory**. Below, its entry 0 is $\log w_n$, so that no exponential overflows; the others are the averages. The memory of a single position is therefore its key and its value as they are. And where two weights meet, with logarithms $a$ and $b$, the second one's share of both is $e^b/(e^a+e^b)=\mathrm{sigmoid}(b-a)$.
 
 # %%
 def written(keys: Tensor, values: Tensor) -> Tensor:
@@ -155,7 +157,7 @@ for n in range(4):
 # %% [markdown]
 # The weights count 1, 2, 3, 4, and 1, 2, 3, 8. The palettes are those of step 1.
 #
-# `merge` joins any two neighbouring stretches, not only a long one and a single position. So all palettes of a text that is there already, as in training, need no loop over positions: join pairs, then pairs of pairs. `causal_content_lambdas` does this with fewer than $2n$ merges. It is a cumulative sum (`torch.cumsum`) whose plus is `merge`. Three ways, one function:
+# `merge` joins any two neighbouring stretches, not only a long one and a single position. So all palettes of a text that is there already, as in training, need no loop over positions: join pairs, then pairs of pairs, and from these fill in what lies between. `causal_content_lambdas` does this with fewer than $2n$ merges. It is a cumulative sum (`torch.cumsum`) whose plus is `merge`. Three ways, one function:
 
 # %%
 torch.manual_seed(0)
@@ -175,7 +177,7 @@ print(f"300 positions, k = 7, v = 5, u = 3: weights under the mask {300 * 300 * 
 # %% [markdown]
 # ## 4 · A photograph, read row by row
 #
-# The plane is read like a page: from the left to the right, row by row. Values are its colours, keys the closeness to four anchors (red, green, blue, yellow), as in lesson 02. Each pixel is repainted at the moment when it is read, with the palette of that moment. What has not been read is grey.
+# The plane is read like a page: from the left to the right, row by row. Values are its colours, keys the closeness to four anchors (red, green, blue, yellow), as in lesson 02. Each pixel is repainted at the moment when it is read, with the palette of that moment. The card is lesson 02's, after 17 rows: what has been read, the four colours, below each the pixels that wrote it, and what has been repainted. What has not been read is grey.
 
 # %%
 def closeness(values: Tensor) -> Tensor:
@@ -218,7 +220,7 @@ widgets.explore(draw_reading, rows=widgets.slider("rows read", 1, 32, 17))
 # %% [markdown]
 # ## 5 · The layer, and a second leak
 #
-# `LambdaLayer1d(causal=True)` is lesson 04's layer for sequences (b, d, n), with causal palettes. Its stencils of $r$ taps reach back only: the last tap is the position itself, the first is $r-1$ positions earlier. So besides the memory, its `step` hands on the last $r$ values. Its **state** is both.
+# `LambdaLayer1d(causal=True)` is lesson 04's layer for sequences (b, d, n), with causal palettes. Its stencils of $r$ taps reach back only: the last tap is the position itself, the first is $r-1$ positions earlier. It runs in two ways. Called as usual, it takes a whole text, as in training. Its method `step` takes one position, as in writing, and with it the **state** that the step before has handed on: the memory, and for the stencils the last $r$ values.
 #
 # Lesson 04's layer has batch norm on queries and values. Here it would be a leak. Suppose that the causal layer had `BatchNorm1d`, which takes mean and variance of each channel over the batch *and over the positions*.
 #
@@ -256,20 +258,20 @@ print("numbers in the state after 1, 2, 3, 4, ..., 50 positions:", sizes[:4], ".
 assert sizes == [5 * (1 + 4) + min(n, 3) * 4 for n in range(1, 51)]  # u = 1
 
 # %% [markdown]
-# In train mode, batch norm tells position 0 the mean and the spread of what is to come. In eval mode it uses stored numbers, and the leak is gone, along with whatever the net had learnt from it. So the causal layer has a **layer norm** instead: mean and variance over the channels of one position.
+# In train mode, batch norm tells position 0 the mean and the spread of what is to come. In eval mode it uses stored numbers, and the leak is gone, along with whatever the net had learnt from it. So the causal layer has a **layer norm** instead: mean and variance over the channels of one position. (A layer that is not causal takes any other mask, one for the whole batch: `layer(features, mask)`. It keeps its batch norm, so what a mask hides is fully apart in eval mode only.)
 #
 # Then one `step` after another gives what `forward` gives at once, as an assert says. The state: 25 numbers of memory, $k\,(1+v)$, and a window that is full after three positions. Attention that generates text keeps the keys and values of *all* positions, so its state grows with every word, and nothing in it is blurred. Here the past is $k$ averages for ever.
 
 # %% [markdown]
 # ## 6 · A waiter
 #
-# Does a net learn to use such a memory? We need a text that asks for it, and one whose entropy we know, so that we can tell when a loss is good. In a café five guests come and go all day. Who comes next is pure chance. What he or she orders is chance *the first time*, one of four drinks, and the same drink ever after:
+# Does a net learn to use such a memory? We need a text that asks for it, and one whose entropy we know, so that we can tell when a loss is good. In a café five guests come and go all day. Who comes next is pure chance. What he or she orders is chance *the first time* that day, one of four drinks, and the same drink ever after. One text is one day:
 #
 # `ann tea bob milk ann tea eve tea ann tea ...`
 #
-# A reader's loss at a word is $-\ln$ of the probability that it gave to that word. The **entropy** of a text is the smallest mean loss that any reader can reach. A guest costs $\ln 5$, always. A drink costs $\ln 4$ if the guest is new, which at visit $s=0,1,2,\dots$ has the probability $(4/5)^s$, and nothing if not.
+# A reader's loss at a word is $-\ln$ of the probability that it gave to that word. The **entropy** of a text is the smallest mean loss that any reader can reach. A guest costs $\ln 5$, always. A drink costs $\ln 4$ if the guest is new, and nothing if not. At visit $s=0,1,2,\dots$ the guest is new with probability $(4/5)^s$, since each of the $s$ guests before was somebody else with probability 4/5.
 #
-# Our waiter has two causal lambda layers with a scope of 3. By stencils alone, words travel two positions in each: a waiter without palettes would know the last two visits, and no more. For him, a guest is a stranger with probability $(4/5)^2$ from visit 2 on, whatever came before.
+# Our waiter has two causal lambda layers with a scope of 3. By stencils alone, words travel two positions in each, four in both: a waiter without palettes would know the last two visits, and no more. To such a waiter, every guest from visit 2 on is a stranger with probability $(4/5)^2$, whatever came before.
 
 # %%
 guests, drinks = ["ann", "bob", "eve", "kim", "max"], ["tea", "milk", "cocoa", "juice"]
@@ -326,7 +328,7 @@ class Waiter(nn.Module):
 
 
 # %% [markdown]
-# Five hundred steps on 32 new days each; then 2,000 days that it has not seen.
+# Five hundred steps on 32 new days each; then 2,000 days that it has not seen. The net reads each day without its last word, and its targets are the day without its first: at every position the next word, 32 guesses from one text.
 
 # %%
 threads = torch.get_num_threads()
@@ -363,7 +365,7 @@ plt.show()
 #
 # No reader can have a mean loss below the entropy, except by the luck of a finite test. A loss well below it is the sign of a leak.
 #
-# Now the waiter writes days of its own, word by word with `step`: 48 visits, three times as long as any day in training. Does each guest stay with one drink?
+# Now the waiter writes days of its own with `step`: it draws a word from its own guess, reads it like any other word, guesses again. 48 visits, three times as long as any day in training. Does each guest stay with one drink?
 
 # %% tags=["nbval-ignore-output"]
 torch.manual_seed(0)
@@ -500,7 +502,7 @@ check_close(both_halves(Q, K, V, T), wanted, "what can position 0 still hear of 
 #
 # * A causal palette is a running average. It can be had from a mask, from a cumulative sum, or step by step from k · v + k numbers (for u = 1); all three are one function.
 # * The future can come in without being summed: by the denominator of a softmax, by the statistics of a norm. Change the future and watch the past, in train mode too.
-# * A net of a few thousand weights learns to use the memory, and goes on with it on texts three times as long as those that it has seen.
+# * A net of a few thousand parameters learns to use the memory, and goes on with it on texts three times as long as those that it has seen.
 #
 # **Ledger.** *Less memory*: for, in one more sense: to go on with a text takes a state that does not grow, where attention keeps every key and value. *More accurate*: no evidence here; the café was made to measure, and the state that does not grow is also one that averages.
 #
