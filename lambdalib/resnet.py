@@ -6,6 +6,7 @@ Taught in notebooks/06_lambda_resnet. He et al. 2015 (arXiv 1512.03385) for the 
 from difflib import get_close_matches
 from functools import partial
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -224,6 +225,31 @@ class SmallResNet(nn.Module):
             lambda_options = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope or 2 * side - 1}
             self.blocks.append(SmallBlock(dim, dim_out, lambda_options if letter == "L" else None))
         self.head = nn.Linear(widths[-1], num_classes, bias=False)
+
+    @torch.no_grad()
+    def whiten(self, images: Tensor) -> None:
+        """Take the stem's filters from pictures, and freeze them: its outputs are as if the colours of 2×2 pixels were independent.
+
+        W = ±(Λ + ε)^(-1/2) Uᵀ,  U Λ Uᵀ the mean of p pᵀ over all patches p of 2×2 pixels,  ε = 5e-4
+
+        A photograph's neighbouring pixels are nearly equal, so a fresh filter mostly sees their mean; here every direction
+        counts alike, and its negative has a filter too, as GELU halves each. Jordan 2024, "94% on CIFAR-10 in 3.29 Seconds
+        on a Single GPU". Taught in notebooks/07_train_on_cifar10.
+
+        Args:
+            images: (b, 3, H, W), normalised.
+        Raises:
+            ValueError: the stem has not 24 channels, two for each of the 12 numbers in a patch.
+        """
+        stem = self.stem[0]
+        if len(stem.weight) != 24:
+            raise ValueError(f"widths must begin with 24 for a whitened stem, ±1 for 12 directions, got {len(stem.weight)}")
+        patches = images.unfold(2, 2, 1).unfold(3, 2, 1).permute(0, 2, 3, 1, 4, 5).reshape(-1, 12)
+        variances, directions = torch.linalg.eigh(patches.T @ patches / len(patches))
+        filters = (directions / (variances + 5e-4).sqrt()).T.view(12, 3, 2, 2)
+        stem.weight.copy_(torch.cat([filters, -filters]))
+        stem.weight.requires_grad_(False)
+        stem.bias.zero_()
 
     def forward(self, images: Tensor) -> Tensor:
         """(b, 3, 32, 32) -> (b, num_classes), before the softmax."""

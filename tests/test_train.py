@@ -8,12 +8,15 @@ from dataclasses import FrozenInstanceError, asdict, replace
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import nn
+from torch.testing import assert_close
 
 from lambdalib import checkpoint, resnet, train
 from lambdalib.checkpoint import load_net, load_state, load_weights, save_state, save_weights
 from lambdalib.data import CIFAR10, Augment, batches, load_cifar10, normalize
 from lambdalib.layer import LambdaLayer
+from lambdalib.resnet import SmallResNet
 from lambdalib.train import Recipe, create_optimizer, evaluate, fit, lr_factor, predict, train_step
 
 
@@ -162,17 +165,49 @@ def test_the_optimizer_gets_the_schedule(pictures, monkeypatch):
 def test_only_what_multiplies_features_is_decayed():
     toy = Toy()
     toy[9].bias.requires_grad_(False)  # frozen: not for the optimizer
-    decayed, free = create_optimizer(toy, RECIPE).param_groups
-    assert decayed["weight_decay"] == RECIPE.weight_decay and free["weight_decay"] == 0 and decayed["nesterov"]
+    decayed, scales, biases = create_optimizer(toy, replace(RECIPE, bias_lr=7.0)).param_groups
+    assert decayed["weight_decay"] == RECIPE.weight_decay and decayed["nesterov"]
+    assert scales["weight_decay"] == biases["weight_decay"] == 0
+    assert decayed["lr"] == scales["lr"] == RECIPE.lr and biases["lr"] == pytest.approx(7 * RECIPE.lr)
     names = {parameter: name for name, parameter in toy.named_parameters()}
     projections = {"3.to_queries.weight", "3.to_keys.weight", "3.to_values.weight"}
     assert {names[p] for p in decayed["params"]} == {"0.weight", *projections, "3.table", "9.weight"}
-    assert len(decayed["params"]) + len(free["params"]) == len(names) - 1
+    assert all(names[p].endswith("weight") for p in scales["params"]) and all(names[p].endswith("bias") for p in biases["params"])
+    assert len(decayed["params"]) + len(scales["params"]) + len(biases["params"]) == len(names) - 1
+
+
+def test_biases_keep_their_own_rate_through_the_schedule(pictures):
+    run = train.Run(replace(RECIPE, max_steps=10, warmup=0.4, bias_lr=7.0), pictures, torch.device("cpu"))
+    run.scheduler.step()
+    assert [group["lr"] for group in run.optimizer.param_groups] == pytest.approx([0.05, 0.05, 0.35])
+
+
+def test_a_whitened_stem_is_white_on_the_pictures_and_stays(sample32):
+    recipe = replace(RECIPE, model="tiny", model_kwargs={}, max_steps=2, whiten=True)
+    net = train.Run(recipe, sample32, torch.device("cpu")).model
+    images = normalize(sample32.train_images)
+    seen = F.conv2d(images, net.stem[0].weight)[:, :12].transpose(0, 1).flatten(1)  # the positive half
+    covariance = seen @ seen.T / seen.shape[1]
+    variances = covariance.diagonal()
+    assert_close(covariance, variances.diag(), atol=1e-3, rtol=0)
+    assert variances.max() == pytest.approx(1, abs=1e-3) and variances.min() > 0.5  # ε keeps the faintest below 1
+    assert torch.equal(net.stem[0].weight[12:], -net.stem[0].weight[:12]) and not net.stem[0].bias.any()
+    run = train_quietly(recipe, sample32)
+    assert torch.equal(run.model.stem[0].weight, net.stem[0].weight)
+    assert run.model.stem[0].bias.any()
+
+
+def test_a_stem_that_cannot_be_whitened_is_refused(pictures):
+    with pytest.raises(ValueError, match="whiten must be False for lambda_resnet18, whose stem is learnt, got True"):
+        train.Run(replace(RECIPE, model="lambda_resnet18", model_kwargs={}, whiten=True), pictures, torch.device("cpu"))
+    with pytest.raises(ValueError, match="widths must begin with 24 for a whitened stem, .* got 23"):
+        SmallResNet((23, 32, 32, 32)).whiten(torch.zeros(1, 3, 32, 32))
 
 
 def test_adam_is_an_optimizer_too(pictures, monkeypatch):
-    decayed, free = create_optimizer(Toy(), replace(RECIPE, optimizer="adam", momentum=0.7)).param_groups
-    assert decayed["betas"] == (0.7, 0.999) and decayed["weight_decay"] == RECIPE.weight_decay and free["weight_decay"] == 0
+    decayed, *free = create_optimizer(Toy(), replace(RECIPE, optimizer="adam", momentum=0.7)).param_groups
+    assert decayed["betas"] == (0.7, 0.999) and decayed["weight_decay"] == RECIPE.weight_decay
+    assert [group["weight_decay"] for group in free] == [0, 0]
     run = train_quietly(replace(RECIPE, optimizer="adam", lr=5e-4, warmup=0, max_steps=1, weight_decay=0), pictures)
     fresh = train.Run(replace(RECIPE, max_steps=1), pictures, torch.device("cpu")).model
     moved = (run.model[9].weight - fresh[9].weight).abs()
