@@ -7,7 +7,7 @@ KEEP_MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test train figures mutants execute sync
+.PHONY: help lab test train bench figures mutants execute sync
 
 help:                    ## list the targets
 	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -20,6 +20,9 @@ test: $(READY)           ## run every test and every lesson
 
 train: $(READY)          ## train a LambdaResNet on CIFAR-10 (ARGS="--preset cpu", say)
 	@$(KEEP_MEMORY) $(PY) -m lambdalib train $(ARGS)
+
+bench: $(READY)          ## measure the lambda layer beside other packages' (ARGS="--part layer", say)
+	@$(KEEP_MEMORY) $(PY) -m lambdalib bench $(ARGS)
 
 figures: $(READY)        ## draw figures/ anew
 	@$(PY) tools/make_figures.py $(ARGS)

@@ -431,7 +431,7 @@ def orders_of(guess) -> str:
     """How many of three named orders are right, and what to compare."""
     orders = [str(order).lower() for order in guess]
     if isinstance(guess, str) or len(orders) != 3 or not set(orders) <= {"convolution", "lambda", "attention"}:
-        return 'three names are asked for, each "convolution", "lambda" or "attention", as (a, b, c)'
+        return 'three names are asked for, each "convolution", "lambda" or "attention" (the tiles are left aside), as (a, b, c)'
     hits = sum(map(str.__eq__, orders, ("convolution", "attention", "lambda")))
     return (f"{hits} of the three are right; compare, for one query, r² · k · v + h · k · v (convolution), "
             "m · k · v + h · k · v (lambda) and m · h · (k + v) (attention), with v = d / h")
@@ -674,6 +674,22 @@ QUESTIONS: dict[str, Question] = {
         80: "that is what the map needs; count the products of E with V first: for each pair of pixels, 2 stencils times 3 colours",
         32: "that is q · E, the first half of the map; begin with E · V: for each pair of pixels, 2 stencils times 3 colours",
     }, otherwise=lambda guess: "first E · V: for each of the 4 · 4 pairs of pixels, 2 stencils times 3 colours; then q · λ: for each of the 4 queries, 2 · 3"),
+    "05.2": Question(100, "3 pixels of halo on each side: (3 + 4 + 3)² = 10² pixels", {
+        10: "that is the side of the context; its pixels are asked",
+        49: "that is what one query meets; the other 15 queries of the tile stand elsewhere, and their windows with them",
+        7: "that is the side of the window of one query; what do the queries in the tile's corners meet?",
+        16: "that is the tile alone; a window reaches 3 pixels beyond it on each side",
+        84: "that is the halo alone; the tile's own 16 pixels belong to the context too",
+        121: "4 + 7 = 11 is too wide: a window of 7 reaches 3 pixels to each side of a query, so 3 + 4 + 3",
+        324: "a window of 7 reaches 3 pixels to each side of a query, not 7: 3 + 4 + 3",
+        64: "a halo of 2 on each side is too narrow: a window of 7 has its query in the middle and reaches 3 pixels to each side",
+        784: "each query meets 49 pixels, but 16 neighbours meet nearly the same ones: count each pixel once",
+    }, otherwise=lambda guess: "a tile is 4 pixels wide, and a window of 7 reaches 3 pixels to each side of a query, also of one at the tile's edge"),
+    "05.3": Question("convolution", "26.2 + 2 · 64 · 0.131 = 43.0 million; the tiles come to 19.7 + 64 · 0.614 = 59.0", {
+        "tiles": "they have the fewest multiply-adds, but they make 614,400 numbers, and each of them costs as much as 64 multiply-adds",
+        "lambda": "it makes as many lambdas as the convolution, which needs fewer multiply-adds",
+        "attention": "it needs more multiply-adds than the tiles, and makes more numbers",
+    }, otherwise=lambda guess: 'a name is asked for: "convolution", "lambda", "attention" or "tiles"'),
     "05.5": Question(4, "k · v = 16 · 64 = 1024 numbers against h · m = 4 · 64 = 256, for each pixel", {
         0.25: "the other way round: a lambda has k · v = 1024 entries here, and there is one for every pixel",
         16: "were the heads forgotten? Each of the 4 heads has maps of its own, and v = d / h = 64",
@@ -723,6 +739,7 @@ QUESTIONS: dict[str, Question] = {
         176400: "that is the price of the dense map: only the 9 pixels of the window should be met",
         20790: "the counter saw only the kernels; weigh the neighbours with `@` or einsum, since it does not see `*` followed by a sum",
         24570: "the counter saw only the weighing; mix the kernels with `@` or einsum, since it does not see `*` followed by a sum",
+        110592: "that is the price of the library's tiles, 2 × 2 here: make the tile one pixel, so that nothing in it is empty",
         0: "the counter saw nothing: use `@` or einsum, since it does not see `*` followed by a sum",
         380380: "that is the price of the dense lambdas: mix the stencils with the query first, and read 9 pixels, not 35",
     }, otherwise=lambda guess: "45,360 are needed; the counter sees matrix products, einsum and convolutions, but not `*` followed by a sum"),

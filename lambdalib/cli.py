@@ -1,4 +1,4 @@
-"""The command `lambdalib`: train, evaluate, compare, params, doctor.
+"""The command `lambdalib`: train, evaluate, compare, results, params, bench, doctor.
 
 Bad arguments end with one line that names the argument, its value and what is allowed, and exit code 2.
 Taught in notebooks/07_train_on_cifar10.
@@ -7,7 +7,6 @@ Taught in notebooks/07_train_on_cifar10.
 import argparse
 import platform
 import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +14,7 @@ from pathlib import Path
 import torch
 
 import lambdalib
-from lambdalib import checkpoint, compare, cost, data, folders, parallel, resnet, sources, train
+from lambdalib import bench, checkpoint, compare, cost, data, experiments, folders, parallel, resnet, sources, train
 from lambdalib.board import board
 from lambdalib.checkpoint import list_pretrained, load_net, load_pretrained, load_state, read_card, whole_file
 
@@ -96,6 +95,7 @@ def build_parser() -> Parser:
     command = add("train", run_train, "train a net on CIFAR-10 by a preset recipe")
     presets = ", ".join(train.RECIPES)
     command.add_argument("--preset", type=one_of(list(train.RECIPES)), default="cpu", help=f"{presets} (default: cpu)")
+    command.add_argument("--row", type=one_of(list(experiments.ROWS)), help=f"an experiment instead of a preset: {', '.join(experiments.ROWS)}")
     command.add_argument("--model", type=one_of(resnet.list_models()), help="instead of the preset's")
     command.add_argument("--epochs", type=positive, help="passes over the training set; need not be whole")
     command.add_argument("--batch-size", type=count, help="pictures per step")
@@ -124,10 +124,21 @@ def build_parser() -> Parser:
                          ".jsonl, .csv or .txt of losses; the first is the one to reproduce")
     command.add_argument("--picture", metavar="FILE", type=Path, default=Path("compare.png"), help="default: compare.png")
 
+    command = add("results", run_results, "mean and deviation of the experiments whose records a folder holds")
+    command.add_argument("folder", metavar="FOLDER", type=Path, help="of records NAME-seedS.jsonl, the log.jsonl of runs of train")
+
     command = add("params", run_params, "parameters, multiply-adds and bytes, beside the paper's; or: will training fit?")
     command.add_argument("--memory", action="store_true", help="what a training step of each preset keeps in memory, instead")
     command.add_argument("--batch", type=count, help="with --memory: pictures per step (default: the preset's)")
     command.add_argument("--preset", type=one_of(list(train.RECIPES)), help=f"with --memory: only {presets}")
+
+    command = add("bench", run_bench, "how fast and how hungry, beside other packages' layers; needs timm and lambda-networks")
+    command.add_argument("--part", dest="parts", action="append", type=one_of(list(bench.PARTS)),
+                         help=f"{', '.join(bench.PARTS)}; may be repeated (default: all)")
+    command.add_argument("--out", metavar="FILE", type=Path, default=Path("bench.json"),
+                         help="JSON with the numbers and their evidence; parts not measured now stay in it (default: bench.json)")
+    command.add_argument("--threads", type=count, help="CPU threads")
+    command.add_argument("--quick", action="store_true", help="few shapes and turns, to see that it runs")
 
     command = add("doctor", run_doctor, "what is installed, what this machine has, where the data are")
     command.add_argument("--data", metavar="ROOT", help="folder of the data")
@@ -167,7 +178,7 @@ def chosen_recipe(options: argparse.Namespace, init_from: Path | None) -> train.
     elif init_from:
         card = read_card(init_from)
         changes |= {"model": card["model"], "model_kwargs": {**card["model_kwargs"]}}
-    return replace(train.RECIPES[options.preset], **changes)
+    return replace(experiments.ROWS[options.row] if options.row else train.RECIPES[options.preset], **changes)
 
 
 def with_classes(recipe: train.Recipe, classes: int) -> train.Recipe:
@@ -187,7 +198,7 @@ def run_train(options: argparse.Namespace) -> None:
     init_from = None if options.init_from is None else weights_file("--init-from", options.init_from)
     recipe = chosen_recipe(options, init_from)
     watch = None if options.tensorboard is None or parallel.rank() > 0 else board(options.tensorboard)
-    out = options.out or Path("runs") / f"{options.preset}-seed{recipe.seed}"
+    out = options.out or Path("runs") / f"{options.row or options.preset}-seed{recipe.seed}"
     pictures = load_data(options, "sample" if options.preset == "demo" else "auto", recipe.image_size)
     recipe = with_classes(recipe, int(pictures.train_labels.max()) + 1)
     device = options.device or parallel.local_device()
@@ -237,14 +248,15 @@ def run_params(options: argparse.Namespace) -> None:
     print(cost.memory_report(recipes, options.batch) if options.memory else cost.params_report())
 
 
-def gflops(dtype: torch.dtype, device: torch.device, side: int = 1024, seconds: float = 0.3) -> float:
-    """Matrix products per second, in 10⁹ floating-point operations: a glance, no benchmark."""
-    a = torch.ones(side, side, dtype=dtype, device=device)
-    product, began, rounds = a @ a, time.perf_counter(), 0
-    while time.perf_counter() - began < seconds:
-        product, rounds = a @ a, rounds + 1
-        product[0, 0].item()  # wait for the GPU
-    return 2 * side**3 * rounds / (time.perf_counter() - began) / 1e9
+def run_results(options: argparse.Namespace) -> None:
+    """Print what the records of a folder say."""
+    print(experiments.results_table(experiments.read_results(options.folder)))
+
+
+def run_bench(options: argparse.Namespace) -> None:
+    """Measure, print, and write the JSON."""
+    bench.bench(options.parts, options.out, options.quick, say=lambda text: print(text, flush=True))
+    print(f"numbers and evidence: {options.out}")
 
 
 def run_doctor(options: argparse.Namespace) -> int:
@@ -257,7 +269,7 @@ def run_doctor(options: argparse.Namespace) -> int:
         "device": f"{device} ({train.hardware(device)})",
     }
     names = [name for name in train.DTYPES if name != "float16" or device.type == "cuda"]  # float16 crawls on a CPU
-    facts["speed"] = ", ".join(f"{gflops(train.DTYPES[name], device):,.0f} GFLOP/s in {name}" for name in names)
+    facts["speed"] = ", ".join(f"{2e-9 * bench.matrix_rate(train.DTYPES[name], device, 1024, 0.3):,.0f} GFLOP/s in {name}" for name in names)
     facts["recipes"] = f"bfloat16 runs as {str(train.pick_dtype('bfloat16', device)).removeprefix('torch.')} here"
     copies = [str(path) for path, _ in sources.copies_on_disk(root)]
     facts["CIFAR-10"] = ", ".join(copies) or f"no copy below {root}; `--source mirror` fetches one"

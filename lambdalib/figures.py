@@ -11,15 +11,17 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import NullLocator
 
 __all__ = [
-    "bars", "blends", "brackets", "colour_bars", "colour_table", "cost_bars", "counted_and_clocked", "coverage", "growth",
-    "hybrids", "kernels_in_place", "maps", "one_pixel", "one_row", "palette_card", "palettes_in_time", "phases", "puzzle_answers",
-    "scale_curves", "sheets", "spectra", "squares", "stage_bars", "steering", "strip_palette", "strip_readings",
-    "traces", "training_curve", "two_bottlenecks",
+    "alternatives", "bars", "blends", "brackets", "colour_bars", "colour_table", "cost_bars", "counted_and_clocked", "coverage",
+    "growth", "hybrids", "kernels_in_place", "maps", "measured", "one_pixel", "one_row", "palette_card", "palettes_in_time",
+    "phases", "puzzle_answers", "scale_curves", "sheets", "spectra", "squares", "stage_bars", "steering", "strip_palette",
+    "strip_readings", "tiles", "traces", "training_curve", "two_bottlenecks",
 ]
 
 LIT, QUIET, INK = "#e8730c", "#c9ced6", "#2b2f36"
+PALE, GREY = "#f6c79b", "#8a93a0"
 RGB = ("#d43c3c", "#2f9e44", "#2f6fd6")
 
 
@@ -167,7 +169,7 @@ def growth(sides, curves, line: tuple[str, float], mark: tuple[float, float]) ->
         sides: (s,). curves: dict of names and bytes (s,). line: name and bytes of a horizontal line. mark: one (side, bytes) point.
     """
     fig, ax = plt.subplots(figsize=(6.4, 3.2))
-    for (name, values), colour in zip(curves.items(), (LIT, INK, "#8a93a0")):
+    for (name, values), colour in zip(curves.items(), (LIT, INK, GREY)):
         ax.loglog(sides, values, color=colour, label=name)
     ax.axhline(line[1], color=INK, linewidth=0.8, linestyle=":")
     ax.annotate(line[0], (sides[0], line[1] * 1.4), fontsize=8)
@@ -409,19 +411,49 @@ def squares(rows) -> Figure:
     return fig
 
 
+def tiles(side: int, r: int, places, filled) -> Figure:
+    """What the tiles of a map see, and the sheets of embeddings that serve them all.
+
+    Args:
+        side: of a square map. r: side of the window. places: two (row, column), counted in tiles.
+        filled: (t², c²), true where a query of a tile (row) meets a pixel of the tile's context (column) in its window.
+    """
+    half, t = r // 2, r // 2 + 1
+    fig, (left, right) = plt.subplots(1, 2, figsize=(11, 3.9), gridspec_kw={"width_ratios": [1, 1.7], "wspace": 0.12})
+    left.add_patch(Rectangle((0, 0), side, side, facecolor="white", edgecolor=INK))
+    for row, column in places:
+        x, y = column * t, row * t
+        left.add_patch(Rectangle((x - half, y - half), t + 2 * half, t + 2 * half, facecolor=PALE, edgecolor=LIT, alpha=0.75))
+        left.add_patch(Rectangle((x, y), t, t, facecolor=LIT))
+    row, column = places[0]
+    left.plot(column * t + 0.5, row * t + 0.5, "s", markersize=5, color=INK)
+    left.add_patch(Rectangle((column * t - half, row * t - half), r, r, facecolor="none", edgecolor=INK, linewidth=1.4))
+    for line in range(0, side + 1, t):
+        left.plot([line, line], [0, side], color=GREY, linewidth=0.6)
+        left.plot([0, side], [line, line], color=GREY, linewidth=0.6)
+    left.set(xlim=(-half - 0.5, side + half + 0.5), ylim=(side + half + 0.5, -half - 0.5), aspect="equal")
+    left.set_title(f"two tiles of {t} × {t}, each in its context", fontsize=10)
+    left.axis("off")
+    right.imshow(array(filled), cmap=ListedColormap(("white", LIT)), vmin=0, vmax=1, interpolation="nearest", aspect="auto")
+    right.set(xlabel=f"pixels of the context, {t + 2 * half} rows of {t + 2 * half}", ylabel="queries of the tile", yticks=range(0, t * t, t),
+              xticks=range(0, (t + 2 * half) ** 2 + 1, t + 2 * half))
+    right.set_title("the sheets of embeddings, the same for both: orange where the window is", fontsize=10)
+    return fig
+
+
 def phases(panels, sides, depths, names, ties, marks) -> Figure:
     """Which of several ways is the cheapest, over the side of a square map and the number of channels.
 
     Args:
         panels: a dict from a title to whole numbers (len(depths), len(sides)), an index into names.
-        sides, depths: what the rows and columns stand for, drawn evenly spaced. names: at most three.
+        sides, depths: what the rows and columns stand for, drawn evenly spaced. names: at most four.
         ties: (len(depths),), a side for each depth, drawn as a dashed line. marks: a list of (side, depth, text).
     """
-    colours = (QUIET, "#8a93a0", LIT)
+    colours = (QUIET, GREY, PALE, LIT)
     across = lambda side: np.interp(side, sides, np.arange(len(sides)))
     fig, axes = plt.subplots(1, len(panels), figsize=(4.8 * len(panels), 3.4), squeeze=False)
     for ax, (title, cheapest) in zip(axes[0], panels.items()):
-        ax.imshow(array(cheapest), cmap=ListedColormap(colours), vmin=0, vmax=2, origin="lower", aspect="auto")
+        ax.imshow(array(cheapest), cmap=ListedColormap(colours), vmin=0, vmax=3, origin="lower", aspect="auto")
         ax.plot(across(ties), np.arange(len(depths)), "--", color=INK, linewidth=1)
         for side, depth, text in marks:
             ax.annotate(text, (across(side), depths.index(depth)), ha="center", va="center", fontsize=8, fontweight="bold", color=INK)
@@ -435,23 +467,23 @@ def phases(panels, sides, depths, names, ties, marks) -> Figure:
 
 
 def counted_and_clocked(groups) -> Figure:
-    """For each shape, what was counted beside what was clocked, both as multiples of the smallest.
+    """For each shape, what was counted, what the rule of thumb makes of it, and what was clocked, as multiples of the smallest.
 
     Args:
-        groups: a dict from a title to a dict from names to pairs (multiply-adds, seconds).
+        groups: a dict from a title to a dict from names to triples (multiply-adds, price, seconds).
     """
     fig, axes = plt.subplots(1, len(groups), figsize=(2.5 * len(groups), 3), sharey=True, squeeze=False)
     for ax, (title, row) in zip(axes[0], groups.items()):
-        pairs = np.array(list(row.values()), float)
-        pairs /= pairs.min(0)
+        heights = np.array(list(row.values()), float)
+        heights /= heights.min(0)
         places = np.arange(len(row))
-        ax.bar(places - 0.2, pairs[:, 0], 0.38, color=QUIET, label="multiply-adds")
-        ax.bar(places + 0.2, pairs[:, 1], 0.38, color=LIT, label="time")
+        for j, (label, colour) in enumerate((("multiply-adds", QUIET), ("price", GREY), ("time", LIT))):
+            ax.bar(places + 0.28 * (j - 1), heights[:, j], 0.26, color=colour, label=label)
         ax.axhline(1, color=INK, linewidth=0.8)
         ax.set_yscale("log")
         ax.set(xticks=places)
         ax.set_xticklabels(row, rotation=30, ha="right", fontsize=8)
-        ax.set_title(title, fontsize=9)
+        ax.set_title(title, fontsize=8)
     axes[0, 0].set_ylabel("times the smallest")
     axes[0, -1].legend(frameon=False, fontsize=8)
     fig.tight_layout()
@@ -462,23 +494,100 @@ def cost_bars(panels, lit, limits, title: str = "") -> Figure:
     """Counts as bars on logarithmic axes that never change, so that two settings can be compared.
 
     Args:
-        panels: a dict from a title to a dict from names to counts. lit: the names whose bars are orange.
-        limits: (low, high) for all panels.
+        panels: a dict from a title to a dict from names to counts. The first panel has every name, the others may lack some.
+        lit: the names whose bars are orange. limits: (low, high) for all panels.
     """
-    fig, axes = plt.subplots(1, len(panels), figsize=(5.6 * len(panels), 2.2), squeeze=False, gridspec_kw={"wspace": 0.65})
-    for ax, (name, row) in zip(axes[0], panels.items()):
-        counts = np.array(list(row.values()), float)
-        ax.barh(np.arange(len(row)), np.log10(counts) - np.log10(limits[0]), left=np.log10(limits[0]),
-                color=[LIT if bar in lit else QUIET for bar in row])  # a linear axis of exponents draws faster
-        for place, count in enumerate(counts):
-            ax.annotate(f"{count:,.0f}", (np.log10(limits[0]), place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
-        exponents = range(int(np.log10(limits[0])), int(np.log10(limits[1])) + 1, 2)
-        ax.set(xlim=np.log10(limits), yticks=range(len(row)), xticks=exponents)
-        ax.set_xticklabels([f"$10^{{{exponent}}}$" for exponent in exponents])
-        ax.set_yticklabels(row, fontsize=9)
-        ax.invert_yaxis()
-        ax.set_title(name, fontsize=10)
+    names = list(next(iter(panels.values())))
+    fig, axes = plt.subplots(1, len(panels), figsize=(3.9 * len(panels), 0.28 * len(names) + 0.5), sharey=True, squeeze=False,
+                             gridspec_kw={"wspace": 0.08})
+    low, high = np.log10(limits)
+    exponents = range(int(low), int(high) + 1, 3)
+    for ax, (heading, row) in zip(axes[0], panels.items()):
+        places = [names.index(name) for name in row]
+        ax.barh(places, np.log10(list(row.values())) - low, left=low,
+                color=[LIT if name in lit else QUIET for name in row])  # a linear axis of exponents draws faster
+        for place, count in zip(places, row.values()):
+            ax.annotate(f"{count:,.0f}", (low, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8)
+        ax.set(xlim=(low, high), yticks=range(len(names)), xticks=exponents)
+        ax.set_xticklabels(["10" + str(exponent).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")) for exponent in exponents])
+        ax.set_yticklabels(names, fontsize=9)
+        ax.set_title(heading, fontsize=10)
+    axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
     fig.suptitle(title, fontsize=9, y=1.08)
+    return fig
+
+
+def logarithmic(axis, ticks) -> None:
+    """One axis of a plot in logarithms, with plain numbers at these ticks and at no others."""
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_minor_locator(NullLocator())
+
+
+def measured(layers, growth) -> Figure:
+    """What `lambdalib bench` recorded of the lambda layer: beside public ones, and how its time grows.
+
+    Args:
+        layers: rows of the part "layer": dicts with shape, dtype, and seconds of "ours" and of the others.
+        growth: rows of the part "growth": dicts with what ("pixels" or "scope"), dtype, seconds, and sides or scopes.
+    """
+    fig, (beside, pixels, scopes) = plt.subplots(1, 3, figsize=(13, 3.9), gridspec_kw={"width_ratios": [1.35, 1, 1]})
+    colours = dict(zip(dict.fromkeys(row["dtype"] for row in layers), (INK, LIT)))
+    names = list(dict.fromkeys("{side}×{side}, d {d}, r {r}, u {u}".format(**row["shape"]) for row in layers))
+    for j, (dtype, colour) in enumerate(colours.items()):
+        ratios = [min(seconds for name, seconds in row["seconds"].items() if name != "ours") / row["seconds"]["ours"]
+                  for row in layers if row["dtype"] == dtype]
+        places = np.arange(len(names)) + 0.36 * (j - 0.5)
+        beside.barh(places, np.array(ratios) - 1, 0.34, left=1, color=colour, label=dtype)
+        for place, ratio in zip(places, ratios):
+            beside.annotate(f"{ratio:.1f}", (ratio, place), xytext=(3 if ratio >= 1 else -3, 0), textcoords="offset points",
+                            ha="left" if ratio >= 1 else "right", va="center", fontsize=7)
+    beside.axvline(1, color=INK, linewidth=0.8)
+    beside.set(yticks=range(len(names)), ylim=(len(names) - 0.4, -0.6), xlabel="time of the fastest public layer / ours")
+    beside.set_yticklabels(names, fontsize=8)
+    logarithmic(beside.xaxis, (0.5, 1, 2, 4, 8, 16, 32))
+    low, high = beside.get_xlim()
+    beside.set_xlim(min(low, 0.7), 1.25 * high)
+    beside.set_title("forward and backward, beside the fastest public layer", fontsize=9)
+    beside.legend(frameon=False, fontsize=8)
+    for row in growth:
+        ax, sizes = (pixels, np.square(row["sides"])) if row["what"] == "pixels" else (scopes, row["scopes"])
+        milliseconds = 1e3 * np.array(row["seconds"])
+        ax.plot(sizes, milliseconds, ".-", color=colours[row["dtype"]], label=row["dtype"])
+        if ax is pixels:
+            ax.plot(sizes, milliseconds[0] * sizes / sizes[0], ":", color=colours[row["dtype"]], linewidth=1)
+    sides = next(row["sides"] for row in growth if row["what"] == "pixels")
+    logarithmic(pixels.xaxis, [side**2 for side in sides])
+    pixels.set_yscale("log")
+    pixels.set_xlabel("pixels of the map (dotted: in proportion)")
+    pixels.set_title("growth with the map, window of 7, ms", fontsize=9)
+    scopes.set(xticks=next(row["scopes"] for row in growth if row["what"] == "scope"), ylim=(0, None), xlabel="side r of the window")
+    scopes.set_title("growth with the window, map of 16 × 16, ms", fontsize=9)
+    fig.tight_layout()
+    return fig
+
+
+def alternatives(rows) -> Figure:
+    """Milliseconds of what may stand in a lambda layer's place, over the side of the map.
+
+    Args:
+        rows: of the part "alternatives" of `lambdalib bench`: dicts with dtype, side, and seconds of each module.
+    """
+    dtypes = list(dict.fromkeys(row["dtype"] for row in rows))
+    names = list(dict.fromkeys(name for row in rows for name in row["seconds"]))
+    looks = {name: {"color": colour, "linestyle": "-" if "lambda" in name else "--"} for name, colour in zip(
+        sorted(names, key=lambda name: "lambda" not in name), (LIT, "#b9a23a", INK, GREY, "#5a7fb0"))}
+    fig, axes = plt.subplots(1, len(dtypes), figsize=(5.2 * len(dtypes), 3.4), sharey=True, squeeze=False)
+    for ax, dtype in zip(axes[0], dtypes):
+        for name in names:
+            points = [(row["side"], 1e3 * row["seconds"][name]) for row in rows if row["dtype"] == dtype and name in row["seconds"]]
+            ax.plot(*zip(*points), marker=".", label=name, **looks[name])
+        logarithmic(ax.xaxis, sorted({row["side"] for row in rows}))
+        ax.set_yscale("log")
+        ax.set(xlabel="side of the map", title=dtype)
+    axes[0, 0].set_ylabel("ms, forward and backward")
+    axes[0, -1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    fig.tight_layout()
     return fig
 
 
@@ -523,7 +632,7 @@ def stage_bars(panels, names, title: str = "", limits=None) -> Figure:
     fig, axes = plt.subplots(1, len(panels), figsize=(4.4 * len(panels), 3.2), squeeze=False)
     for i, (ax, (heading, bars)) in enumerate(zip(axes[0], panels.items())):
         top = limits[i] if limits else 1.15 * float(np.max(bars))
-        for j, (name, values, colour) in enumerate(zip(names, array(bars), ("#8a93a0", LIT))):
+        for j, (name, values, colour) in enumerate(zip(names, array(bars), (GREY, LIT))):
             x = np.arange(4) + (0.42 * j - 0.21)
             ax.bar(x, values, 0.39, color=colour, label=name)
             for at, value in zip(x, values):
@@ -545,7 +654,7 @@ def coverage(sides, scopes, shares) -> Figure:
         sides: (s,) sides of square maps. scopes: (r,) odd sides of the window. shares: (s, r), between 0 and 1.
     """
     fig, ax = plt.subplots(figsize=(6.8, 3))
-    for side, values, colour in zip(sides, array(shares), (LIT, INK, "#8a93a0", "#b9a23a")):
+    for side, values, colour in zip(sides, array(shares), (LIT, INK, GREY, "#b9a23a")):
         ax.plot(scopes, values, ".-", color=colour, label=f"map of {side} × {side}")
     ax.set(xlabel="scope r", ylabel="mean share of an axis seen", xticks=scopes[::2], ylim=(0, 1.05))
     ax.legend(frameon=False, fontsize=8, loc="lower right")
@@ -689,7 +798,7 @@ def traces(curves, xlabel: str, ylabel: str, level: tuple[str, float] | None = N
         level: name and height of a dotted line.
     """
     fig, ax = plt.subplots(figsize=(8, 3))
-    for (name, values), colour, dashes in zip(curves.items(), (LIT, INK, "#8a93a0", INK), ("-", "-", "-", "--")):
+    for (name, values), colour, dashes in zip(curves.items(), (LIT, INK, GREY, INK), ("-", "-", "-", "--")):
         ax.plot(array(values), color=colour, linestyle=dashes, linewidth=1.3, label=name)
     if level:
         ax.axhline(level[1], color=INK, linewidth=0.8, linestyle=":", label=level[0])

@@ -77,5 +77,5 @@ def apply_lambdas(queries: Tensor, lambdas: Tensor) -> Tensor:
         (b, h, n, v).
     """
     if lambdas.dim() == 3:
-        return einsum("bhnk,bkv->bhnv", queries, lambdas)
-    return einsum("bhnk,bnkv->bhnv", queries, lambdas)
+        return einsum("bhnk,bkv->bnhv", queries, lambdas).transpose(1, 2)  # in memory the heads of a position lie together
+    return einsum("bhnk,bnkv->bnhv", queries, lambdas).transpose(1, 2)

@@ -3,16 +3,18 @@
 Taught in notebooks/04_lambda_layer. The paper's letters and ours are the same; its scope |m| = r × r is our side r.
 """
 
+from math import prod
+
 import torch
 from torch import Tensor, nn
 
-from lambdalib.contractions import position_output
+from lambdalib.contractions import ORDERS, position_output
 from lambdalib.lambdas import apply_lambdas, content_lambda
 
 __all__ = ["LambdaLayer"]
 
 
-def check_arguments(dim, dim_out, dim_k, heads, dim_u, scope, feat_size, stride) -> None:
+def check_arguments(dim, dim_out, dim_k, heads, dim_u, scope, feat_size, stride, order="auto") -> None:
     """Refuse sizes that make no layer, in one sentence each. Raises ValueError."""
     sizes = {"dim": dim, "dim_out": dim_out, "dim_k": dim_k, "heads": heads, "dim_u": dim_u, "stride": stride}
     for name, size in sizes.items():
@@ -27,6 +29,8 @@ def check_arguments(dim, dim_out, dim_k, heads, dim_u, scope, feat_size, stride)
         raise ValueError(f"scope must be an odd number of taps, so that the query has a middle, or None (global), got {scope!r}")
     if scope is not None and feat_size is not None:
         raise ValueError(f"feat_size is for the global form (scope=None), got feat_size={feat_size!r} with scope={scope!r}")
+    if order != "auto" and order not in ORDERS:
+        raise ValueError(f"order must be one of {['auto', *ORDERS]}, got {order!r}")
 
 
 def check_features(features: Tensor, dim: int, feat_size: tuple[int, int] | None) -> None:
@@ -49,9 +53,7 @@ class LambdaLayer(nn.Module):
 
     y_hn = (λᶜ + λᵖ_n)ᵀ q_hn,  q = BN(W_q x),  λᶜ = Σ_m softmax_m(W_k x)_m ⊗ v_m,  λᵖ_n = Σ_m T[m-n] ⊗ v_m,  v = BN(W_v x)
     Bello 2021, sections 3.1 and 3.2, appendix B.4 for dim_u. Taught in notebooks/04_lambda_layer.
-
-    The keys need no norm: their softmax is one. Under float16 autocast all products of the layer are computed in float32, since
-    activations are multiplied with activations and float16 ends at 65504; bfloat16, which reaches farther, is left alone.
+    The keys need no norm: their softmax is one. Under float16 autocast, which multiplies activations past 65504, all is float32.
 
     Args:
         dim, dim_out: channels in and out; dim_out is a multiple of heads, by default dim.
@@ -62,47 +64,46 @@ class LambdaLayer(nn.Module):
         feat_size: (height, width) of the map in the global form.
         stride: > 1 adds a 3×3 average pool with this stride after the layer.
         position_bias: one k-vector added to every position lambda, as the convolutions of other implementations have.
+        order, recompute: how the position output is computed, and whether twice to save memory; see position_output.
     Raises:
         ValueError: a size is not allowed, or features are no map for this layer; the message names what is.
     """
 
     def __init__(self, dim: int, dim_out: int | None = None, *, dim_k: int = 16, heads: int = 4, dim_u: int = 1,
-                 scope: int | None = 23, feat_size: tuple[int, int] | None = None, stride: int = 1, position_bias: bool = False):
+                 scope: int | None = 23, feat_size: tuple[int, int] | None = None, stride: int = 1, position_bias: bool = False,
+                 order: str = "auto", recompute: bool = False):
         super().__init__()
-        dim_out = dim if dim_out is None else dim_out
-        check_arguments(dim, dim_out, dim_k, heads, dim_u, scope, feat_size, stride)
-        self.heads, self.dim_k, self.dim_u, self.dim_v, self.feat_size = heads, dim_k, dim_u, dim_out // heads, feat_size
+        check_arguments(dim, dim if dim_out is None else dim_out, dim_k, heads, dim_u, scope, feat_size, stride, order)
+        self.feat_size, self.order, self.recompute = feat_size, order, recompute
+        self.heads, self.dim_k, self.dim_u, self.dim_v = heads, dim_k, dim_u, (dim_out or dim) // heads
         self.to_queries = nn.Conv2d(dim, heads * dim_k, 1, bias=False)
         self.to_keys = nn.Conv2d(dim, dim_k * dim_u, 1, bias=False)
         self.to_values = nn.Conv2d(dim, self.dim_v * dim_u, 1, bias=False)
-        self.norm_queries = nn.BatchNorm2d(heads * dim_k)
-        self.norm_values = nn.BatchNorm2d(self.dim_v * dim_u)
+        self.norm_queries, self.norm_values = nn.BatchNorm2d(heads * dim_k), nn.BatchNorm2d(self.dim_v * dim_u)
         sides = (scope, scope) if scope else (2 * feat_size[0] - 1, 2 * feat_size[1] - 1)
         self.table = nn.Parameter(torch.empty(dim_k, dim_u, *sides))
         self.position_bias = nn.Parameter(torch.zeros(dim_k)) if position_bias else None
         self.pool = nn.AvgPool2d(3, stride, padding=1) if stride > 1 else nn.Identity()
-        visible = scope**2 if scope else feat_size[0] * feat_size[1]
         nn.init.normal_(self.to_queries.weight, std=(dim_k * dim) ** -0.5)  # the paper's, with attention's 1/√k absorbed
         nn.init.normal_(self.to_keys.weight, std=dim**-0.5)
         nn.init.normal_(self.to_values.weight, std=dim**-0.5)
-        nn.init.normal_(self.table, std=(dim_k * dim_u * visible) ** -0.5)  # fan-in: the position output starts near 1
+        fan_in = dim_k * dim_u * (scope**2 if scope else prod(feat_size))
+        nn.init.normal_(self.table, std=fan_in**-0.5)  # the position output starts near 1
 
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, dim_out, ceil(H/stride), ceil(W/stride))."""
         check_features(features, self.to_keys.in_channels, self.feat_size)
-        (b, _, height, width), device = features.shape, features.device.type
-        if under_float16(device):
-            with torch.autocast(device, enabled=False):
+        if under_float16(features.device.type):
+            with torch.autocast(features.device.type, enabled=False):
                 return self.forward(features.float())
-        keys = self.to_keys(features)
-        queries, values = self.norm_queries(self.to_queries(features)), self.norm_values(self.to_values(features))
+        b, _, height, width = features.shape
+        queries, keys, values = self.norm_queries(self.to_queries(features)), self.to_keys(features), self.to_values(features)
         queries = queries.flatten(2).unflatten(1, (self.heads, self.dim_k)).transpose(2, 3)  # (b, h, n, k)
         keys = keys.flatten(2).unflatten(1, (self.dim_k, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, k, u)
-        values = values.flatten(2).unflatten(1, (self.dim_v, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, v, u)
-
+        values = self.norm_values(values).flatten(2).unflatten(1, (self.dim_v, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, v, u)
         output = apply_lambdas(queries, content_lambda(keys, values))
-        output = output + position_output(queries, self.table, values, (height, width))
+        output = output + position_output(queries, self.table, values, (height, width), self.order, self.recompute)
         if self.position_bias is not None:
             output = output + (queries @ self.position_bias)[..., None]
-        output = output.permute(0, 1, 3, 2).reshape(b, -1, height, width)  # head-major: channel = head·v + value
+        output = output.transpose(1, 2).reshape(b, height, width, -1).permute(0, 3, 1, 2)  # head-major: channel = head·v + value
         return self.pool(output)

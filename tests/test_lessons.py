@@ -21,7 +21,8 @@ DEFINED_IN = {  # what a lesson must define, not import
     "03_position_lambdas": {"lambdas": ["relative_embeddings", "position_lambdas", "apply_lambdas"]},
     "04_lambda_layer": {"layer": ["LambdaLayer"]},
     "04b_sequences": {"sequences": ["masked_content_lambdas", "written", "merge", "recall", "causal_step"]},
-    "05_cost": {"contractions": ["convolution_order", "lambda_order", "attention_order", "position_costs", "plan"]},
+    "05_cost": {"contractions": ["convolution_order", "lambda_order", "map_first", "sheets", "attention_order", "tiling", "tile_order",
+                                 "position_costs", "position_numbers", "plan"]},
     "06_lambda_resnet": {"resnet": ["Bottleneck", "ResNet"]},
     "07_train_on_cifar10": {"train": ["train_step", "evaluate"]},
 }

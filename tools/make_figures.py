@@ -39,7 +39,13 @@ def training_curve():
     return figures.training_curve([json.loads(line) for line in log.splitlines()])
 
 
-PICTURES = {"palette_and_stencils.png": palette_and_stencils, "training_curve.png": training_curve}
+def bench():
+    """The recorded measurement of the layer: beside other packages' layers, and how its time grows."""
+    record = json.loads((resources.files("lambdalib") / "assets" / "bench.json").read_text(encoding="utf-8"))
+    return figures.measured(record["layer"]["rows"], record["growth"]["rows"])
+
+
+PICTURES = {"palette_and_stencils.png": palette_and_stencils, "training_curve.png": training_curve, "bench.png": bench}
 
 if __name__ == "__main__":
     FIGURES.mkdir(exist_ok=True)

@@ -177,13 +177,14 @@ for name, weights in {"both halves": (1, 1), "stencils faded out": (1, 0), "pale
         hook.remove()
 assert share["both halves"] == right_ones / 500  # with weights (1, 1) nothing changes
 one_half = share["stencils faded out"], share["palettes faded out"]
-print("with one half faded out it does worse, with both the worst:", share["both faded out"] < min(one_half) and max(one_half) < share["both halves"])
-assert share["both faded out"] < min(one_half) and max(one_half) < share["both halves"]
+print("with either half faded out it does worse:", max(one_half) < share["both halves"])
+print("stencils without palettes do worse than neither:", share["palettes faded out"] < share["both faded out"])
+assert max(one_half) < share["both halves"] and share["palettes faded out"] < share["both faded out"] < share["stencils faded out"]
 figures.bars(list(share), [100 * value for value in share.values()], "right answers on 500 test pictures, %")
 plt.show()
 
 # %% [markdown]
-# Both halves count in this net. But a net that was trained with both and then loses one is not a net that was trained without it, so this picture does not yet say what each half is *worth*. For that, twins have to be trained, one without stencils and one without palettes: an experiment for lesson 09. Keep your guess for it.
+# Both halves count in this net, and one bar is a surprise: with its stencils alone the net does worse than with neither half. What comes after a lambda layer was trained on the *sum* of the halves. Half of a sum is not half of an answer; it may point somewhere else, and that can be worse than silence. For the same reason this picture does not yet say what each half is *worth*: a net that was trained with both and then loses one is not a net that was trained without it. For that, twins have to be trained, one without stencils and one without palettes: an experiment for lesson 09. Keep your guess for it.
 
 # %% [markdown]
 # <a id="Notation"></a>

@@ -167,8 +167,8 @@ def position_lambdas(embeddings: Tensor, values: Tensor) -> Tensor:
 def apply_lambdas(queries: Tensor, lambdas: Tensor) -> Tensor:
     """y_hn = λ_nᵀ q_hn. (b, h, n, k), (b, n, k, v) or a content lambda (b, k, v) -> (b, h, n, v)."""
     if lambdas.dim() == 3:
-        return einsum("bhnk,bkv->bhnv", queries, lambdas)
-    return einsum("bhnk,bnkv->bhnv", queries, lambdas)
+        return einsum("bhnk,bkv->bnhv", queries, lambdas).transpose(1, 2)  # in memory the heads of a position lie together
+    return einsum("bhnk,bnkv->bnhv", queries, lambdas).transpose(1, 2)
 
 
 # %% [markdown]

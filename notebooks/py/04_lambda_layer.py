@@ -33,6 +33,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %%
 import copy
+from math import prod
 
 import matplotlib.pyplot as plt
 import torch
@@ -158,8 +159,9 @@ check_merge_heads(my_merge)
 # | `norm_queries`, `norm_values`, and no norm of the keys | why these two? | 5 |
 # | `init.normal_(self.table, ...)` | how loud may the stencils be? | 6 |
 # | `init.normal_(self.to_queries.weight, ...)`, `bias=False` | why this size, why no bias? | 7 |
-# | `under_float16(device)` | why not in float16? | 8 |
+# | `under_float16(...)` | why not in float16? | 8 |
 # | `pool`, `sides`, `position_bias` | stride, scope, one more vector | 9 |
+# | `order`, `recompute` | the same numbers at another price | lesson 05 |
 #
 # `check_arguments` and `check_features` refuse what cannot work, with a sentence; `under_float16` asks whether autocast (step 8) is on. `position_output` is `apply_lambdas(queries, position_lambdas(relative_embeddings(table, ...), values))` with the products in another order where that is cheaper; lesson 05 opens it, and the assert below compares the two.
 
@@ -168,44 +170,42 @@ class LambdaLayer(nn.Module):
     """A lambda layer over a feature map, (b, dim, H, W) -> (b, dim_out, ceil(H/stride), ceil(W/stride))."""
 
     def __init__(self, dim: int, dim_out: int | None = None, *, dim_k: int = 16, heads: int = 4, dim_u: int = 1,
-                 scope: int | None = 23, feat_size: tuple[int, int] | None = None, stride: int = 1, position_bias: bool = False):
+                 scope: int | None = 23, feat_size: tuple[int, int] | None = None, stride: int = 1, position_bias: bool = False,
+                 order: str = "auto", recompute: bool = False):
         super().__init__()
-        dim_out = dim if dim_out is None else dim_out
-        check_arguments(dim, dim_out, dim_k, heads, dim_u, scope, feat_size, stride)
-        self.heads, self.dim_k, self.dim_u, self.dim_v, self.feat_size = heads, dim_k, dim_u, dim_out // heads, feat_size
+        check_arguments(dim, dim if dim_out is None else dim_out, dim_k, heads, dim_u, scope, feat_size, stride, order)
+        self.feat_size, self.order, self.recompute = feat_size, order, recompute
+        self.heads, self.dim_k, self.dim_u, self.dim_v = heads, dim_k, dim_u, (dim_out or dim) // heads
         self.to_queries = nn.Conv2d(dim, heads * dim_k, 1, bias=False)
         self.to_keys = nn.Conv2d(dim, dim_k * dim_u, 1, bias=False)
         self.to_values = nn.Conv2d(dim, self.dim_v * dim_u, 1, bias=False)
-        self.norm_queries = nn.BatchNorm2d(heads * dim_k)
-        self.norm_values = nn.BatchNorm2d(self.dim_v * dim_u)
+        self.norm_queries, self.norm_values = nn.BatchNorm2d(heads * dim_k), nn.BatchNorm2d(self.dim_v * dim_u)
         sides = (scope, scope) if scope else (2 * feat_size[0] - 1, 2 * feat_size[1] - 1)
         self.table = nn.Parameter(torch.empty(dim_k, dim_u, *sides))
         self.position_bias = nn.Parameter(torch.zeros(dim_k)) if position_bias else None
         self.pool = nn.AvgPool2d(3, stride, padding=1) if stride > 1 else nn.Identity()
-        visible = scope**2 if scope else feat_size[0] * feat_size[1]
         nn.init.normal_(self.to_queries.weight, std=(dim_k * dim) ** -0.5)  # the paper's, with attention's 1/√k absorbed
         nn.init.normal_(self.to_keys.weight, std=dim**-0.5)
         nn.init.normal_(self.to_values.weight, std=dim**-0.5)
-        nn.init.normal_(self.table, std=(dim_k * dim_u * visible) ** -0.5)  # fan-in: the position output starts near 1
+        fan_in = dim_k * dim_u * (scope**2 if scope else prod(feat_size))
+        nn.init.normal_(self.table, std=fan_in**-0.5)  # the position output starts near 1
 
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, dim_out, ceil(H/stride), ceil(W/stride))."""
         check_features(features, self.to_keys.in_channels, self.feat_size)
-        (b, _, height, width), device = features.shape, features.device.type
-        if under_float16(device):
-            with torch.autocast(device, enabled=False):
+        if under_float16(features.device.type):
+            with torch.autocast(features.device.type, enabled=False):
                 return self.forward(features.float())
-        keys = self.to_keys(features)
-        queries, values = self.norm_queries(self.to_queries(features)), self.norm_values(self.to_values(features))
+        b, _, height, width = features.shape
+        queries, keys, values = self.norm_queries(self.to_queries(features)), self.to_keys(features), self.to_values(features)
         queries = queries.flatten(2).unflatten(1, (self.heads, self.dim_k)).transpose(2, 3)  # (b, h, n, k)
         keys = keys.flatten(2).unflatten(1, (self.dim_k, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, k, u)
-        values = values.flatten(2).unflatten(1, (self.dim_v, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, v, u)
-
+        values = self.norm_values(values).flatten(2).unflatten(1, (self.dim_v, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, v, u)
         output = apply_lambdas(queries, content_lambda(keys, values))
-        output = output + position_output(queries, self.table, values, (height, width))
+        output = output + position_output(queries, self.table, values, (height, width), self.order, self.recompute)
         if self.position_bias is not None:
             output = output + (queries @ self.position_bias)[..., None]
-        output = output.permute(0, 1, 3, 2).reshape(b, -1, height, width)  # head-major: channel = head·v + value
+        output = output.transpose(1, 2).reshape(b, height, width, -1).permute(0, 3, 1, 2)  # head-major: channel = head·v + value
         return self.pool(output)
 
 

@@ -14,11 +14,11 @@ if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
-# > **After this lesson you can** count what attention and a lambda layer cost, in multiply-adds and in bytes; compute the same position output in three orders; say for given sizes which order is the cheapest; and measure what a formula cannot tell you.
+# > **After this lesson you can** count what attention and a lambda layer cost, in multiply-adds and in bytes; compute the same position output in four orders; say for given sizes which order is the cheapest, and why the layer of this course is several times as fast as others with the same numbers; and measure what a formula cannot tell you.
 # >
 # > **You need** [lesson 04](04_lambda_layer.ipynb) (the layer). Words and letters are on the [notation page](00_start_here.ipynb#Notation).
 # >
-# > **Time** 35 minutes to read, 25 for the exercises; the code runs in about half a minute on two CPU cores.
+# > **Time** 45 minutes to read, 25 for the exercises; the code runs in less than a minute on two CPU cores.
 
 # %% [markdown]
 # ## Cheaper in what, and when?
@@ -31,13 +31,14 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 #
 # $$\Big(\sum_m e_{nm}\,v_m^\top\Big)^{\!\top} q_n \;=\; \sum_m \big(e_{nm}^\top q_n\big)\,v_m$$
 #
-# On the left, embeddings and values make **lambdas** first. On the right, queries and embeddings make a **map** first: $A_{nm}=e_{nm}^\top q_n$, one number for each pair of pixels, with no softmax. The outputs are equal; the price is not. (The third pair, $q_n$ and $v_m$, would make k · v numbers for each head and pair of pixels, more than either; nobody wants it.)
+# On the left, embeddings and values make **lambdas** first. On the right, queries and embeddings make a **map** first: $A_{nm}=e_{nm}^\top q_n$, one number for each pair of pixels, with no softmax. The outputs are equal; the price is not. So the order of one product decides how fast and how hungry a lambda layer is: this lesson and the speed of the library's layer are one and the same idea. (The third pair, $q_n$ and $v_m$, would make k · v numbers for each head and pair of pixels, more than either; nobody wants it.)
 #
 # One unit for all of the lesson: a **multiply-add** is one multiplication whose result is added to a sum. (FLOPs, which other texts count, are usually twice as many: the multiplication and the addition.)
 
 # %%
+import json
 import statistics
-import time
+from math import ceil, prod
 
 import matplotlib.pyplot as plt
 import torch
@@ -46,7 +47,10 @@ from torch import Tensor, einsum, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from lambdalib import attention, cost, figures, widgets
+from lambdalib.bench import Shape, matrix_rate, stopwatch, summary
 from lambdalib.checks import check_answer, check_close
+from lambdalib.checkpoint import ASSETS
+from lambdalib.contractions import CACHE, padded, position_output, turn, windows
 from lambdalib.examples import strip
 from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, relative_embeddings
 from lambdalib.layer import LambdaLayer
@@ -109,40 +113,132 @@ assert torch.allclose(torch.tensor(mixed), apply_lambdas(queries, content_lambda
 # %% [markdown]
 # The content half gains: 48 instead of the 80 that a map would take ($q_n\cdot k_m$ has the same sizes as $q_n\cdot e_{nm}$). The position half loses: 120 instead of 80. The bracket moved in the same way both times. What differs is who *shares* the lambda: the palette is made once for all four queries, while a position lambda is made for one pixel and used once.
 #
-# ## 2 · Three orders
+# ## 2 · Four orders
 #
-# Here are the two orders for whole batches, and a third: lesson 03 found that position lambdas are a convolution of each value channel with the k stencils, which never meets a pixel beyond the window. All three take queries (b, h, n, k), the table of stencils (k, u, r, r) and values (b, m, v, u), and this is the code of `lambdalib.contractions`.
+# Here are both orders for whole batches, each in two forms. All four take queries (b, h, n, k), the table of stencils (k, u, r, r) and values (b, m, v, u), and this is the code of `lambdalib.contractions`, which the layer of lesson 04 runs.
+#
+# **Lambdas first.** The dense form is lesson 03's definition. The other one uses what lesson 03 found: position lambdas are a convolution of each value channel with the k stencils, and a convolution never meets a pixel beyond the window. (`turn` is `permute` and a copy. Its gradient comes back in the memory layout in which the tensor came, because the layer's norms are slow on any other. Here it puts numbers that belong together side by side in memory, for speed; the values stay the same.)
 
 # %%
-def convolution_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
-    """Lambdas by a convolution: every value channel is filtered alone by the same k stencils, then the queries mix them."""
-    (b, m, v, u), (k, _, r_y, r_x) = values.shape, table.shape
-    maps = values.permute(0, 2, 3, 1).reshape(b * v, u, *size)
-    lambdas = F.conv2d(maps, table, padding=(r_y // 2, r_x // 2))
-    return apply_lambdas(queries, lambdas.view(b, v, k, m).permute(0, 3, 2, 1))
-
-
 def lambda_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
     """Lambdas by the definition: the dense embeddings times the values, then the queries."""
     return apply_lambdas(queries, position_lambdas(relative_embeddings(table, *size), values))
 
 
-def attention_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
-    """The map first: A = q·E for every pair of positions, then A times the values. No lambda is ever made."""
-    (b, h, n, k), (_, m, v, u) = queries.shape, values.shape
-    embeddings = relative_embeddings(table, *size).permute(0, 2, 1, 3).reshape(n, k, m * u)
-    attention = torch.bmm(queries.permute(2, 0, 1, 3).reshape(n, b * h, k), embeddings)
-    attention = attention.view(n, b, h, m * u).permute(1, 2, 0, 3).reshape(b, h * n, m * u)
-    return torch.bmm(attention, values.transpose(2, 3).reshape(b, m * u, v)).view(b, h, n, v)
-
-
-ORDERS = {"convolution": convolution_order, "lambda": lambda_order, "attention": attention_order}
+def convolution_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Lambdas by a convolution: every value channel is filtered alone by the same k stencils, then the queries mix them."""
+    (b, m, v, u), (k, _, r_y, r_x) = values.shape, table.shape
+    maps = turn(values, (0, 2, 1, 3)).view(b * v, *size, u).permute(0, 3, 1, 2)  # in memory u, then k, innermost: twice as fast
+    table, (pad_y, pad_x) = table.contiguous(memory_format=torch.channels_last), (r_y // 2, r_x // 2)
+    if r_y > size[0] or r_x > size[1]:  # conv2d's own padding writes beyond its memory under some windows as tall as this
+        lambdas = F.conv2d(F.pad(maps, (pad_x, pad_x, pad_y, pad_y)), table)
+    else:
+        lambdas = F.conv2d(maps, table, padding=(pad_y, pad_x))
+    lambdas = turn(lambdas.permute(0, 2, 3, 1).reshape(b, v, m, k), (0, 2, 1, 3))  # (b, n, v, k)
+    return apply_lambdas(queries, lambdas.transpose(2, 3))
 
 
 # %% [markdown]
-# The attention order spells out two `bmm`s (batched matrix products) where one could write `einsum("bhnk,nmku->bhnmu", …)`: the first product has its own embeddings for every $n$, so $n$ is its batch; the second has its own values for every picture, so $b$ is.
+# **The map first.** One could write `einsum("bhnk,nmku->bhnmu", …)`. `map_first` spells out the two `bmm`s (batched matrix products) behind it: the first product has its own embeddings for every query position, so $n$ is its batch; the second has its own values for every picture, so $b$ is. `sheets` lays the embeddings out for it, for each query one sheet of k rows, with a column for everything that the query meets; `halo` and `middle` are for later. The loop takes a few pictures at a time: as many as have maps of 2²² numbers together (or one, if its map is larger). What fits into the processor's cache, its small and fast memory, need not travel to the large and slow one and back.
+
+# %%
+def map_first(queries: Tensor, embeddings: Tensor, values: Tensor) -> Tensor:
+    """A = q·E for every pair of positions, then A times the values. (n, b, h, k), (n, k, m·u), (b, m, v, u) -> (b, n, h, v)."""
+    (n, b, h, k), (_, m, v, u) = queries.shape, values.shape
+    together = max(1, CACHE // (n * h * m * u))  # as many pictures at once as keep their maps in the cache
+    outputs = []
+    for asked, seen in zip(queries.split(together, 1), values.split(together)):
+        attention = torch.bmm(asked.flatten(1, 2), embeddings)  # each query has its own embeddings,
+        attention = attention.view(n, len(seen), h, m * u).transpose(0, 1).reshape(len(seen), n * h, m * u)
+        outputs.append(torch.bmm(attention, seen.transpose(2, 3).reshape(len(seen), m * u, v)))  # each picture its own values
+    return torch.cat(outputs).view(b, n, h, v)
+
+
+def sheets(table: Tensor, tile: tuple[int, int], halo: tuple[int, int] = (0, 0)) -> Tensor:
+    """The embeddings of a tile's queries for all that they can see: the tile, and a halo around it. (k, u, r, r) -> (n, k, m·u)."""
+    context = [side + 2 * beyond for side, beyond in zip(tile, halo)]
+    embeddings = relative_embeddings(table, *context).unflatten(0, context)  # (y, x, m, k, u)
+    middle = embeddings[halo[0]:halo[0] + tile[0], halo[1]:halo[1] + tile[1]].flatten(0, 1)
+    return middle.transpose(1, 2).flatten(2)
+
+
+def attention_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
+    """The map first, for the whole map at once. No lambda is ever made."""
+    return map_first(turn(queries, (2, 0, 1, 3)), sheets(table, size), values).transpose(1, 2)
+
+
+# %% [markdown]
+# ### Tiles: the map first, with a window
 #
-# Do they agree? On axes of different prime lengths, with two values per position (u = 2):
+# The attention order meets every pixel, window or not. On a large map with a small window, nearly all of $A$ is zeros, multiplied and stored like any other number. The remedy is to cut the picture into square **tiles** of t × t pixels and to treat each as a picture of its own. The queries of one tile can only meet the tile itself and a border around it, half a window wide: the **halo**. Tile and halo together are the tile's **context**.
+#
+# **Predict.** With a window of r = 7 the library takes tiles of 4 × 4. How many pixels has the context of one tile?
+
+# %%
+guess = None  # one number
+check_answer("05.2", guess)
+
+
+# %%
+def tiling(size: tuple[int, int], sides: tuple[int, int]) -> list[list[int]]:
+    """How a map is cut, (down, across) each: halo, side of a tile, side of its context, number of tiles."""
+    halo = [min(r // 2, side - 1) for r, side in zip(sides, size)]  # no context lies farther away
+    tile = [half + 1 for half in halo]
+    context = [t + 2 * half for t, half in zip(tile, halo)]
+    return [halo, tile, context, [ceil(side / t) for side, t in zip(size, tile)]]
+
+
+print("halo, tile, context, number of tiles:", tiling((16, 16), (7, 7)))
+assert tiling((16, 16), (7, 7)) == [[3, 3], [4, 4], [10, 10], [4, 4]]
+in_window = sheets(torch.ones(1, 1, 7, 7), (4, 4), (3, 3))[:, 0]  # (16, 100), from a stencil of ones: 1 where the window is
+assert (in_window.sum(1) == 49).all()  # of the 100 pixels each query meets 49 in its window
+figures.tiles(16, 7, [(1, 0), (2, 2)], in_window)
+plt.show()
+
+# %% [markdown]
+# On the left, a map of 16 × 16 in 16 tiles: two tiles in full orange, their contexts in pale orange, and one query (black) with its window. What a context has beyond the border of the map is filled with zeros.
+#
+# Now the point. An embedding depends on the offset between two pixels and on nothing else (lesson 03). Move a tile by 4 pixels, and its context moves with it: each of its queries meets the pixels of the context at the same offsets as before. So **the same 16 sheets of embeddings serve every tile**. On the right they lie below one another, one row for each. With it, all tiles of all pictures go through `map_first` at once, as if each tile were a picture.
+#
+# And the price is linear in n: each query meets c² pixels of its context, c = t + 2 · (r // 2), and c does not know how large the map is.
+#
+# Why is the tile t = r // 2 + 1 pixels wide, half a window? It is a trade. Every tile needs its own copy of the values that it sees, so small tiles make many copies. In a large tile, most of what a query meets lies beyond its window: the map is mostly empty. For r = 7:
+
+# %%
+for t in (1, 2, 4, 8, 16):
+    c = t + 6
+    print(f"tiles of {t:2d} × {t:<2d}  each query meets {c * c:3d} pixels, {49 / c**2:4.0%} of them in its window;  copies of each value: {(c / t) ** 2:5.2f}")
+
+for r in range(1, 64, 2):  # half a window: never 9 copies, and never as little as 4/9 of the map in use, however wide the window
+    t = r // 2 + 1
+    c = t + 2 * (r // 2)
+    assert (c / t) ** 2 < 9 and (r / c) ** 2 > 4 / 9
+
+# %% [markdown]
+# For r = 7 we timed tiles of 2, 4 and 8; tiles of 4 were the fastest in most cases. (The first row, tiles of one pixel, is exercise 5.) Here is the whole order. Most of it is cutting and joining: queries into tiles, values into contexts, and the tiles back into a map. (`padded` is `F.pad` where there is something to add. `windows` makes the copies, one context at every tile; PyTorch's `F.unfold` could do it, with a slower gradient.)
+
+# %%
+def tile_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
+    """The map first, tile by tile: a tile's queries see it and a halo around it, half a window wide, and nothing else."""
+    (b, h, _, k), (_, _, v, u), (H, W) = queries.shape, values.shape, size
+    (halo_y, halo_x), (t_y, t_x), (c_y, c_x), (rows, columns) = tiling(size, table.shape[2:])
+    below, beside = rows * t_y - H, columns * t_x - W  # what the last tiles stick out
+    queries = padded(queries.unflatten(2, size), (0, 0, 0, beside, 0, below)).unflatten(2, (rows, t_y)).unflatten(4, (columns, t_x))
+    queries = turn(queries, (3, 5, 0, 2, 4, 1, 6)).view(t_y * t_x, -1, h, k)
+    pictures = values.transpose(2, 3).reshape(b, H, W, u * v)
+    pictures = padded(pictures, (0, 0, halo_x, halo_x + beside, halo_y, halo_y + below))
+    values = windows(pictures, (c_y, c_x), (t_y, t_x)).view(-1, c_y * c_x, u, v).transpose(2, 3)
+    embeddings = sheets(table, (t_y, t_x), (halo_y, halo_x))
+    output = map_first(queries, embeddings, values).view(b, rows, columns, t_y, t_x, h, v)
+    output = output.transpose(2, 3).reshape(b, rows * t_y, columns * t_x, h, v)
+    return padded(output, (0, 0, 0, 0, 0, -beside, 0, -below)).flatten(1, 2).transpose(1, 2)
+
+
+ORDERS = {"convolution": convolution_order, "lambda": lambda_order, "attention": attention_order, "tiles": tile_order}
+
+
+# %% [markdown]
+# Do the four agree? On axes of different prime lengths, with two values per position (u = 2). The tiles of this example do not fill the map: they are 2 × 2, and the map is 5 × 7.
 
 # %%
 def random_inputs(b: int, h: int, side: int, k: int, v: int, u: int, r: int, dtype=torch.float32, width: int | None = None):
@@ -162,33 +258,30 @@ for name, result in results.items():
 
 
 # %% [markdown]
-# ## 3 · The price of each
+# ## 3 · Count, then price
 #
-# Counting the sums in the code, for the forward pass:
+# Counting the sums in the code, for the forward pass. In the last row, $n'$ counts the queries of all tiles: it is n where the tiles fill the map, a little more where the last ones stick out. $t^2$ and $c^2$ are the pixels of a tile and of its context.
 #
-# | order | multiply-adds |
-# |---|---|
-# | convolution | $b\,n\,r^2\,k\,u\,v \;+\; b\,h\,n\,k\,v$ |
-# | lambda | $b\,n\,m\,k\,u\,v \;+\; b\,h\,n\,k\,v$ |
-# | attention | $b\,h\,n\,m\,k\,u \;+\; b\,h\,n\,m\,u\,v$ |
+# | order | multiply-adds | numbers made on the way |
+# |---|---|---|
+# | convolution | $b\,n\,r^2\,k\,u\,v \;+\; b\,h\,n\,k\,v$ | $b\,n\,k\,v$ (lambdas) |
+# | lambda | $b\,n\,m\,k\,u\,v \;+\; b\,h\,n\,k\,v$ | $b\,n\,k\,v$ (lambdas) |
+# | attention | $b\,h\,n\,m\,k\,u \;+\; b\,h\,n\,m\,u\,v$ | $b\,h\,n\,m\,u$ (the map) |
+# | tiles | $b\,h\,n'c^2\,k\,u \;+\; b\,h\,n'c^2\,u\,v$ | $b\,h\,n'c^2\,u$ (the map) $\;+\; b\,(n'/t^2)\,c^2\,u\,v$ (copies of the values) |
 #
-# The first term of the first two makes lambdas, the second applies them; in the attention order the first makes the map, the second weighs the values. (The convolution also multiplies the zeros of its padding.) The palette of the content half costs $b\,m\,k\,u\,v + b\,h\,n\,k\,v$: it has no $n\cdot m$ at all.
+# The first term of the first two makes lambdas, the second applies them; in the other two the first makes the map, the second weighs the values. (The convolution and the tiles also multiply the zeros beyond the border.) The palette of the content half costs $b\,m\,k\,u\,v + b\,h\,n\,k\,v$: it has no $n\cdot m$ at all.
 
 # %%
 def position_costs(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int, sides: tuple[int, int]) -> dict[str, int]:
     """Multiply-adds of each order, forward."""
     n = m = size[0] * size[1]
+    _, tile, context, tiles = tiling(size, sides)
     return {
         "convolution": b * n * sides[0] * sides[1] * k * u * v + b * h * n * k * v,
         "lambda": b * n * m * k * u * v + b * h * n * k * v,
         "attention": b * h * n * m * u * (k + v),
+        "tiles": b * h * prod(tiles) * prod(tile) * prod(context) * u * (k + v),
     }
-
-
-def plan(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int, sides: tuple[int, int]) -> str:
-    """Name the order with the fewest multiply-adds for these shapes."""
-    costs = position_costs(b, h, size, k, v, u, sides)
-    return min(costs, key=costs.get)
 
 
 def counted(function, *arguments) -> int:
@@ -203,10 +296,72 @@ for name, order in ORDERS.items():
     print(f"{name:<12} by formula {formula[name]:>9,}   counted while running {counted(order, *primes, (5, 7)):>9,}")
     assert formula[name] == counted(order, *primes, (5, 7))
 print("the strip again:", position_costs(1, 1, (1, 4), 2, 3, 1, (1, 3)))
-assert position_costs(1, 1, (1, 4), 2, 3, 1, (1, 3)) == {"convolution": 96, "lambda": 120, "attention": 80}
+assert position_costs(1, 1, (1, 4), 2, 3, 1, (1, 3)) == {"convolution": 96, "lambda": 120, "attention": 80, "tiles": 80}
+
 
 # %% [markdown]
-# `plan` is how the layer of lesson 04 picks its order: it takes the fewest multiply-adds. It is no more than that; step 7 holds it against a clock.
+# ### One price for two things
+#
+# Arithmetic is cheap today; moving numbers is not. While a processor writes a number to memory and reads it again, it could do tens of multiply-adds (step 7 measures yours). So what is *made on the way* counts as well. Besides, lambdas are awkward to use: each is multiplied by the h queries of its own pixel, one product of h × k with k × v for every pixel of every picture, too small to run at full speed. The library's rule of thumb has both in it:
+#
+# $$\text{price} \;=\; \text{multiply-adds} \;+\; 64\cdot\text{numbers made on the way},\qquad\text{lambdas counted twice.}$$
+#
+# Here are both counts for one picture of 16 × 16 with d = 128, h = 4, k = 16, u = 4 and r = 7:
+
+# %%
+def position_numbers(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int, sides: tuple[int, int]) -> dict[str, int]:
+    """Numbers that each order makes on its way, forward: lambdas, or maps and copies."""
+    n = m = size[0] * size[1]
+    _, tile, context, tiles = tiling(size, sides)
+    lambdas, map_of_tiles = b * n * k * v, b * h * prod(tiles) * prod(tile) * prod(context) * u
+    return {
+        "convolution": lambdas,
+        "lambda": lambdas,
+        "attention": b * h * n * m * u,
+        "tiles": map_of_tiles + b * prod(tiles) * prod(context) * u * v,  # each tile has a copy of the values that it sees
+    }
+
+
+example = 1, 4, (16, 16), 16, 32, 4, (7, 7)  # b, h, size, k, v = 128 / 4, u, sides
+for name in ORDERS:
+    print(f"{name:<12}{position_costs(*example)[name]:>12,} multiply-adds {position_numbers(*example)[name]:>10,} numbers made")
+
+# %% [markdown]
+# **Predict.** Which of the four has the lowest price?
+
+# %%
+guess = None  # a name in quotes
+check_answer("05.3", guess)
+
+
+# %%
+def plan(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int, sides: tuple[int, int]) -> str:
+    """Name the cheapest order for these shapes, by a rule of thumb."""
+    adds, numbers = (count(b, h, size, k, v, u, sides) for count in (position_costs, position_numbers))
+    weights = {"convolution": 128, "lambda": 128, "attention": 64, "tiles": 64}
+    return min(ORDERS, key=lambda order: adds[order] + weights[order] * numbers[order])
+
+
+def prices(*shape) -> dict[str, int]:
+    """What plan() compares."""
+    adds, numbers = position_costs(*shape), position_numbers(*shape)
+    return {order: adds[order] + 64 * numbers[order] * (2 if order in ("convolution", "lambda") else 1) for order in adds}
+
+
+by_hand = {  # in a convolution a pixel meets 49 taps, in tiles 100 pixels of a context; 16 tiles
+    "convolution": 256 * 49 * 16 * 4 * 32 + 4 * 256 * 16 * 32 + 2 * 64 * (256 * 16 * 32),
+    "tiles": 4 * 256 * 100 * 4 * (16 + 32) + 64 * (4 * 256 * 100 * 4 + 16 * 100 * 4 * 32),
+}
+for name, price in prices(*example).items():
+    print(f"{name:<12} price {price / 1e6:6.1f} million")
+    assert by_hand.get(name, price) == price
+print("plan names:", plan(*example))
+assert plan(*example) == "convolution" == min(prices(*example), key=prices(*example).get)
+assert min(position_costs(*example), key=position_costs(*example).get) == "tiles"  # the fewest multiply-adds
+assert plan(1, 4, (16, 16), 16, 32, 1, (7, 7)) == "tiles"  # and with u = 1 also the lowest price
+
+# %% [markdown]
+# The tiles need the fewest multiply-adds, and lose: with u = 4 each head has four maps, and four values of each pixel are copied, where a pixel still has one lambda. With u = 1 it is the other way round. `plan` is how the layer of lesson 04 picks its order. Look at what it looks at: the shapes, and nothing else; not even b matters, which stands in every term. It never looks at a clock. So the same net takes the same order on every machine and on every day, and a training run can be repeated. The other side of it: a rule of thumb can be wrong. Step 7 holds it against a clock, and step 9 says how much it has cost.
 #
 # ## 4 · Who shares?
 #
@@ -221,7 +376,7 @@ print(f"position: a map takes {global_costs['attention']:,}, lambdas {global_cos
 assert round(map_price / palette_price) == 102 and round(global_costs["lambda"] / global_costs["attention"], 1) == 2.0
 
 # %% [markdown]
-# So "linear in the number of pixels" is true of the content half, and of the position half only if a window limits it. The price of position lambdas over the whole map grows as $n\cdot m$, like that of a map, and is twice as high here. On a large map, where applying the lambdas hardly counts, the two prices for each pair of pixels are
+# So "linear in the number of pixels" is true of the content half, and of the position half only if a window limits it. The multiply-adds of position lambdas over the whole map grow as $n\cdot m$, like those of a map, and are twice as many here. On a large map, where applying the lambdas hardly counts, each pair of pixels takes
 #
 # $$\underbrace{k\,v}_{\text{lambda}} \qquad\text{against}\qquad \underbrace{h\,(k+v)}_{\text{map}},$$
 #
@@ -236,25 +391,30 @@ for d in (64, 128, 256, 512):
 assert [round(ratio, 2) for ratio in ratios] == [2.0, 2.67, 3.2, 3.56]
 
 # %% [markdown]
-# What turns the balance is the *window*. A convolution meets r² taps where the other two meet all m pixels. Now three things compete: the taps, the pixels, and the heads. The figure asks `plan` for every side of map and every width. The letters are the 3×3 convolutions of two nets that lambda layers could replace: R, a ResNet-50 on pictures of 224 × 224; C, a ResNet with its four stages at 32, 16, 8 and 4 pixels, for pictures of 32 × 32. The sides are spaced evenly, whatever their size. (The dashed line belongs to the next step.)
+# What turns the balance is the *window*. A convolution meets r² taps, a tile's query the c² pixels of its context, where the other two orders meet all m. The figure asks `plan` for every side of map and every width. The letters are the 3×3 convolutions of two nets that lambda layers could replace: R, a ResNet-50 on pictures of 224 × 224; C, a ResNet with its four stages at 32, 16, 8 and 4 pixels, for pictures of 32 × 32. Grey orders make lambdas, orange ones a map. The sides are spaced evenly, whatever their size. (The dashed line belongs to step 5.)
 
 # %%
 map_sides, widths, names = [4, 7, 8, 14, 16, 28, 32, 56], [64, 128, 256, 512], list(ORDERS)
+shapes = {(r, side, d): (1, 4, (side, side), 16, d // 4, 1, (r, r)) for r in (7, 23) for side in map_sides for d in widths}
+planned = {key: plan(*shape) for key, shape in shapes.items()}
 panels = {
-    f"fewest multiply-adds, r = {r}": [
-        [names.index(plan(1, 4, (side, side), 16, d // 4, 1, (r, r))) for side in map_sides] for d in widths
-    ]
-    for r in (7, 23)
+    f"what plan names, r = {r}": [[names.index(planned[r, side, d]) for side in map_sides] for d in widths] for r in (7, 23)
 }
 marks = [(side, d, "R") for side, d in zip((56, 28, 14, 7), widths)] + [(side, d, "C") for side, d in zip((32, 16, 8, 4), widths)]
-labels = ["convolution", "lambda (nowhere)", "attention"]
+labels = ["convolution", "lambda (nowhere)", "attention", "tiles"]
 figures.phases(panels, map_sides, widths, labels, [d**0.5 for d in widths], marks)
 plt.show()
-print("C, r = 7:", [plan(1, 4, (side, side), 16, d // 4, 1, (7, 7)) for side, d in zip((32, 16, 8, 4), widths)])
-assert not any(names.index("lambda") in row for panel in panels.values() for row in panel)  # k = 16, h = 4: never the cheapest
+print("C, r = 7:", [planned[7, side, d] for side, d in zip((32, 16, 8, 4), widths)])
+maps_made = sum(name in ("attention", "tiles") for name in planned.values())
+by_price, by_count = ({key: min(ORDERS, key=count(*shape).get) for key, shape in shapes.items()} for count in (prices, position_costs))
+differ = sum(by_count[key] != planned[key] for key in shapes)
+print(f"of {len(shapes)} shapes, {maps_made} make a map first; for {differ} the fewest multiply-adds would name another order")
+assert by_price == planned
+assert "lambda" not in planned.values() and maps_made == 56 and differ == 7
+assert plan(1, 4, (32, 32), 16, 16, 1, (63, 63)) == "lambda"  # a window over the whole of a large map with few channels
 
 # %% [markdown]
-# Large map, small window: convolution. Small map or wide window: the attention order. The dense lambda order is the cheapest *nowhere* on these two charts; with 4 heads, too few queries share each lambda. (Exercise 2 has a case where it wins, and exercise 5 a fourth order.) Note what this says about the phrase "without attention maps": for many of these sizes the cheapest of the three ways to a position lambda's output makes a map, without a softmax, and no lambda.
+# Large map, small window: tiles. Small map, or a window about as wide as the map: the attention order. Large map, very wide window, few channels: the convolution. The dense lambda order is named *nowhere* on these two charts: with 4 heads, too few queries share each lambda. (The last assert has a case where it is named, exercise 2 has one with more heads, and exercise 5 a fifth order.) Note what this says about the phrase "without attention maps": for most of these shapes the cheapest of our four ways to a position lambda's output makes a map, without a softmax, and no lambda.
 #
 # All of this concerns one half of the layer. Here is all of it, projections included, beside the 3×3 convolution that it replaces:
 
@@ -267,14 +427,14 @@ for side, d in ((32, 64), (16, 128), (8, 256), (4, 512)):
     print(f"{side:2d} × {side:2d}, d = {d:3d}: 3×3 convolution {conv / 1e6:.1f}", end="")
     print(f"   lambda layer, r = 7: {whole[side][0] / 1e6:4.1f}   r = 23: {whole[side][1] / 1e6:5.1f}")
     assert whole[side][0] < conv and (whole[side][1] > conv) == (side == 32)  # conv: the same in all four stages
-assert round(whole[32][1] / conv, 1) == 3.8
+assert round(whole[32][1] / conv, 1) == 3.9
 
 # %% [markdown]
-# With a window of 7 × 7 the layer needs fewer multiply-adds than the convolution in every stage. With the paper's 23 × 23 it needs 3.8 times as many in the first stage, and fewer in the others: for each pixel the convolution pays 9 · d², while in the layer only the projection to the values, d² / h, grows in this way. (On the two small maps `plan` takes the attention order, which does not see how wide the window is.)
+# With a window of 7 × 7 the layer needs fewer multiply-adds than the convolution in every stage. With the paper's 23 × 23 it needs 3.9 times as many in the first stage, and fewer in the others: for each pixel the convolution pays 9 · d², while in the layer only the projection to the values, d² / h, grows in this way. (On the two small maps `plan` takes the attention order for both windows, and it does not see how wide they are.)
 #
 # ## 5 · Bytes
 #
-# Training stores what the forward pass made until the backward pass has used it. So let us count the numbers that are made on the way, for one picture (in float32 each takes 4 bytes). Maps are made by attention and by the attention order, position lambdas by the other two orders, the dense $E$ by all orders but the convolution:
+# Training stores what the forward pass made until the backward pass has used it. So let us count the numbers that are made on the way, for one picture (in float32 each takes 4 bytes). Maps are made by attention and by the attention order, position lambdas by the convolution and the lambda order, the dense $E$ by the lambda and the attention order. (Tiles make a map of n · c² per head, and a small $E$ of t² · c² · k.)
 #
 # | | how many numbers |
 # |---|---|
@@ -329,13 +489,33 @@ for side, d in ((32, 64), (8, 256)):
         held[side, name] = cost.held_for_backward(AsModule(lambda *tensors: order(*tensors, (side, side))), *inputs)
         print(f"{side} × {side}, d = {d:3d}, {name:<12} keeps {held[side, name] / 2**20:7.2f} MiB")
 
-assert held[32, "convolution"] < held[32, "lambda"] < held[32, "attention"]
-assert held[8, "attention"] < min(held[8, "convolution"], held[8, "lambda"])  # small map, many channels: the map is the smaller one
+assert held[32, "convolution"] < held[32, "tiles"] < held[32, "lambda"] < held[32, "attention"]
+assert held[8, "attention"] < min(held[8, name] for name in ORDERS if name != "attention")  # small map, many channels: the map is the smaller one
 
 # %% [markdown]
-# On the large map the convolution keeps the least by far: lambdas, but neither maps nor $E$. On the small one the attention order does.
+# On the large map the convolution keeps the least: lambdas, but neither maps nor $E$; the tiles come next. On the small one the attention order does.
 #
-# ## 6 · The paper's memory column
+# And one can keep *nothing* of what was made. With `recompute=True` (checkpointing is the usual word for it) the forward pass throws lambdas and maps away, and the backward pass makes them again. That is one more forward pass of the position output in time, for the same numbers:
+
+# %%
+inputs = random_inputs(8, 4, 16, 16, 32, 1, 7)
+print(f"queries, table and values themselves: {sum(tensor.nbytes for tensor in inputs) / 2**20:5.2f} MiB")
+for name in ORDERS:
+    kept, thrown = (cost.held_for_backward(AsModule(lambda *tensors: position_output(*tensors, (16, 16), name, recompute)), *inputs)
+                    for recompute in (False, True))
+    print(f"{name:<12} with recompute=True it keeps no more than these: {thrown <= sum(tensor.nbytes for tensor in inputs)}")
+    assert thrown < kept
+
+features = torch.randn(8, 128, 16, 16)
+layers = [LambdaLayer(128, scope=7, recompute=recompute) for recompute in (False, True)]
+layers[1].load_state_dict(layers[0].state_dict())
+assert torch.equal(*(layer(features) for layer in layers))
+kept, thrown = (cost.held_for_backward(layer, features) for layer in layers)
+assert thrown < kept
+print("the whole layer keeps less with recompute=True:", thrown < kept)
+
+# %% [markdown]
+# ## 6 · The paper's tables, in this light
 #
 # Table 4 of the paper prints the memory of a ResNet-50 whose 3×3 convolutions have been replaced, for a batch of 128 pictures in float32. We can find the same numbers again by counting one kind of tensor in each row: the maps of attention, with 8 heads; the dense embeddings $E$ of the lambda layers, with k = 16 where the row says nothing else. (GiB: 2³⁰ bytes.) "Axial" attention only meets the pixels of its own row and column.
 
@@ -345,7 +525,7 @@ for name, ours, printed in cost.memory_table():
     assert abs(ours - printed) < 0.03 * printed
 
 # %% [markdown]
-# The counts agree within 3 %, so this is very likely what the column counts. Two things follow, which the column does not show.
+# The counts agree within 3 %, so this is very likely what the column counts. Three things follow.
 #
 # *The lambdas are not in it.* Had one counted what the lambda order keeps for 128 pictures, $b\,n\,k\,v$ numbers in each layer would come on top:
 
@@ -378,22 +558,36 @@ assert cost.attention_memory(128) / cost.embedding_memory() == 64
 # %% [markdown]
 # The ratio is b · h / k. The factor of 64 is a statement about training with 128 pictures; for one picture the dense embeddings are twice as large as the maps. And when nothing is kept for a backward pass, memory is needed for one layer at a time, in any of the rows (if $E$ is made from its table when its layer runs).
 #
-# ### Turn the dials
+# *One order, not the layer.* The paper's table of costs gives the lambda layer a time in proportion to $b\,n\,m\,k\,v$ and a space in proportion to $k\,n\,m + b\,n\,k\,v$, where self-attention needs a space in proportion to $b\,h\,n\,m$. You can tell by now whose costs these are: those of the lambda order. The term $k\,n\,m$ is $E$, the term $b\,n\,k\,v$ the lambdas. Neither is a property of the layer. The attention order has its time in proportion to $b\,h\,n\,m\,(k+v)$; with a window the convolution and the tiles have no $n\cdot m$ at all.
 #
-# The same formulas, for sizes of your choice. Orange marks the smaller of maps and position lambdas, and the order that `plan` picks. Things to find: which bars do not move with the batch? At which side does the orange change from lambdas to maps, and what do h and k do to this tie?
+# Table 4 has a speed for both forms of the lambda layer, too: 1160 pictures per second for the layer over the whole map, and 1100 for a lambda convolution with a window of 7 × 7 (inference in float32, on eight TPU cores; not our measurement). Count both for the same 16 layers:
 
 # %%
-def dials(side: int = 32, d: int = 64, k: int = 16, h: int = 4, r: int = 7, batch: int = 8):
+stages, adds = list(zip((56, 28, 14, 7), (3, 4, 6, 3), (64, 128, 256, 512))), {}
+for order, speed in (("lambda", 1160), ("convolution", 1100)):
+    adds[order], numbers = (sum(layers * count(1, 4, (side, side), 16, d // 4, 1, (7, 7))[order] for side, layers, d in stages)
+                            for count in (position_costs, position_numbers))
+    print(f"{order:<12}{adds[order] / 1e9:6.2f} billion multiply-adds, {numbers / 1e6:.2f} million numbers in lambdas, {speed} pictures per second printed")
+assert 30 < adds["lambda"] / adds["convolution"] < 33
+
+# %% [markdown]
+# Thirty times fewer multiply-adds, and no faster. Both make the same lambdas; that fits a price in which what is made counts, and does not fit one of multiply-adds alone. (It is no proof: the convolution of a single channel also runs at a lower rate.)
+#
+# ### Turn the dials
+#
+# The same formulas, for sizes of your choice. Orange is the order that `plan` picks: the one with the shortest bar on the right. Things to find: which bars do not move with the batch, and does the orange ever move with it? At which window does the orange leave the tiles, on a map of 32 × 32, and what does u do to this? At which side do maps get larger than lambdas, and what do h and k do to this tie?
+
+# %%
+def dials(side: int = 32, d: int = 64, h: int = 4, k: int = 16, u: int = 1, r: int = 7, batch: int = 8):
     n, v = side * side, d // h
-    stored = {"maps": batch * h * n * n, "position lambdas": batch * n * k * v, "content lambda": batch * k * v,
-              "dense E": n * n * k, "stencils": k * r * r}
-    position = position_costs(batch, h, (side, side), k, v, 1, (r, r))
-    adds = {f"position, {name} order": price for name, price in position.items()}
-    adds["content, as a map"] = cost.attention_multiply_adds(batch, h, n, n, k, v)
-    adds["content, as a lambda"] = cost.content_multiply_adds(batch, h, n, n, k, v)
-    lit = {min("maps", "position lambdas", key=stored.get), f"position, {plan(batch, h, (side, side), k, v, 1, (r, r))} order"}
-    title = f"multiply-adds for each pair of pixels: lambda k·v = {k * v}, map h·(k+v) = {h * (k + v)}"
-    return figures.cost_bars({"numbers made, by formula": stored, "multiply-adds, by formula": adds}, lit, (10, 1e15), title)
+    shape = batch, h, (side, side), k, v, u, (r, r)
+    made, adds = position_numbers(*shape), position_costs(*shape)
+    made |= {"content, as a map": batch * h * n * n * u, "content, as a lambda": batch * k * v,
+             "dense E": n * n * k * u, "stencils": k * u * r * r}
+    adds |= {"content, as a map": cost.attention_multiply_adds(batch, h, n, n * u, k, v),
+             "content, as a lambda": cost.content_multiply_adds(batch, h, n, n, k, v, u)}
+    title = f"{batch} pictures of {side} × {side}, d = {d}, h = {h}, k = {k}, u = {u}, v = {v}, r = {r}: plan picks {plan(*shape)}"
+    return figures.cost_bars({"numbers made on the way": made, "multiply-adds": adds, "price": prices(*shape)}, {plan(*shape)}, (10, 1e15), title)
 
 
 dials()
@@ -401,18 +595,33 @@ plt.show()
 
 # %% tags=["nbval-ignore-output"]
 widgets.explore(dials, side=widgets.slider("side of the map", 4, 64, 32), d=widgets.choice("channels d", [64, 128, 256, 512]),
-                k=widgets.choice("k", [8, 16, 32], 16), h=widgets.choice("heads h", [1, 2, 4, 8, 16], 4),
-                r=widgets.choice("window r", [3, 7, 15, 23], 7), batch=widgets.choice("pictures b", [1, 8, 128], 8))
+                h=widgets.choice("heads h", [1, 2, 4, 8, 16], 4), k=widgets.choice("k", [8, 16, 32], 16),
+                u=widgets.choice("intra-depth u", [1, 4]), r=widgets.choice("window r", [3, 7, 15, 23], 7),
+                batch=widgets.choice("pictures b", [1, 8, 128], 8))
 
 
 # %% [markdown]
-# The batch moves everything but $E$ and the stencils. More heads make more maps and smaller lambdas, so they move the tie to smaller sides; a larger k moves it back. (Exercise 4 asks for the formula.)
+# The batch moves everything but $E$ and the stencils, and it moves all four prices alike, so the choice stays. Wider windows make the tiles' contexts large, more values per position (u) make more maps and more copies but no more lambdas: both favour the convolution, on large maps. More heads make more maps and smaller lambdas, so they move the tie to smaller sides; a larger k moves it back. (Exercise 4 asks for the formula.)
 #
 # ## 7 · The clock
 #
-# Multiply-adds are not seconds. A processor may do many times more of them per second in one large matrix product than in a convolution with a single input channel, and copies, which cost time, are not counted at all. So we time what a training step does: forward and backward. A stopwatch on a busy machine needs care: run everything once to warm up, take the candidates in turn so that a disturbance hits all of them, and report the median.
+# A price is not seconds. So we time what a training step does: forward and backward. A stopwatch on a busy machine needs care: run everything once to warm up, take the candidates in turn so that a disturbance hits all of them, and report the median. `bench.stopwatch` does this; it is also what `lambdalib bench` uses.
 #
-# A fourth candidate joins. Several public implementations compute position lambdas as a three-dimensional convolution, with v as a third axis of the picture along which the kernel has length 1. It makes the same lambdas with as many multiply-adds:
+# First the 64. How many multiply-adds could your processor make, at the rate of one large matrix product, while it reads a number from memory and writes it? Into memory that is in use already, and into memory that it has to ask for first, as a training step often does:
+
+# %% tags=["nbval-ignore-output"]
+print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} thread(s)")
+for dtype in (torch.float32, torch.bfloat16):
+    here, there = torch.zeros(2**24, dtype=dtype), torch.zeros(2**24, dtype=dtype)
+    copies = stopwatch({"in use": lambda: there.copy_(here), "new": here.clone}, budget=0.5)
+    rate = matrix_rate(dtype, torch.device("cpu"), side=1024, seconds=0.5)
+    for memory, seconds in copies.items():
+        print(f"{dtype}, memory {memory:<7}{rate * seconds / 2**24:5.0f} multiply-adds in the time of one copied number")
+
+# %% [markdown]
+# A number that is made on the way is written once and read at least twice, in the forward pass and in the backward pass, which also makes a gradient for it. 64 is a round number that stands for all of this, and for products that are too small for the full rate. Yours may be another; `plan` is not for your machine in particular, and that is the point of it: one rule for all.
+#
+# A fifth candidate joins for the race. Several public implementations compute position lambdas as a three-dimensional convolution, with v as a third axis of the picture along which the kernel has length 1. It makes the same lambdas with as many multiply-adds:
 
 # %%
 def conv3d_lambdas(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
@@ -428,60 +637,110 @@ assert counted(conv3d_lambdas, *primes, (5, 7)) == formula["convolution"]
 print("conv3d: the same numbers, the same multiply-adds as the convolution order")
 
 
-def stopwatch(functions: dict, budget: float = 2) -> dict[str, float]:
-    """Seconds of each function: the median of at least three runs, taken in turn; the first turn warms up and is left out."""
-    turns, begin = [], time.perf_counter()
-    while len(turns) < 4 or time.perf_counter() - begin < budget:
-        turns.append([])
-        for function in functions.values():
-            start = time.perf_counter()
-            function()
-            turns[-1].append(time.perf_counter() - start)
-    return dict(zip(functions, map(statistics.median, zip(*turns[1:]))))
-
-
-def step(order, inputs, size):
+def timed_step(order, inputs, size):
     """One forward and backward pass, to be run later."""
-    return lambda: torch.autograd.grad(order(*inputs, size).sum(), inputs)
+    cotangent = torch.ones_like(order(*inputs, size))
+    return lambda: torch.autograd.grad(order(*inputs, size), inputs, cotangent)
 
 
 # %% [markdown]
-# The next cell takes 15 seconds or more. Eight pictures, k = 16, h = 4, u = 1, float32, on the CPU. The numbers stored on this page come from one run on a machine shared with other work, on one thread so that the others disturb less. Run the cell: yours will differ, and yours are the ones that count for you. Run it twice: where the winner changes, the two are too close to call, or your machine is too busy.
+# The next cell takes 15 seconds or more. Eight pictures, k = 16, h = 4, float32, on the CPU. The numbers stored on this page come from one run on a machine shared with other work, on one thread so that the others disturb less. Run the cell: yours will differ, and yours are the ones that count for you. Run it twice: where the winner changes, the two are too close to call, or your machine is too busy.
 
 # %% tags=["nbval-ignore-output"]
 candidates = ORDERS | {"conv3d": conv3d_lambdas}
-groups = {}
-for side, d, r in ((32, 64, 7), (16, 128, 7), (14, 256, 7), (8, 256, 7), (14, 256, 23)):
-    inputs = random_inputs(8, 4, side, 16, d // 4, 1, r)
-    prices = position_costs(8, 4, (side, side), 16, d // 4, 1, (r, r))
-    prices["conv3d"] = prices["convolution"]
-    seconds = stopwatch({name: step(order, inputs, (side, side)) for name, order in candidates.items()})
-    groups[f"{side}×{side}, d {d}, r {r}"] = {name: (prices[name], seconds[name]) for name in candidates}
-
-agreed = 0
-print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} thread(s)")
-for title, row in groups.items():
-    planned, fastest = (min(ORDERS, key=lambda name: row[name][kind]) for kind in (0, 1))  # of the library's three
-    agreed += planned == fastest
-    print(f"{title:<21}" + "".join(f"{name} {1000 * seconds:7.1f} ms   " for name, (_, seconds) in row.items()))
-    print(f"{'':<21}fewest multiply-adds: {planned}; fastest: {fastest}", end="")
-    print(f" ({row[planned][1] / row[fastest][1]:.2f} times as fast)" if planned != fastest else "")
-print(f"here `plan` names the fastest of the library's three orders for {agreed} of {len(groups)} shapes")
+groups, losses = {}, []
+for side, d, u, r in ((32, 64, 1, 7), (16, 128, 1, 7), (16, 128, 4, 7), (8, 256, 1, 7), (14, 256, 1, 23)):
+    shape = 8, 4, (side, side), 16, d // 4, u, (r, r)
+    inputs = random_inputs(8, 4, side, 16, d // 4, u, r)
+    seconds = stopwatch({name: timed_step(order, inputs, (side, side)) for name, order in candidates.items()})
+    adds, price = position_costs(*shape), prices(*shape)
+    for counts in (adds, price):
+        counts["conv3d"] = counts["convolution"]
+    title = f"{side}×{side}, d {d}, r {r}, u {u}"
+    groups[title] = {name: (adds[name], price[name], seconds[name]) for name in candidates}
+    fastest = min(ORDERS, key=seconds.get)
+    losses.append(seconds[plan(*shape)] / seconds[fastest])
+    print(f"{title:<25}" + "".join(f"{name} {1000 * seconds[name]:7.1f} ms   " for name in candidates))
+    print(f"{'':<25}fewest multiply-adds: {min(ORDERS, key=adds.get)}; plan names: {plan(*shape)}; fastest of the four: {fastest}")
+print(f"the order that `plan` names takes {statistics.geometric_mean(losses):.2f} times as long as the fastest on average, at worst {max(losses):.2f} times")
 figures.counted_and_clocked(groups)
 plt.show()
 print("billion multiply-adds per second, the backward pass taken as twice the forward one:")
 for title, row in groups.items():
-    speeds = {name: 3 * price / seconds / 1e9 for name, (price, seconds) in row.items()}
-    print(f"{title:<21}" + "   ".join(f"{name} {speed:6.1f}" for name, speed in speeds.items()))
+    print(f"{title:<25}" + "   ".join(f"{name} {3 * adds / seconds / 1e9:6.1f}" for name, (adds, _, seconds) in row.items()))
 
 # %% [markdown]
-# If the bars of a pair had the same height, counting would be enough. Where they do not, the table below the figure gives the reason: the orders get through different numbers of multiply-adds in a second, on the same processor. So an order with more of them may be done sooner, and where your output names two different orders, `plan` does not pick the fastest one. It is kept simple on purpose: it looks at shapes only, so a net computes in the same way on every machine and a training run can be repeated. To override it, `with cost.contraction_order("attention"):` makes every layer inside use one order; measure on your hardware, with your dtype and your batch.
+# If the bars of a group had the same height, counting would be enough. Grey and dark grey are formulas, orange is the clock: see where the dark grey comes closer to it. The table below the figure says why multiply-adds alone mislead: the orders get through different numbers of them in a second, on the same processor. Where your output names another order as the fastest, `plan` is wrong for your machine. To override it, give the layer an order, `LambdaLayer(64, order="attention")`, or say `with cost.contraction_order("attention"):` around a whole net; measure on your hardware, with your dtype and your batch.
 #
 # ## 8 · Why no Conv3d?
 #
-# Not because it is always slow: see its bars above, which may be better than those of our own convolution. It is that three-dimensional convolutions are used less, so their fast paths are fewer and break more easily. On graphics cards with PyTorch 2.9, users reported them as [4 times slower in mixed precision](https://github.com/pytorch/pytorch/issues/166122), [10 to 20 times slower](https://github.com/pytorch/pytorch/issues/174051), and [needing far more memory in bfloat16](https://github.com/pytorch/pytorch/issues/166643), on account of the version of cuDNN, NVIDIA's library of convolutions, that came with it; with some versions of cuDNN [the results were wrong](https://github.com/pytorch/pytorch/issues/163539). The first three are closed by now. Published benchmarks of timm, a library of vision models, fit with this: between PyTorch 2.4 and 2.9.1 on an RTX 4090, `lambda_resnet26t`, which uses a Conv3d, fell from 4193 to 2146 pictures per second, while `lambda_resnet26rpt_256`, a variant without one, stayed where it was (3276 and 3278). (These are their measurements, [pictures per second](https://github.com/huggingface/pytorch-image-models/tree/main/results), not ours.) A Conv2d over b · v pictures says the same thing and does not depend on that path.
+# Not because it is always slow: see its bars above, which may be better than those of our own convolution. It is that three-dimensional convolutions are used less, so their fast paths are fewer and break more easily. On graphics cards with PyTorch 2.9, users reported them as [4 times slower in mixed precision](https://github.com/pytorch/pytorch/issues/166122), [10 to 20 times slower](https://github.com/pytorch/pytorch/issues/174051), and [needing far more memory in bfloat16](https://github.com/pytorch/pytorch/issues/166643), on account of the version of cuDNN, NVIDIA's library of convolutions, that came with it; with some versions of cuDNN [the results were wrong](https://github.com/pytorch/pytorch/issues/163539). The first three are closed by now. Published benchmarks of timm, a library of vision models, fit with this: between PyTorch 2.4 and 2.9.1 on an RTX 4090, `lambda_resnet26t`, which uses a Conv3d, fell from 4193 to 2146 pictures per second, while `lambda_resnet26rpt_256`, a variant without one, stayed where it was (3276 and 3278). (These are their measurements, [pictures per second](https://github.com/huggingface/pytorch-image-models/tree/main/results), not ours.) A Conv2d over b · v pictures says the same thing and does not depend on that path; where it is slow, there are three other orders.
 #
-# ## 9 · Today
+# ## 9 · The whole layer beside the public ones
+#
+# Two well-known packages have a lambda layer: `lambda-networks` and `timm`. Each has a Conv3d for a window and a form with a table for the whole map. Our layer computes the same function (lesson 06 carries weights over, both ways), so only the way there is compared. The command `lambdalib bench` makes it: one process, all candidates in turn, the median, forward and backward, 64 pictures; each layer gets both memory layouts that PyTorch has for pictures, and its faster one counts. What follows is not measured now: it was recorded with that command, and the record comes with the course.
+
+# %%
+record = json.loads((ASSETS / "bench.json").read_text(encoding="utf-8"))
+evidence = record["layer"]["evidence"]
+print(f"{evidence['hardware']}, {evidence['threads']} threads, PyTorch {evidence['versions']['torch']}; `{evidence['command']}`")
+
+
+def best_peer(numbers: dict[str, float]) -> float:
+    """The smallest number of all layers but ours."""
+    return min(value for name, value in numbers.items() if name != "ours")
+
+
+print("\nours: ms, forward and backward, and share of the machine's matrix rate; then the fastest public layer, and how many times as much")
+print("it takes: time, time of the forward pass alone, bytes held for the backward pass, bytes at the peak")
+measures = {"seconds": "time", "forward_seconds": "forward time", "held": "bytes held", "peak": "bytes at the peak"}
+losing = []
+for row in record["layer"]["rows"]:
+    shape = str(Shape(**row["shape"]))
+    times_ours = {what: best_peer(row[what]) / row[what]["ours"] for what in measures if row[what]}
+    losing += [f"{measures[what]}, {shape}, {row['dtype']}: {ratio:.2f} times ours" for what, ratio in times_ours.items() if ratio < 1]
+    peer = min(row["seconds"].keys() - {"ours"}, key=row["seconds"].get)
+    print(f"{row['dtype']:<9}{shape:<25}ours {1000 * row['seconds']['ours']:6.1f} ms ({row['share']:3.0%})   {peer:<22} {1000 * row['seconds'][peer]:7.1f} ms   "
+          + "".join(f"×{ratio:<6.2f}" for ratio in times_ours.values()))
+for dtype, numbers in record["layer"]["summary"].items():
+    print(f"{dtype}: the fastest public layer takes {numbers['geometric_mean']:.2f} times as long as ours "
+          f"on (geometric) average over the shapes, at worst {numbers['worst']:.2f} times")
+assert record["layer"]["summary"] == summary(record["layer"]["rows"])
+print("where a public layer needs less than ours:", *(losing or ["nowhere in this table"]), sep="\n  ")
+
+# %%
+figures.measured(record["layer"]["rows"], record["growth"]["rows"])
+plt.show()
+for row in record["growth"]["rows"]:
+    if row["what"] == "pixels":
+        print(f"{row['dtype']}: from {row['sides'][0]}² to {row['sides'][-1]}² pixels, time grows as pixels to the power of {row['exponent']:.2f}")
+
+# %% [markdown]
+# Left: how many times as long the fastest public layer takes, shape by shape; bars to the left of 1 are shapes where ours is the slower one, and the list above names every case, memory included. Each public layer has one fixed order, whatever the shape. Middle: with a window, time grows about in proportion to the pixels (the dotted lines), as the formulas of the convolution and of the tiles say. Right: with the map fixed, a wider window costs more only until `plan` changes to the attention order, which does not see the window.
+#
+# And `plan`? The same command has timed the position output alone, in every order:
+
+# %%
+for dtype in ("float32", "bfloat16"):
+    rows = [row for row in record["orders"]["rows"] if row["dtype"] == dtype]
+    hits, regrets = sum(row["regret"] == 1 for row in rows), [row["regret"] for row in rows]
+    print(f"{dtype}: plan names the fastest order for {hits} of {len(rows)} shapes; the order that it names takes "
+          f"{statistics.geometric_mean(regrets):.2f} times as long as the fastest on average, at worst {max(regrets):.2f} times")
+    assert len(rows) == 9 and min(regrets) >= 1
+
+# %% [markdown]
+# A layer is not a net. What does a whole training step take, where the projections, the norms and all other layers have their share? "Conv3d form" is our net with the layers of `lambda-networks` in it, and the same weights. The "convolutional twin" has a 3×3 convolution in the place of each lambda layer.
+
+# %%
+for row in record["step"]["rows"]:
+    print(f"{row['title']}, {row['dtype']}, {row['batch']} pictures")
+    for name, seconds in row["seconds"].items():
+        print(f"  {name:<20}{seconds:6.2f} s a step, {seconds / row['seconds']['ours']:5.2f} times ours;   holds {row['held'][name] / 2**30:5.2f} GiB, {row['held'][name] / row['held']['ours']:5.2f} times ours")
+
+# %% [markdown]
+# What is left of a ratio in a whole net is less than in the layer alone: the rest of the net is the same in both. And the twin is the yardstick that matters to a user: lambda layers in the best of our orders, beside the convolutions that they replace.
+#
+# ## 10 · Today
 #
 # The paper is from early 2021. At the end of that year [Rabe and Staats](https://arxiv.org/abs/2112.05682) showed that exact attention needs no stored map, and in 2022 [FlashAttention](https://arxiv.org/abs/2205.14135) made it fast: the map is made in pieces, each piece is used at once and thrown away, and the backward pass makes it again. PyTorch has this as `F.scaled_dot_product_attention`. What does it keep?
 
@@ -507,9 +766,10 @@ kept = {
     "attention, fused": cost.held_for_backward(AsModule(fused), ask, key, value),
     "with positions, plain": cost.held_for_backward(AsModule(attention.relative_attention), ask, key, value, offsets),
     "with positions, fused": cost.held_for_backward(AsModule(fused_with_positions), ask, key, value, offsets),
-    "position output, r = 7, convolution": cost.held_for_backward(
-        AsModule(lambda *tensors: convolution_order(*tensors, (32, 32))), *random_inputs(1, 4, 32, 16, 16, 1, 7)),
 }
+for name in ("convolution", "tiles"):
+    kept[f"position output, r = 7, {name}"] = cost.held_for_backward(
+        AsModule(lambda *tensors: position_output(*tensors, (32, 32), name)), *random_inputs(1, 4, 32, 16, 16, 1, 7))
 for name, size in kept.items():
     print(f"{name:<36} keeps {size / 2**20:6.2f} MiB")
 print(f"{'one map of 4 heads':<36}       {4 * 1024**2 * 4 / 2**20:6.2f} MiB;  E {offsets.numel() * 4 / 2**20:.2f} MiB")
@@ -517,7 +777,19 @@ print(f"{'one map of 4 heads':<36}       {4 * 1024**2 * 4 / 2**20:6.2f} MiB;  E 
 # %% [markdown]
 # Plain attention keeps its map. Fused attention keeps queries, keys, values and output: for content, the memory argument against attention is gone wherever such a kernel runs. The time remains $n\cdot m$; only the storing went.
 #
-# Relative positions are the awkward case. Scores $q_n\cdot e_{nm}$ handed over as a mask are an array of $n\times m$ numbers per head again, so little or nothing is saved. There are kernels that let you change each score on the way, without storing it (PyTorch's FlexAttention is one); we have not measured what they keep for such a term. The position output by convolution keeps little too, for a window of any size: what it keeps is linear in n.
+# Relative positions are the awkward case. Scores $q_n\cdot e_{nm}$ handed over as a mask are an array of $n\times m$ numbers per head again, so little or nothing is saved. There are kernels that let you change each score on the way, without storing it (PyTorch's FlexAttention is one); we have not measured what they keep for such a term. With a window, the position output keeps little too: lambdas if by convolution, a map of the contexts if by tiles. Both are linear in n.
+#
+# So what would one put there today? Three things beside a lambda layer, from the same record: fused attention, without positions; a 3×3 convolution; and a lambda layer over the whole map. (d = 128, 16 pictures; the projections of each are included. FlexAttention could add positions, but has no backward pass on a CPU so far.)
+
+# %%
+figures.alternatives(record["alternatives"]["rows"])
+plt.show()
+for row in record["alternatives"]["rows"]:
+    times = {name: seconds / row["seconds"]["lambda layer, r = 7"] for name, seconds in row["seconds"].items()}
+    print(f"{row['dtype']:<9}{row['side']:3d} × {row['side']:<3d}" + "   ".join(f"{name} ×{ratio:.2f}" for name, ratio in times.items()))
+
+# %% [markdown]
+# The numbers are times, in units of the lambda layer with a window of 7: where one is below 1, that module is faster. Fused attention pays for every pair of pixels, so it falls behind as the map grows; a window does not. They do not compute the same thing, so which of them is *worth* its time is a question of accuracy, and not of this lesson.
 #
 # ## Exercises
 #
@@ -540,8 +812,8 @@ check_answer("05.E1", guess)
 # </details>
 
 # %% [markdown]
-# **2 · Choose.** k = 8, u = 1. Which of the three orders has the fewest multiply-adds for
-# (a) 24 × 24, d = 32, h = 2, r = 5; (b) 6 × 6, d = 64, h = 2, r = 5; (c) 6 × 6, d = 64, h = 32, r = 11? Work it out with the formulas of step 3, divided by b · n; then check yourself with `plan`.
+# **2 · Choose.** k = 8, u = 1. Leave the tiles aside: which of the other three orders has the fewest multiply-adds for
+# (a) 24 × 24, d = 32, h = 2, r = 5; (b) 6 × 6, d = 64, h = 2, r = 5; (c) 6 × 6, d = 64, h = 32, r = 11? Work it out with the formulas of step 3, divided by b · n; then check yourself with `position_costs`.
 
 # %%
 guess = None  # three of "convolution", "lambda", "attention", as (a, b, c)
@@ -558,7 +830,7 @@ check_answer("05.E2", guess)
 # | b | 32 | 6,912 | 9,728 | **2,880** |
 # | c | 2 | 2,448 | **1,088** | 11,520 |
 #
-# In (c) 32 heads share each lambda, and the window of 11 × 11 is larger than the map.
+# In (c) 32 heads share each lambda, and the window of 11 × 11 is larger than the map. (Tiles would win in (a): 1.4 million multiply-adds against 2.0. In (b) and (c) the contexts of the tiles reach far beyond the small map.)
 #
 # ```python
 # guess = ("convolution", "attention", "lambda")
@@ -607,7 +879,7 @@ check_answer("05.E4", guess)
 # </details>
 
 # %% [markdown]
-# **5 · Implement.** A fourth order, for u = 1: a map of the *window* only. For each query and head mix the k stencils into one kernel of r² weights; gather the r² neighbours of each pixel (`F.unfold`, with zeros beyond the border); weigh them. The first check compares the output, the second the multiply-adds: with `@` or `einsum` it should take b · h · n · r² · (k + v). (The counter does not see `*` followed by a sum.)
+# **5 · Implement.** A fifth order, for u = 1: a map of the *window* only, tiles of one pixel so to speak, with nothing empty in them. For each query and head mix the k stencils into one kernel of r² weights; gather the r² neighbours of each pixel (`F.unfold`, with zeros beyond the border); weigh them. The first check compares the output, the second the multiply-adds: with `@` or `einsum` it should take b · h · n · r² · (k + v). (The counter does not see `*` followed by a sum.)
 
 # %%
 def window_map(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor | None:
@@ -637,24 +909,29 @@ print(check_close(mine, convolution_order(*trial, (5, 7)), "does each pixel meet
 # print(check_close(mine, convolution_order(*trial, (5, 7)), "does each pixel meet the taps in the order of the table?"), check_answer("05.E5", price), sep="\n")
 # ```
 #
-# For a 32 × 32 map with d = 64, k = 16, h = 4, r = 7 that makes 6.4 million multiply-adds, where the convolution takes 13.9. It is not in lambdalib: gathering copies every pixel r² times, which the count does not see. Put it on the stopwatch of step 7 and judge for yourself.
+# For a 32 × 32 map with d = 64, k = 16, h = 4, r = 7 that makes 6.4 million multiply-adds, where the convolution takes 13.9 and the tiles 13.1: the fewest of all. It is not in lambdalib. Gathering copies every value r² times, and the rule of thumb says what that costs: its price is higher than that of the tiles (the next cell works it out). Put it on the stopwatch of step 7 and judge for yourself.
 #
 # </details>
 
 # %%
-windowed, convolved = 4 * 1024 * 49 * (16 + 16), position_costs(1, 4, (32, 32), 16, 16, 1, (7, 7))["convolution"]
-print(f"window map {windowed / 1e6:.1f}, convolution {convolved / 1e6:.1f} million multiply-adds")
-assert (round(windowed / 1e6, 1), round(convolved / 1e6, 1)) == (6.4, 13.9)
+shape = 1, 4, (32, 32), 16, 16, 1, (7, 7)
+window_adds, window_numbers = 4 * 1024 * 49 * (16 + 16), 4 * 1024 * 49 + 1024 * 49 * 16  # its map, and its copies of the values
+window_price = window_adds + 64 * window_numbers
+for name in ("convolution", "tiles"):
+    print(f"{name:<12}{position_costs(*shape)[name] / 1e6:5.1f} million multiply-adds, price {prices(*shape)[name] / 1e6:.1f} million")
+print(f"window map  {window_adds / 1e6:5.1f} million multiply-adds, price {window_price / 1e6:.1f} million")
+assert window_adds < min(position_costs(*shape).values()) and window_price > prices(*shape)["tiles"]
+assert [round(adds / 1e6, 1) for adds in (window_adds, position_costs(*shape)["convolution"], position_costs(*shape)["tiles"])] == [6.4, 13.9, 13.1]
 
 # %% [markdown]
 # ## What we now know
 #
 # * A lambda pays where it is shared. The palette is shared by all queries and is cheap on any large map; a position lambda is shared by h heads only, and over a whole map it needs k · v multiply-adds for each pair of pixels where a map needs h · (k + v).
 # * Memory: maps grow with pixels, lambdas with channels, with a tie at m = k · v / h. The paper's memory column counts the dense embeddings; its factor of 64 is b · h / k for 128 pictures.
-# * Three orders (four, with exercise 5) give one output. Fewest multiply-adds is a rule, not a stopwatch; only a stopwatch is a stopwatch.
+# * Four orders (five, with exercise 5) give one output: lambdas first, densely or by convolution; the map first, whole or in tiles. `plan` names one by what is multiplied and what is made. It looks at shapes, never at a clock, so that runs repeat; only a stopwatch is a stopwatch.
 #
-# **Ledger.** *Less memory*: for, large maps in training, 16 times at 32 × 32, d = 64, if no $E$ is made; against, small maps with many channels (32 times as much at 4 × 4, d = 512), and fused attention, which came later, keeps no map either, at least for content. *Faster*: open, it depends on the order, the shape and the machine. *Without attention maps*: true of the content half; against, for many shapes the cheapest of the three orders of the position half makes one.
+# **Ledger.** *Less memory*: for, large maps in training, 16 times at 32 × 32, d = 64, if no $E$ is made; against, small maps with many channels (32 times as much at 4 × 4, d = 512), and fused attention, which came later, keeps no map either, at least for content. *Faster*: beside other public lambda layers, step 9 has the record, losing cases included; beside convolution and fused attention it depends on the map, the window and the machine (step 10). *Without attention maps*: true of the content half; against, for most shapes the cheapest of the four orders of the position half makes one.
 #
-# **The code of this lesson** lives in `lambdalib/contractions.py`: `convolution_order`, `lambda_order`, `attention_order`, `position_costs`, `plan`; and in `lambdalib/cost.py`: `multiply_adds`, `held_for_backward`, `memory_table`.
+# **The code of this lesson** lives in `lambdalib/contractions.py`: `convolution_order`, `lambda_order`, `attention_order`, `tile_order`, `position_costs`, `position_numbers`, `plan`; in `lambdalib/cost.py`: `multiply_adds`, `held_for_backward`, `memory_table`; and in `lambdalib/bench.py`, which measures.
 #
 # **Next.** Cost depends on the size of the map and on the width. Both change from stage to stage in a net. So where in it does a lambda layer belong? [Lesson 06: LambdaResNet](06_lambda_resnet.ipynb).

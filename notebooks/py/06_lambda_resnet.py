@@ -235,7 +235,8 @@ def mixing_cost(letter: str, d: int, side: int, stride: int, k: int, h: int, u: 
     n, v = side**2, d // h  # all pixels: the pool comes after the layer
     projections = n * d * (h * k + k * u + v * u)
     content = cost.content_multiply_adds(1, h, n, n, k, v, u)
-    position = min(contractions.position_costs(1, h, (side, side), k, v, u, (r, r)).values())
+    shapes = 1, h, (side, side), k, v, u, (r, r)
+    position = contractions.position_costs(*shapes)[contractions.plan(*shapes)]
     return cost.lambda_layer_parameters(d, d, k, h, u, r), projections + content + position
 
 

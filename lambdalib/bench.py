@@ -1,0 +1,448 @@
+"""How fast and how hungry: the lambda layer beside other packages' and beside what else stands in its place, and whole nets.
+
+`lambdalib bench` measures here and now, prints tables and writes JSON with the evidence. Taught in notebooks/05_cost.
+
+Everything runs in one process, candidates in turn, so that whatever else the machine does hits all of them alike; what is
+told is the median, and ratios before seconds.
+"""
+
+import copy
+import json
+import math
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.multiprocessing import get_context
+from torch.utils.flop_counter import FlopCounterMode
+
+from lambdalib import convert
+from lambdalib.contractions import ORDERS, plan, position_output
+from lambdalib.cost import held_for_backward
+from lambdalib.layer import LambdaLayer
+from lambdalib.resnet import create_model
+from lambdalib.train import evidence, train_step
+
+__all__ = ["Shape", "SHAPES", "PARTS", "stopwatch", "matrix_rate", "contestants", "bench", "summary"]
+
+BATCH = 64
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """A layer and the map that it meets. Taught in notebooks/05_cost.
+
+    d: channels in and out; side: of the square map; r: side of the window; u: intra-depth. k = 16 and h = 4 throughout.
+    """
+
+    d: int
+    side: int
+    r: int
+    u: int = 1
+
+    def __str__(self) -> str:
+        return f"{self.side}×{self.side}, d {self.d}, r {self.r}, u {self.u}"
+
+
+SHAPES = [Shape(64, 32, 7), Shape(128, 16, 7), Shape(128, 16, 7, 4), Shape(128, 16, 31), Shape(256, 8, 7), Shape(256, 8, 15),
+          Shape(256, 8, 7, 4), Shape(512, 4, 7), Shape(256, 14, 23)]
+
+
+def stopwatch(functions: dict[str, Callable], budget: float = 2.0, turns: int = 3) -> dict[str, float]:
+    """Seconds of each function: the median of its turns, taken in alternation; the first turn warms up and is left out.
+
+    Taught in notebooks/05_cost.
+
+    Args:
+        functions: name -> what to run, without arguments.
+        budget: seconds to spend at least.
+        turns: how many to count at least.
+    """
+    rounds, begin = [], time.perf_counter()
+    while len(rounds) <= turns or time.perf_counter() - begin < budget:
+        rounds.append([timed(function) for function in functions.values()])
+    return dict(zip(functions, map(statistics.median, zip(*rounds[1:]))))
+
+
+def timed(function: Callable) -> float:
+    """Seconds of one call. A GPU works on after the call returns, so its own clock is read there."""
+    if not torch.cuda.is_available():
+        start = time.perf_counter()
+        function()
+        return time.perf_counter() - start
+    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+    start.record()
+    function()
+    end.record()
+    end.synchronize()
+    return start.elapsed_time(end) / 1000
+
+
+def device() -> torch.device:
+    """The GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def training_pass(module: nn.Module, features: Tensor, dtype: torch.dtype) -> Callable[[], None]:
+    """Forward and backward of one module, to be run later: gradients for its weights and for what came in."""
+    features = features.detach().to(dtype).requires_grad_()  # as they come from the layer before, under autocast
+    with torch.no_grad(), torch.autocast(features.device.type, dtype, enabled=dtype != torch.float32):
+        cotangent = torch.randn_like(module(features))
+
+    def run() -> None:
+        with torch.autocast(features.device.type, dtype, enabled=dtype != torch.float32):
+            output = module(features)
+        output.backward(cotangent)
+        features.grad = None
+
+    return run
+
+
+def inference_pass(module: nn.Module, features: Tensor, dtype: torch.dtype) -> Callable[[], None]:
+    """Forward of one module in eval mode, to be run later."""
+    module, features = copy.deepcopy(module).eval(), features.to(dtype)
+
+    def run() -> None:
+        with torch.no_grad(), torch.autocast(features.device.type, dtype, enabled=dtype != torch.float32):
+            module(features)
+
+    return run
+
+
+def features_for(shape: Shape, batch: int) -> Tensor:
+    """Random features (b, d, side, side)."""
+    return torch.randn(batch, shape.d, shape.side, shape.side, device=device())
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The layer beside other packages' layers
+
+
+def contestants(shape: Shape, dtype: str = "float32") -> dict[str, nn.Module]:
+    """Our layer and those of lambda-networks and timm for the same work, all with random weights. Taught in notebooks/05_cost.
+
+    Each package has two forms: a Conv3d for a window, and a table for the whole map, where the window covers it. timm's layer
+    has no u, and its Conv3d in bfloat16 with windows of 15 or more takes minutes a step, so it is left out there.
+    """
+    whole = shape.r >= 2 * shape.side - 1
+    theirs = import_module("lambda_networks").LambdaLayer
+    layers = {"ours": LambdaLayer(shape.d, dim_u=shape.u, scope=shape.r),
+              "lambda-networks Conv3d": theirs(shape.d, dim_k=16, r=shape.r, dim_u=shape.u)}
+    if whole:
+        layers["lambda-networks table"] = theirs(shape.d, dim_k=16, n=shape.side, dim_u=shape.u)
+    if shape.u == 1:
+        timm = import_module("timm.layers.lambda_layer").LambdaLayer
+        if dtype == "float32" or shape.r < 15:
+            layers["timm Conv3d"] = timm(shape.d, r=shape.r)
+        if whole:
+            layers["timm table"] = timm(shape.d, feat_size=(shape.side, shape.side), r=None)
+    return {name: layer.to(device()) for name, layer in layers.items()}
+
+
+def peak_in_child(shape: Shape, name: str, dtype: str) -> int:
+    """Bytes by which a fresh process grows at its fullest in one training pass. On a GPU: max_memory_allocated."""
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    child = context.Process(target=measure_peak, args=(sender, shape, name, dtype))
+    child.start()
+    sender.close()
+    peak = receiver.recv()
+    child.join()
+    return peak
+
+
+def measure_peak(sender, shape: Shape, name: str, dtype: str) -> None:
+    """What the child does."""
+    import resource  # not everywhere: Windows has none
+
+    torch.manual_seed(0)
+    layer, features = contestants(shape, dtype)[name], features_for(shape, BATCH)
+    tiny = training_pass(layer, features[:1], DTYPES[dtype])
+    tiny()  # the libraries' own rooms
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    if device().type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+    training_pass(layer, features, DTYPES[dtype])()
+    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    sender.send((torch.cuda.max_memory_allocated() if device().type == "cuda" else after) - before)
+
+
+def matrix_rate(dtype: torch.dtype, where: torch.device, side: int = 2048, seconds: float = 1.0) -> float:
+    """Multiply-adds per second of one large square matrix product: what this machine can do at best, nearly.
+
+    Taught in notebooks/05_cost.
+    """
+    matrix = torch.randn(side, side, device=where).to(dtype)
+    return side**3 / stopwatch({"product": lambda: matrix @ matrix}, seconds)["product"]
+
+
+def multiply_adds_of(run: Callable) -> int:
+    """Multiply-adds of the matrix products and convolutions that a call makes, backward included."""
+    with FlopCounterMode(display=False) as counter:
+        run()
+    return counter.get_total_flops() // 2
+
+
+def bench_layer(quick: bool, say: Callable) -> list[dict]:
+    """Our layer against every public one, at every shape; each in both memory layouts, of which its faster one counts."""
+    rows = []
+    for dtype in DTYPES:
+        rate = matrix_rate(DTYPES[dtype], device())
+        say(f"\n{dtype}, batch {BATCH}; one large matrix product makes {rate / 1e9:.0f} G multiply-adds a second")
+        for shape in SHAPES[-2:] if quick else SHAPES:
+            passes, held, forwards, share = {}, {}, {}, None
+            for name, layer in contestants(shape, dtype).items():
+                for layout in (torch.contiguous_format, torch.channels_last):
+                    features = features_for(shape, BATCH).contiguous(memory_format=layout)
+                    passes[name, layout] = training_pass(layer, features, DTYPES[dtype])
+                    forwards[name, layout] = inference_pass(layer, features, DTYPES[dtype])
+                with torch.autocast(device().type, DTYPES[dtype], enabled=dtype != "float32"):
+                    held[name] = held_for_backward(layer, features)
+            both, forward = (fastest(stopwatch(runs, 0)) for runs in (passes, forwards))
+            work = multiply_adds_of(passes["ours", torch.channels_last])
+            peer = min(set(both) - {"ours"}, key=both.get)
+            peak = {name: peak_in_child(shape, name, dtype) for name in ("ours", peer)} if dtype == "float32" and not quick else {}
+            rows.append({"shape": asdict(shape), "dtype": dtype, "seconds": both, "forward_seconds": forward, "held": held,
+                         "peak": peak, "rate": rate, "share": work / both["ours"] / rate})
+            say(f"{shape!s:<26} ours {1e3 * both['ours']:7.1f} ms ({rows[-1]['share']:4.0%} of the rate)   {peer:<23} "
+                f"{1e3 * both[peer]:7.1f} ms   ×{both[peer] / both['ours']:5.2f}   forward ×"
+                f"{min(t for n, t in forward.items() if n != 'ours') / forward['ours']:5.2f}   held "
+                f"{held['ours'] / 2**20:6.1f} against {min(b for n, b in held.items() if n != 'ours') / 2**20:6.1f} MiB")
+    return rows
+
+
+def fastest(seconds: dict) -> dict[str, float]:
+    """Of each candidate the faster layout."""
+    return {name: min(t for (other, _), t in seconds.items() if other == name) for name, _ in seconds}
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# The orders beside one another
+
+
+def bench_orders(quick: bool, say: Callable) -> list[dict]:
+    """The position output alone, forward and backward, in every order; and whether plan() named the fastest."""
+    rows, (h, k) = [], (4, 16)
+    for dtype in DTYPES:
+        say(f"\n{dtype}, batch {BATCH}, milliseconds of the position output, forward and backward; * what plan() names")
+        for shape in SHAPES[-2:] if quick else SHAPES:
+            n, v, size = shape.side**2, shape.d // h, (shape.side, shape.side)
+            queries, values = (torch.randn(BATCH, n, *depths, device=device(), dtype=DTYPES[dtype]) for depths in ((h, k), (v, shape.u)))
+            table = torch.randn(k, shape.u, shape.r, shape.r, device=device(), dtype=DTYPES[dtype])
+            inputs = [tensor.requires_grad_() for tensor in (queries, table, values)]
+
+            def run(order: str) -> None:
+                output = position_output(inputs[0].transpose(1, 2), *inputs[1:], size, order)
+                torch.autograd.grad(output, inputs, torch.ones_like(output))
+
+            seconds = stopwatch({order: lambda order=order: run(order) for order in ORDERS}, 0 if quick else 1.0)
+            planned = plan(BATCH, h, size, k, v, shape.u, (shape.r, shape.r))
+            rows.append({"shape": asdict(shape), "dtype": dtype, "seconds": seconds, "planned": planned,
+                         "regret": seconds[planned] / min(seconds.values())})
+            say(f"{shape!s:<26}" + "   ".join(f"{order}{'*' if order == planned else ''} {1e3 * t:.1f}" for order, t in seconds.items()))
+    return rows
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Whole training steps
+
+
+def conv3d_form(model: nn.Module) -> nn.Module:
+    """A copy of a net whose lambda layers are lambda-networks', with the same weights. Taught in notebooks/05_cost."""
+    model = copy.deepcopy(model)
+    for parent in list(model.modules()):
+        for name, layer in list(parent.named_children()):
+            if isinstance(layer, LambdaLayer):
+                pool, layer.pool = layer.pool, nn.Identity()
+                setattr(parent, name, nn.Sequential(convert.to_lambda_networks(layer), pool))
+    return model
+
+
+def step_of(model: nn.Module, batch: int, side: int, dtype: str) -> Callable[[], None]:
+    """One training step with SGD, to be run later."""
+    model = model.to(device=device(), memory_format=torch.channels_last)
+    optimizer = torch.optim.SGD(model.parameters(), 1e-4, momentum=0.9)
+    images = torch.randn(batch, 3, side, side, device=device()).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(0, 10, (batch,), device=device())
+    return lambda: train_step(model, images, labels, optimizer, dtype=DTYPES[dtype])
+
+
+def bench_step(quick: bool, say: Callable) -> list[dict]:
+    """Whole training steps: our net, the same with Conv3d layers, its convolutional twin; timm's net before and after swap."""
+    rows = []
+    batch = 4 if quick else 128
+    for name, u in (("lambda_resnet18", 4), ("lambda_resnet18", 1)):
+        ours = create_model(name, dim_u=u, scope=7)
+        nets = {"ours": ours, "Conv3d form": conv3d_form(ours), "convolutional twin": create_model("resnet26")}
+        rows += step_rows(f"{name}, u = {u}, 32 × 32", nets, batch, 32, "bfloat16", say)
+    timm = import_module("timm").create_model("lambda_resnet26t", num_classes=10)
+    swapped = copy.deepcopy(timm)
+    convert.swap(swapped)
+    for dtype in DTYPES:
+        rows += step_rows("timm's lambda_resnet26t, 256 × 256", {"ours": swapped, "timm": timm}, 2 if quick else 8, 256, dtype, say)
+    return rows
+
+
+def step_rows(title: str, nets: dict[str, nn.Module], batch: int, side: int, dtype: str, say: Callable) -> list[dict]:
+    """Seconds of a step and bytes held, for nets that learn the same."""
+    seconds = stopwatch({name: step_of(net, batch, side, dtype) for name, net in nets.items()}, 0)
+    held = {}
+    for name, net in nets.items():
+        images = torch.randn(batch, 3, side, side, device=device()).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(device().type, DTYPES[dtype], enabled=dtype != "float32"):
+            held[name] = held_for_backward(net, images)
+    say(f"\n{title}, {dtype}, batch {batch}")
+    for name in nets:
+        say(f"  {name:<20} {seconds[name]:7.2f} s a step, {seconds[name] * 50000 / batch / 60:6.1f} minutes for 50,000 pictures, "
+            f"×{seconds[name] / seconds['ours']:.2f}; held {held[name] / 2**30:.2f} GiB, ×{held[name] / held['ours']:.2f}")
+    return [{"title": title, "dtype": dtype, "batch": batch, "seconds": seconds, "held": held}]
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# What else a user might put there
+
+
+class SelfAttention(nn.Module):
+    """Multi-head softmax attention over a map by PyTorch's fused kernel, without positions. (b, d, H, W) -> the same."""
+
+    def __init__(self, dim: int, heads: int = 4):
+        super().__init__()
+        self.heads, self.to_qkv = heads, nn.Conv2d(dim, 3 * dim, 1, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(b, d, H, W) -> (b, d, H, W)."""
+        queries, keys, values = self.to_qkv(features).flatten(2).unflatten(1, (3, self.heads, -1)).transpose(3, 4).unbind(1)
+        return F.scaled_dot_product_attention(queries, keys, values).transpose(2, 3).reshape(features.shape)
+
+
+class FlexAttention(SelfAttention):
+    """The same with one learned number per head and offset added to the scores (relative positions), by FlexAttention."""
+
+    def __init__(self, dim: int, side: int, heads: int = 4):
+        super().__init__(dim, heads)
+        self.side, self.bias = side, nn.Parameter(torch.zeros(heads, 2 * side - 1, 2 * side - 1))
+        self.attend = torch.compile(import_module("torch.nn.attention.flex_attention").flex_attention)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """(b, d, H, W) -> (b, d, H, W)."""
+        queries, keys, values = self.to_qkv(features).flatten(2).unflatten(1, (3, self.heads, -1)).transpose(3, 4).unbind(1)
+        side, bias = self.side, self.bias
+
+        def score(value, b, h, n, m):
+            return value + bias[h, m // side - n // side + side - 1, m % side - n % side + side - 1]
+
+        return self.attend(queries, keys, values, score_mod=score).transpose(2, 3).reshape(features.shape)
+
+
+def bench_alternatives(quick: bool, say: Callable) -> list[dict]:
+    """A lambda layer beside fused softmax attention and a 3×3 convolution, d = 128, batch 16."""
+    rows, d, batch = [], 128, 16
+    for dtype in DTYPES:
+        say(f"\n{dtype}, d = {d}, batch {batch}, milliseconds of a training pass")
+        for side in (8, 16) if quick else (8, 16, 32, 64):
+            modules = {"lambda layer, r = 7": LambdaLayer(d, scope=7), "attention without positions": SelfAttention(d),
+                       "3×3 convolution": nn.Conv2d(d, d, 3, padding=1, bias=False)}
+            if side <= 32:
+                modules["lambda layer, whole map"] = LambdaLayer(d, scope=2 * side - 1)
+            if device().type == "cuda":  # FlexAttention has no backward on a CPU
+                modules["attention with positions"] = FlexAttention(d, side)
+            features = features_for(Shape(d, side, 7), batch).contiguous(memory_format=torch.channels_last)
+            seconds = stopwatch({name: training_pass(module.to(device(), memory_format=torch.channels_last), features, DTYPES[dtype])
+                                 for name, module in modules.items()}, 0 if quick else 2.0)
+            rows.append({"side": side, "d": d, "batch": batch, "dtype": dtype, "seconds": seconds})
+            say(f"{side:3d} × {side:<3d}" + "   ".join(f"{name} {1e3 * t:.1f}" for name, t in seconds.items()))
+    return rows
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# Growth
+
+
+def exponent(sizes: list[float], seconds: list[float]) -> float:
+    """The e of seconds ~ sizes^e, by least squares in logarithms."""
+    x, y = ([math.log(value) for value in values] for values in (sizes, seconds))
+    return statistics.linear_regression(x, y).slope
+
+
+def bench_growth(quick: bool, say: Callable) -> list[dict]:
+    """How time grows with the number of pixels for a window of 7, and with the window on a map of 16 × 16."""
+    rows = []
+    for dtype in DTYPES:
+        layer = LambdaLayer(64, scope=7).to(device())
+        sides = (8, 12, 16) if quick else (16, 24, 32, 48, 64)
+        runs = {side: training_pass(layer, features_for(Shape(64, side, 7), 8).contiguous(memory_format=torch.channels_last),
+                                    DTYPES[dtype]) for side in sides}
+        seconds = stopwatch(runs, 0 if quick else 6.0)
+        power = exponent([side**2 for side in sides], list(seconds.values()))
+        say(f"\n{dtype}, d = 64, batch 8, r = 7: time ~ pixels^{power:.2f} from {sides[0]}² to {sides[-1]}²")
+        say("   ".join(f"{side}²: {1e3 * t:.1f} ms" for side, t in seconds.items()))
+        rows.append({"what": "pixels", "dtype": dtype, "sides": sides, "seconds": list(seconds.values()), "exponent": power})
+        scopes = (3, 7, 31) if quick else (3, 5, 7, 11, 15, 23, 31)
+        runs = {r: training_pass(LambdaLayer(128, scope=r).to(device()), features_for(Shape(128, 16, r), 16), DTYPES[dtype])
+                for r in scopes}
+        seconds = stopwatch(runs, 0 if quick else 3.0)
+        say("16 × 16, d = 128, batch 16: " + "   ".join(f"r {r}: {1e3 * t:.1f} ms" for r, t in seconds.items()))
+        rows.append({"what": "scope", "dtype": dtype, "scopes": scopes, "seconds": list(seconds.values())})
+    return rows
+
+
+# ---------------------------------------------------------------------------------------------------------------------
+# All of it
+
+
+PARTS = {"layer": bench_layer, "orders": bench_orders, "step": bench_step, "alternatives": bench_alternatives, "growth": bench_growth}
+
+
+def geometric_mean(values: list[float]) -> float:
+    """exp of the mean logarithm."""
+    return math.exp(statistics.fmean(map(math.log, values)))
+
+
+def summary(rows: list[dict]) -> dict[str, dict[str, float]]:
+    """Of the layer's rows, per type: how many times as fast as the fastest peer, on (geometric) average and at worst.
+
+    Taught in notebooks/05_cost.
+    """
+    result = {}
+    for dtype in dict.fromkeys(row["dtype"] for row in rows):
+        ratios = [min(t for name, t in row["seconds"].items() if name != "ours") / row["seconds"]["ours"]
+                  for row in rows if row["dtype"] == dtype]
+        result[dtype] = {"geometric_mean": geometric_mean(ratios), "worst": min(ratios)}
+    return result
+
+
+def bench(parts: list[str] | None = None, out: Path | None = None, quick: bool = False, say: Callable = print) -> dict:
+    """Measure, tell, and write what was measured. Taught in notebooks/05_cost.
+
+    Args:
+        parts: of PARTS; None: all. "layer" and "step" need timm and lambda-networks (extra `dev`).
+        out: JSON file for the numbers and their evidence; a part that is not measured now stays as it stands there.
+        quick: few shapes and turns: to see that it runs, not to believe the numbers.
+    Returns:
+        What the file holds: part -> {"evidence", "rows"}, and the layer's summary.
+    Raises:
+        ValueError: a package to compare with is not installed.
+    """
+    for name in ("timm", "lambda_networks"):
+        if find_spec(name) is None and not {"layer", "step"}.isdisjoint(parts or PARTS):
+            raise ValueError(f"{name} must be installed for the parts 'layer' and 'step': pip install \".[dev]\" brings it")
+    results = json.loads(out.read_text()) if out is not None and out.exists() else {}
+    for part in parts or PARTS:
+        torch.manual_seed(0)
+        results[part] = {"evidence": evidence(device()), "rows": PARTS[part](quick, say)}
+        if part == "layer":
+            results[part]["summary"] = summary(results[part]["rows"])
+            for dtype, numbers in results[part]["summary"].items():
+                say(f"{dtype}: {numbers['geometric_mean']:.2f} times as fast as the fastest peer of each shape, at worst {numbers['worst']:.2f} times")
+        if out is not None:
+            out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+    return results

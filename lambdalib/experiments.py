@@ -1,0 +1,95 @@
+"""The experiments: one list of runs, and what their records say.
+
+`lambdalib train --row NAME --seed S` runs one; its log is the record. `lambdalib results FOLDER` reads the records of a folder.
+A row and its twin differ in one thing only. Taught in notebooks/07_train_on_cifar10.
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from statistics import fmean, stdev
+from typing import NamedTuple
+
+from lambdalib.train import RECIPES, Recipe
+
+__all__ = ["ROWS", "Row", "read_results", "results_table"]
+
+SMALL = RECIPES["cpu"]
+TINY = replace(SMALL, model="tiny", epochs=48)
+LARGE = RECIPES["gpu"]
+CONVOLUTIONS = {"layout": "CCC"}
+
+ROWS: dict[str, Recipe] = {
+    "tiny": TINY,
+    "tiny-convolutions": replace(TINY, model_kwargs=CONVOLUTIONS),
+    "small": SMALL,
+    "small-convolutions": replace(SMALL, model_kwargs=CONVOLUTIONS),
+    "lambda-resnet18-u4": LARGE,
+    "lambda-resnet18-u4-convolutions": replace(LARGE, model="resnet26", model_kwargs={}),
+    "resnet18": replace(LARGE, model="resnet18", model_kwargs={}),
+    "lambda-resnet18-u4-scope5": replace(LARGE, model_kwargs={"dim_u": 4, "scope": 5}),
+    "lambda-resnet18-u1-scope23": replace(LARGE, model_kwargs={"dim_u": 1, "scope": 23}),
+    "lambda-resnet50-u4": replace(LARGE, model="lambda_resnet50"),
+}
+
+
+class Row(NamedTuple):
+    """What the records of one row say. Accuracies are of the last epoch, between 0 and 1.
+
+    Taught in notebooks/07_train_on_cifar10.
+    """
+
+    name: str
+    parameters: int
+    accuracies: list[float]
+    accuracies_flip_tta: list[float]
+    minutes: float  # the median run's
+    hardware: str
+
+    def told(self, accuracies: list[float]) -> str:
+        """Mean and standard deviation over the seeds, in percent; of one seed no deviation."""
+        spread = f" ± {100 * stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
+        return f"{100 * fmean(accuracies):.2f}{spread}"
+
+
+def read_results(folder: str | Path) -> list[Row]:
+    """The records NAME-seedS.jsonl of a folder, gathered by name. Taught in notebooks/07_train_on_cifar10.
+
+    Args:
+        folder: where the records are.
+    Returns:
+        One row for each name, in the order of ROWS; names that are no row of it come last.
+    Raises:
+        ValueError: there is no record, one has not ended, or two of one row were made by different recipes.
+    """
+    records: dict[str, list[list[dict]]] = {}
+    for path in sorted(Path(folder).glob("*-seed*.jsonl")):
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        if lines[-1]["kind"] != "end":
+            raise ValueError(f"folder must hold records of runs that have ended, but {path.name} ends with {lines[-1]['kind']!r}")
+        records.setdefault(path.stem.rpartition("-seed")[0], []).append(lines)
+    if not records:
+        raise ValueError(f"folder must hold records NAME-seedS.jsonl, got {str(folder)!r}, which holds none")
+    names = sorted(records, key=lambda name: list(ROWS).index(name) if name in ROWS else len(ROWS))
+    return [gathered(name, records[name]) for name in names]
+
+
+def gathered(name: str, runs: list[list[dict]]) -> Row:
+    """The runs of one row, which must agree on everything but the seed."""
+    recipes = [{**run[0]["recipe"], "seed": None} for run in runs]
+    if any(recipe != recipes[0] for recipe in recipes):
+        raise ValueError(f"folder must hold one recipe for each row, but the records of {name!r} differ in more than the seed")
+    ends = [run[-1] for run in runs]
+    minutes = sorted(end["seconds"] / 60 for end in ends)[len(ends) // 2]
+    return Row(name, runs[0][0]["parameters"], [end["test_accuracy"] for end in ends],
+               [end["test_accuracy_flip_tta"] for end in ends], minutes,
+               f"{runs[0][0]['hardware']}, {runs[0][0]['threads']} threads")
+
+
+def results_table(rows: list[Row]) -> str:
+    """The rows as a table in Markdown. Taught in notebooks/07_train_on_cifar10."""
+    lines = ["| row | parameters | seeds | test accuracy, % | with flip TTA, % | minutes | on |", "|---|---|---|---|---|---|---|"]
+    for row in rows:
+        lines.append(f"| {row.name} | {row.parameters:,} | {len(row.accuracies)} | {row.told(row.accuracies)} "
+                     f"| {row.told(row.accuracies_flip_tta)} | {row.minutes:.1f} | {row.hardware} |")
+    return "\n".join(lines)

@@ -1,0 +1,70 @@
+"""The list of experiments, and what is made of their records."""
+
+import json
+from dataclasses import replace
+from statistics import stdev
+
+import pytest
+
+from lambdalib import cli
+from lambdalib.cost import count_parameters
+from lambdalib.experiments import ROWS, read_results, results_table
+from lambdalib.resnet import create_model
+
+
+def write(folder, name, seed, accuracy, seconds=60.0, **recipe):
+    lines = [{"kind": "start", "recipe": {"lr": 0.1, "seed": seed, **recipe}, "parameters": 1234, "hardware": "a machine", "threads": 2},
+             {"kind": "end", "test_accuracy": accuracy, "test_accuracy_flip_tta": accuracy + 0.01, "seconds": seconds}]
+    (folder / f"{name}-seed{seed}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+@pytest.mark.parametrize("name", ROWS)
+def test_every_row_makes_a_net_of_its_size(name):
+    limits = {"tiny": 300_000, "small": 1_000_000}
+    parameters = count_parameters(create_model(ROWS[name].model, **ROWS[name].model_kwargs))
+    assert parameters <= limits.get(name, 25_000_000)
+
+
+@pytest.mark.parametrize("name", [name for name in ROWS if name.endswith("-convolutions")])
+def test_a_twin_differs_in_its_layers_only(name):
+    row, twin = ROWS[name.removesuffix("-convolutions")], ROWS[name]
+    assert replace(twin, model=row.model, model_kwargs=row.model_kwargs) == row
+    assert twin != row
+
+
+def test_records_by_hand(tmp_path):
+    for seed, (accuracy, seconds) in enumerate([(0.90, 60), (0.92, 600), (0.93, 120)]):
+        write(tmp_path, "tiny", seed, accuracy, seconds)
+    write(tmp_path, "another-thing", 7, 0.5)
+    tiny, other = read_results(tmp_path)
+    assert tiny.name == "tiny" and tiny.accuracies == [0.90, 0.92, 0.93] and tiny.minutes == 2
+    assert tiny.told(tiny.accuracies) == f"91.67 ± {100 * stdev([0.90, 0.92, 0.93]):.2f}"
+    assert other.name == "another-thing" and other.told(other.accuracies) == "50.00"
+    assert results_table([tiny, other]).splitlines()[2] == "| tiny | 1,234 | 3 | 91.67 ± 1.53 | 92.67 ± 1.53 | 2.0 | a machine, 2 threads |"
+
+
+def test_the_command_prints_the_table(tmp_path, capsys):
+    write(tmp_path, "tiny", 0, 0.9)
+    assert cli.main(["results", str(tmp_path)]) == 0
+    assert "| tiny | 1,234 | 1 | 90.00 | 91.00 | 1.0 | a machine, 2 threads |" in capsys.readouterr().out
+
+
+def test_records_that_prove_nothing_are_refused(tmp_path):
+    with pytest.raises(ValueError, match="which holds none"):
+        read_results(tmp_path)
+    write(tmp_path, "tiny", 0, 0.9)
+    write(tmp_path, "tiny", 1, 0.9, lr=0.2)
+    with pytest.raises(ValueError, match="records of 'tiny' differ in more than the seed"):
+        read_results(tmp_path)
+    (tmp_path / "tiny-seed1.jsonl").write_text('{"kind": "start"}\n')
+    with pytest.raises(ValueError, match="tiny-seed1.jsonl ends with 'start'"):
+        read_results(tmp_path)
+
+
+def test_a_row_is_trained_by_its_name(monkeypatch, tmp_path):
+    seen = []
+    monkeypatch.setattr(cli.train, "fit", lambda recipe, data, out, **options: seen.append((recipe, out)) or 1 / 0)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["train", "--row", "tiny-convolutions", "--seed", "3", "--source", "sample"])
+    assert seen[0][0] == replace(ROWS["tiny-convolutions"], seed=3) and seen[0][1].name == "tiny-convolutions-seed3"
