@@ -22,7 +22,7 @@ train: $(READY)          ## train a LambdaResNet on CIFAR-10 (ARGS="--preset cpu
 	@$(KEEP_MEMORY) $(PY) -m lambdalib train $(ARGS)
 
 bench: $(READY)          ## measure the lambda layer beside other packages' (ARGS="--part layer", say)
-	@$(KEEP_MEMORY) $(PY) -m lambdalib bench $(ARGS)
+	@$(PY) -m lambdalib bench $(ARGS)
 
 figures: $(READY)        ## draw figures/ anew
 	@$(PY) tools/make_figures.py $(ARGS)

@@ -130,7 +130,7 @@ def map_first(queries: Tensor, embeddings: Tensor, values: Tensor) -> Tensor:
         attention = torch.bmm(asked.flatten(1, 2), embeddings)  # each query has its own embeddings,
         attention = attention.view(n, len(seen), h, m * u).transpose(0, 1).reshape(len(seen), n * h, m * u)
         outputs.append(torch.bmm(attention, seen.transpose(2, 3).reshape(len(seen), m * u, v)))  # each picture its own values
-    return torch.cat(outputs).view(b, n, h, v)
+    return (torch.cat(outputs) if len(outputs) > 1 else outputs[0]).view(b, n, h, v)
 
 
 def sheets(table: Tensor, tile: tuple[int, int], halo: tuple[int, int] = (0, 0)) -> Tensor:
