@@ -147,8 +147,11 @@ def contestants(shape: Shape, dtype: str = "float32") -> dict[str, nn.Module]:
     return {name: layer.to(device()) for name, layer in layers.items()}
 
 
-def peak_in_child(shape: Shape, name: str, dtype: str) -> int:
-    """Bytes by which a fresh process grows at its fullest in one training pass. On a GPU: max_memory_allocated."""
+def peak_in_child(shape: Shape, name: str, dtype: str) -> int | None:
+    """Bytes by which a fresh process grows at its fullest in one training pass (on a GPU: what its allocator held).
+
+    None where the system does not tell: Linux does.
+    """
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=measure_peak, args=(sender, shape, name, dtype))
@@ -161,19 +164,25 @@ def peak_in_child(shape: Shape, name: str, dtype: str) -> int:
 
 def measure_peak(sender, shape: Shape, name: str, dtype: str) -> None:
     """What the child does."""
-    import resource  # not everywhere: Windows has none
-
-    torch.manual_seed(0)
     layer, features = contestants(shape, dtype)[name], features_for(shape, BATCH)
-    tiny = training_pass(layer, features[:1], DTYPES[dtype])
-    tiny()  # the libraries' own rooms
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    training_pass(layer, features[:1], DTYPES[dtype])()  # the libraries' own rooms
+    run, status, reset = training_pass(layer, features, DTYPES[dtype]), Path("/proc/self/status"), Path("/proc/self/clear_refs")
     if device().type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
-    training_pass(layer, features, DTYPES[dtype])()
-    after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    sender.send((torch.cuda.max_memory_allocated() if device().type == "cuda" else after) - before)
+        run()
+        return sender.send(torch.cuda.max_memory_allocated() - before)
+    if not reset.exists():
+        return sender.send(None)
+    reset.write_text("5")  # the high-water mark starts anew
+    before = kilobytes(status, "VmRSS")
+    run()
+    return sender.send(1024 * (kilobytes(status, "VmHWM") - before))
+
+
+def kilobytes(status: Path, field: str) -> int:
+    """A number out of /proc/self/status."""
+    return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith(field))
 
 
 def matrix_rate(dtype: torch.dtype, where: torch.device, side: int = 2048, seconds: float = 1.0) -> float:
