@@ -6,12 +6,15 @@ is one product of three tensors. Whoever multiplies E with V first makes lambdas
 an attention map. Taught in notebooks/05_cost.
 """
 
+from collections.abc import Callable
+from functools import wraps
 from math import ceil, prod
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
+from torch.utils.weak import WeakIdKeyDictionary
 
 from lambdalib.lambdas import apply_lambdas, position_lambdas, relative_embeddings
 
@@ -133,6 +136,23 @@ def map_first(queries: Tensor, embeddings: Tensor, values: Tensor) -> Tensor:
     return (torch.cat(outputs) if len(outputs) > 1 else outputs[0]).view(b, n, h, v)
 
 
+def kept(make: Callable) -> Callable:
+    """Without gradients, on a CPU: make the embeddings of a table once, and again when its numbers or the sizes change."""
+    last = WeakIdKeyDictionary()  # table -> (sizes, its numbers then, its embeddings); forgotten together with the table
+
+    @wraps(make)
+    def remembered(table: Tensor, *sizes) -> Tensor:
+        if torch.is_grad_enabled() or torch.compiler.is_compiling() or table.device.type != "cpu":
+            return make(table, *sizes)
+        was = last.get(table)
+        if was is None or was[0] != (sizes, table.dtype) or not torch.equal(was[1], table):  # the table itself is small
+            last[table] = was = (sizes, table.dtype), table.detach().clone(), make(table, *sizes)
+        return was[2]
+
+    return remembered
+
+
+@kept
 def sheets(table: Tensor, tile: tuple[int, int], halo: tuple[int, int] = (0, 0)) -> Tensor:
     """The embeddings of a tile's queries for all that they can see: the tile, and a halo around it.
 

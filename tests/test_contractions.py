@@ -12,6 +12,7 @@ from torch.autograd import gradcheck
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
+from lambdalib import contractions
 from lambdalib.contractions import ORDERS, plan, position_costs, position_numbers, position_output, tiling
 
 B, H, K, V, U = 2, 3, 11, 13, 3
@@ -92,6 +93,32 @@ def test_the_convolution_survives_windows_taller_than_the_map():
             "    q, t, v = (torch.randn(s, requires_grad=True) for s in ((2, 2, 110, 8), (8, 2, 23, 3), (2, 110, 16, 2)))\n"
             "    torch.autograd.grad(f(q, t, v, (10, 11), 'convolution').sum(), (q, t, v))")
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # in a process of its own: a crash takes all
+
+
+def test_without_gradients_the_embeddings_are_kept_while_the_table_is_the_same(monkeypatch):
+    made, real = [], contractions.relative_embeddings
+    monkeypatch.setattr(contractions, "relative_embeddings", lambda *arguments: made.append(1) or real(*arguments))
+    inputs = arguments(B, H, SIZE, K, V, U, (5, 3))
+    queries, table, values = inputs
+
+    def output():
+        return position_output(queries, table, values, SIZE, "attention")
+
+    with torch.no_grad():
+        first, again = output(), output()
+        assert len(made) == 1 and torch.equal(first, again)
+        table.data.mul_(2)  # unseen by autograd's version counter
+        assert_close(output(), 2 * first)
+        assert len(made) == 2
+        transposed = position_output(queries, table, values, SIZE[::-1], "attention")
+        assert_close(transposed, position_output(queries, table, values, SIZE[::-1], "lambda"))
+        assert_close(output(), 2 * first)
+        table.data = table.data.float()
+        position_output(queries.float(), table, values.float(), SIZE, "attention")
+    count = len(made)
+    table.data = table.data.double()
+    output(), output()
+    assert len(made) == count + 2  # with gradients: every time
 
 
 @pytest.mark.parametrize("order", ORDERS)
