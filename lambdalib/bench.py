@@ -278,7 +278,10 @@ def conv3d_form(model: nn.Module) -> nn.Module:
 
 def step_of(model: nn.Module, batch: int, side: int, dtype: str) -> Callable[[], None]:
     """One training step with SGD, to be run later."""
-    model = model.to(device=device(), memory_format=torch.channels_last)
+    model = model.to(device())
+    for parameter in model.parameters():
+        if parameter.ndim == 4:  # Conv3d's weights have five axes and no such layout
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), 1e-4, momentum=0.9)
     images = torch.randn(batch, 3, side, side, device=device()).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, 10, (batch,), device=device())

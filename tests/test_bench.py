@@ -10,7 +10,9 @@ from torch.testing import assert_close
 
 from lambdalib import bench, cli
 from lambdalib.bench import SHAPES, Shape, contestants, stopwatch, summary
-from lambdalib.contractions import ORDERS
+from lambdalib.contractions import ORDERS, position_output
+from lambdalib.cost import count_parameters, held_for_backward
+from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import create_model
 
 
@@ -34,6 +36,13 @@ def test_the_stopwatch_takes_turns_warms_up_and_tells_the_median(monkeypatch):
     assert seconds == {"a": 2, "b": 20}
 
 
+def test_the_stopwatch_spends_its_budget(monkeypatch):
+    monkeypatch.setattr(bench, "timed", lambda function: function() or 1.0)
+    began, calls = time.perf_counter(), []
+    stopwatch({"a": lambda: calls.append(time.sleep(0.005))}, budget=0.1, turns=1)
+    assert len(calls) > 5 and time.perf_counter() - began >= 0.1
+
+
 def test_one_call_is_timed():
     assert 0.02 <= bench.timed(lambda: time.sleep(0.02)) < 0.5
 
@@ -41,6 +50,46 @@ def test_one_call_is_timed():
 def test_the_matrix_rate_counts_right():
     # each product of two 64×64 matrices is 64³ multiply-adds; no machine does fewer than 10⁷ a second or more than 10¹⁶
     assert 1e7 < bench.matrix_rate(torch.float32, torch.device("cpu"), side=64, seconds=0.02) < 1e16
+
+
+def test_the_matrix_rate_by_hand(monkeypatch):
+    monkeypatch.setattr(bench, "stopwatch", lambda functions, seconds: {"product": 0.5})
+    assert bench.matrix_rate(torch.float32, torch.device("cpu"), side=10) == 2000
+
+
+def test_multiply_adds_by_hand():
+    assert bench.multiply_adds_of(lambda: torch.randn(3, 5) @ torch.randn(5, 7)) == 3 * 5 * 7
+
+
+class Probe(nn.Linear):
+    """Remembers how it was called, and how its copies were."""
+
+    seen = []
+
+    def __init__(self):
+        super().__init__(5, 7)
+        self.seen.clear()
+
+    def forward(self, features):
+        """(b, 5) -> (b, 7)."""
+        self.seen.append((self.training, torch.is_grad_enabled(), features.dtype, torch.is_autocast_enabled("cpu")))
+        return super().forward(features)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_a_training_pass_goes_both_ways(dtype):
+    probe, features = Probe(), torch.randn(3, 5)
+    bench.training_pass(probe, features, dtype)()
+    assert probe.seen[1:] == [(True, True, dtype, dtype == torch.bfloat16)]
+    assert probe.weight.grad.abs().min() > 0 and not features.requires_grad
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16], ids=str)
+def test_an_inference_pass_leaves_the_module_in_peace(dtype):
+    probe = Probe()
+    bench.inference_pass(probe, torch.randn(3, 5), dtype)()
+    assert probe.seen == [(False, False, dtype, dtype == torch.bfloat16)]
+    assert probe.training
 
 
 @pytest.mark.parametrize("shape", [Shape(8, 5, 3, 2), Shape(8, 5, 3), Shape(8, 4, 7), Shape(8, 4, 15)], ids=str)
@@ -53,6 +102,10 @@ def test_contestants_do_the_same_work(shape):
     assert set(layers) == {"ours"} | peers
     features = torch.randn(2, shape.d, shape.side, shape.side)
     assert all(layer(features).shape == features.shape for layer in layers.values())
+    more = {name: count_parameters(layer) - count_parameters(layers["ours"]) for name, layer in layers.items()}
+    assert all(more[name] == 16 for name in peers if name.endswith("Conv3d"))  # its bias
+    if shape.r == 2 * shape.side - 1:  # a wider window than the map's, and our table is larger than theirs
+        assert all(more[name] == 0 for name in peers if name.endswith("table"))
 
 
 def test_timm_is_left_out_where_it_takes_minutes():
@@ -66,10 +119,80 @@ def test_the_conv3d_form_is_the_same_net():
         if isinstance(block, nn.BatchNorm2d):
             nn.init.uniform_(block.weight, 0.5, 1)
     theirs = bench.conv3d_form(ours)
-    assert not any(type(module).__module__.startswith("lambdalib.layer") for module in theirs.modules())
+    assert not any(isinstance(module, LambdaLayer) for module in theirs.modules())
+    assert sum(isinstance(module, LambdaLayer) for module in ours.modules()) == 8
     images = torch.randn(2, 3, 16, 16)
     with torch.no_grad():
         assert_close(theirs(images), ours(images), rtol=1e-4, atol=1e-5)
+
+
+def fake_clock(seconds):
+    """A stopwatch on which every function takes what `seconds` says of its name; each is called once."""
+    return lambda functions, *_: {name: (function(), seconds(name))[1] for name, function in functions.items()}
+
+
+def test_the_layer_is_told_beside_its_fastest_peer(small, monkeypatch):
+    told = []
+    monkeypatch.setattr(bench, "SHAPES", [Shape(8, 4, 7), Shape(8, 4, 7)])
+    monkeypatch.setattr(bench, "DTYPES", {"float32": torch.float32})
+    monkeypatch.setattr(bench, "matrix_rate", lambda *_: 1e6)
+    seconds = {"ours": 2, "timm table": 3, "timm Conv3d": 5, "lambda-networks Conv3d": 4, "lambda-networks table": 6}
+    monkeypatch.setattr(bench, "stopwatch", fake_clock(lambda name: seconds[name[0]] * (1 + (name[1] == torch.channels_last))))
+    row = bench.bench_layer(True, told.append)[0]
+    assert row["seconds"] == row["forward_seconds"] == seconds
+    layer, features = LambdaLayer(8, scope=7), torch.randn(2, 8, 4, 4).contiguous(memory_format=torch.channels_last)
+    assert row["share"] == bench.multiply_adds_of(bench.training_pass(layer, features, torch.float32)) / 2 / 1e6
+    assert row["held"]["ours"] == held_for_backward(layer, features)
+    held = min(row["held"][name] for name in seconds if name != "ours")
+    assert "timm table" in told[1] and "3000.0 ms   × 1.50   forward × 1.50" in told[1]
+    assert f"{row['held']['ours'] / 2**20:.1f} against {held / 2**20:6.1f} MiB" in told[1]
+
+
+def test_every_order_runs_and_the_plan_is_judged(small, monkeypatch):
+    ran, told = [], []
+    monkeypatch.setattr(bench, "DTYPES", {"float32": torch.float32})
+    monkeypatch.setattr(bench, "plan", lambda *shape: "tiles")
+    monkeypatch.setattr(bench, "position_output", lambda *inputs: (ran.append(inputs[-1]), position_output(*inputs))[1])
+    monkeypatch.setattr(bench, "stopwatch", fake_clock({"convolution": 2, "lambda": 4, "attention": 5, "tiles": 3}.get))
+    rows = bench.bench_orders(True, told.append)
+    assert ran == [*ORDERS] * 2 and [(row["planned"], row["regret"]) for row in rows] == [("tiles", 1.5)] * 2
+    assert "convolution 2000.0   lambda 4000.0   attention 5000.0   tiles* 3000.0" in told[1]
+
+
+def test_steps_are_told_beside_ours(monkeypatch):
+    told, nets = [], {name: nn.Sequential(nn.Conv2d(3, 2, 1), nn.Flatten(), nn.Linear(32, 10)) for name in ("ours", "another")}
+    before = nets["another"][2].weight.clone()
+    monkeypatch.setattr(bench, "stopwatch", fake_clock({"ours": 2.0, "another": 3.0}.get))
+    row, = bench.step_rows("nets", nets, 5, 4, "float32", told.append)
+    assert row["seconds"] == {"ours": 2, "another": 3} and row["held"]["ours"] == row["held"]["another"] > 0
+    assert (nets["another"][2].weight != before).any()  # it has learnt
+    assert "3.00 s a step,  500.0 minutes for 50,000 pictures, ×1.50; held" in told[2]
+
+
+def test_growth_is_told_by_pixels(monkeypatch):
+    monkeypatch.setattr(bench, "DTYPES", {"float32": torch.float32})
+    monkeypatch.setattr(bench, "stopwatch", fake_clock(lambda side: side**3))
+    told, rows = [], None
+    rows = bench.bench_growth(True, told.append)
+    assert [row["what"] for row in rows] == ["pixels", "scope"] and rows[0]["exponent"] == pytest.approx(1.5)
+    assert "time ~ pixels^1.50 from 8² to 16²" in told[0]
+
+
+def test_attention_without_positions_is_softmax_attention():
+    torch.manual_seed(0)
+    module, features = bench.SelfAttention(8, heads=2), torch.randn(3, 8, 2, 3)
+    queries, keys, values = torch.einsum("cd,bdn->bcn", module.to_qkv.weight[:, :, 0, 0], features.flatten(2)).view(3, 3, 2, 4, 6).unbind(1)
+    attention = (torch.einsum("bhdn,bhdm->bhnm", queries, keys) / 4**0.5).softmax(3)
+    expected = torch.einsum("bhnm,bhdm->bhdn", attention, values).reshape(3, 8, 2, 3)
+    assert_close(module(features), expected, rtol=1e-5, atol=1e-6)
+
+
+def test_steps_of_a_net_and_its_conv3d_form_are_compared(capsys):
+    ours = create_model("tiny", layout="CCL")
+    nets = {"ours": ours, "Conv3d form": bench.conv3d_form(ours)}
+    row, = bench.step_rows("a net", nets, 2, 32, "bfloat16", print)
+    assert set(row["seconds"]) == set(row["held"]) == set(nets) and min(row["seconds"].values()) > 0
+    assert "minutes for 50,000 pictures" in capsys.readouterr().out
 
 
 def test_the_exponent_of_a_power():
@@ -101,6 +224,14 @@ def test_a_part_runs_and_is_written(small, tmp_path, capsys, part):
         assert all(row["held"]["ours"] > 0 and set(row["forward_seconds"]) == set(row["seconds"]) for row in rows)
 
 
+def test_each_part_is_written_as_soon_as_it_is_measured(monkeypatch, tmp_path):
+    monkeypatch.setattr(bench, "find_spec", lambda name: None)  # other parts need no peers
+    monkeypatch.setattr(bench, "PARTS", {"first": lambda quick, say: [quick], "second": lambda quick, say: 1 / 0})
+    with pytest.raises(ZeroDivisionError):
+        bench.bench(["first", "second"], tmp_path / "bench.json", quick=True)
+    assert json.loads((tmp_path / "bench.json").read_text())["first"]["rows"] == [True]
+
+
 def test_a_missing_peer_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(bench, "find_spec", lambda name: None)
     assert cli.main(["bench", "--part", "layer", "--out", str(tmp_path / "bench.json")]) == 2
@@ -108,6 +239,6 @@ def test_a_missing_peer_is_named(monkeypatch, capsys, tmp_path):
 
 
 def test_the_peak_of_a_child_is_at_least_what_it_holds(small):
-    peak = bench.peak_in_child(Shape(64, 32, 7), "ours", "float32")
-    assert peak > 2 * 64 * 32 * 32 * 4  # the output and one gradient of it
+    peak = bench.peak_in_child(Shape(64, 32, 7), "ours", "float32")  # of 64 pictures: the child knows no monkeypatch
+    assert peak > 2 * 64 * 64 * 32 * 32 * 4  # the output and one gradient of it
     assert peak < 2**32
