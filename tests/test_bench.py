@@ -2,6 +2,7 @@
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,10 +11,42 @@ from torch.testing import assert_close
 
 from lambdalib import bench, cli
 from lambdalib.bench import SHAPES, Shape, contestants, stopwatch, summary
-from lambdalib.contractions import ORDERS, position_output
+from lambdalib.checkpoint import ASSETS
+from lambdalib.contractions import ORDERS, plan, position_output
 from lambdalib.cost import count_parameters, held_for_backward
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import create_model
+
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+RECORD = json.loads((ASSETS / "bench.json").read_text(encoding="utf-8"))
+
+
+def test_the_record_has_its_evidence():
+    for part in bench.PARTS:
+        proof = RECORD[part]["evidence"]
+        assert proof["command"].startswith("lambdalib bench") and proof["commit"] and "+" not in proof["commit"]
+        assert proof["hardware"] and proof["threads"] and proof["versions"]["torch"]
+    assert RECORD["layer"]["summary"] == summary(RECORD["layer"]["rows"])
+    assert {Shape(**row["shape"]) for row in RECORD["layer"]["rows"]} == set(SHAPES)
+
+
+def test_the_readme_tells_the_record():
+    numbers = RECORD["layer"]["summary"]
+    assert (f"{numbers['float32']['geometric_mean']:.1f} times as fast in float32 and {numbers['bfloat16']['geometric_mean']:.1f} times "
+            f"in bfloat16 as the fastest public layer, at worst {min(n['worst'] for n in numbers.values()):.1f} times") in README
+
+
+def test_no_shape_of_the_record_is_slower_than_a_peer_and_plan_has_little_to_regret():
+    """The figures of the machine that made the record; of another machine its own `lambdalib bench` tells."""
+    assert all(numbers["worst"] >= 1 for numbers in RECORD["layer"]["summary"].values())
+    regrets = [row["regret"] for row in RECORD["orders"]["rows"]]
+    print("regret:", [round(regret, 2) for regret in regrets])
+    assert max(regrets) < 1.2 and bench.geometric_mean(regrets) < 1.05
+    for row in RECORD["orders"]["rows"]:  # and plan() still names what it named
+        d, side, r, u = row["shape"].values()
+        assert plan(bench.BATCH, 4, (side, side), 16, d // 4, u, (r, r)) == row["planned"]
+    assert all(row["exponent"] <= 1.1 for row in RECORD["growth"]["rows"] if row["what"] == "pixels")
 
 
 @pytest.fixture
