@@ -787,10 +787,10 @@ QUESTIONS: dict[str, Question] = {
         2: "that was ImageNet with r = 23; here the window has 49 taps",
         4: "the other way round: count the stages in which the lambda layers need *more*",
     }, otherwise=lambda guess: "a number from 0 to 4: compare the second columns of `stage_costs((2, 2, 2, 2), ..., 32, r=7)` for CCCC and LLLL"),
-    "06.E2b": Question(3, "position lambdas cost four times as much with u = 4: only in c5 do the convolutions still need more", {
+    "06.E2b": Question(2, "u = 4 costs most where maps are large: in c2 and c3 the convolutions need less; c4 and c5 make maps first", {
         0: "that is the answer for u = 1; u = 4 multiplies the work of making the position lambdas by four",
-        2: "that was ImageNet with r = 23, u = 1; run `stage_costs` with u=4, r=7",
-        4: "c5 is still cheaper: 38 million against 75",
+        3: "c4 is just cheaper: 72 million against 75",
+        4: "c4 and c5 are still cheaper: 72 and 38 million against 75",
     }, otherwise=lambda guess: "a number from 0 to 4: ask `stage_costs` with u=4, r=7 and compare the second column with that of CCCC"),
     "06.E5": Question(40, "at d = 36 the layer still has 150 parameters more, at d = 40 it has 2,188 fewer", {
         36: "nearly: with 36 channels the convolution has 11,664 weights, the layer 150 more",

@@ -485,7 +485,7 @@ def counted_and_clocked(groups) -> Figure:
         ax.set_xticklabels(row, rotation=30, ha="right", fontsize=8)
         ax.set_title(title, fontsize=8)
     axes[0, 0].set_ylabel("times the smallest")
-    axes[0, -1].legend(frameon=False, fontsize=8)
+    axes[0, -1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     fig.tight_layout()
     return fig
 
@@ -545,9 +545,9 @@ def measured(layers, growth) -> Figure:
     beside.axvline(1, color=INK, linewidth=0.8)
     beside.set(yticks=range(len(names)), ylim=(len(names) - 0.4, -0.6), xlabel="time of the fastest public layer / ours")
     beside.set_yticklabels(names, fontsize=8)
-    logarithmic(beside.xaxis, (0.5, 1, 2, 4, 8, 16, 32))
     low, high = beside.get_xlim()
-    beside.set_xlim(min(low, 0.7), 1.25 * high)
+    logarithmic(beside.xaxis, (0.5, 1, 2, 4, 8, 16, 32))
+    beside.set_xlim(0.8 * min(low, 1), 1.25 * high)
     beside.set_title("forward and backward, beside the fastest public layer", fontsize=9)
     beside.legend(frameon=False, fontsize=8)
     for row in growth:

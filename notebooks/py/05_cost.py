@@ -14,7 +14,7 @@ if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
-# > **After this lesson you can** count what attention and a lambda layer cost, in multiply-adds and in bytes; compute the same position output in four orders; say for given sizes which order is the cheapest, and why the layer of this course is several times as fast as others with the same numbers; and measure what a formula cannot tell you.
+# > **After this lesson you can** count what attention and a lambda layer cost, in multiply-adds and in bytes; compute the same position output in four orders; say for given sizes which order is the cheapest, and why the layer of this course is faster than others with the same numbers; and measure what a formula cannot tell you.
 # >
 # > **You need** [lesson 04](04_lambda_layer.ipynb) (the layer). Words and letters are on the [notation page](00_start_here.ipynb#Notation).
 # >
@@ -50,7 +50,7 @@ from lambdalib import attention, cost, figures, widgets
 from lambdalib.bench import Shape, matrix_rate, stopwatch, summary
 from lambdalib.checks import check_answer, check_close
 from lambdalib.checkpoint import ASSETS
-from lambdalib.contractions import CACHE, padded, position_output, turn, windows
+from lambdalib.contractions import CACHE, kept, padded, position_output, turn, windows
 from lambdalib.examples import strip
 from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, relative_embeddings
 from lambdalib.layer import LambdaLayer
@@ -139,7 +139,7 @@ def convolution_order(queries: Tensor, table: Tensor, values: Tensor, size: tupl
 
 
 # %% [markdown]
-# **The map first.** One could write `einsum("bhnk,nmku->bhnmu", …)`. `map_first` spells out the two `bmm`s (batched matrix products) behind it: the first product has its own embeddings for every query position, so $n$ is its batch; the second has its own values for every picture, so $b$ is. `sheets` lays the embeddings out for it, for each query one sheet of k rows, with a column for everything that the query meets; `halo` and `middle` are for later. The loop takes a few pictures at a time: as many as have maps of 2²² numbers together (or one, if its map is larger). What fits into the processor's cache, its small and fast memory, need not travel to the large and slow one and back.
+# **The map first.** One could write `einsum("bhnk,nmku->bhnmu", …)`. `map_first` spells out the two `bmm`s (batched matrix products) behind it: the first product has its own embeddings for every query position, so $n$ is its batch; the second has its own values for every picture, so $b$ is. `sheets` lays the embeddings out for it, for each query one sheet of k rows, with a column for everything that the query meets; `halo` and `middle` are for later, and `kept` remembers the sheets of a table while no gradients are asked for, so that a trained net lays them out once. The loop takes a few pictures at a time: as many as have maps of 2²² numbers together (or one, if its map is larger). What fits into the processor's cache, its small and fast memory, need not travel to the large and slow one and back.
 
 # %%
 def map_first(queries: Tensor, embeddings: Tensor, values: Tensor) -> Tensor:
@@ -151,9 +151,10 @@ def map_first(queries: Tensor, embeddings: Tensor, values: Tensor) -> Tensor:
         attention = torch.bmm(asked.flatten(1, 2), embeddings)  # each query has its own embeddings,
         attention = attention.view(n, len(seen), h, m * u).transpose(0, 1).reshape(len(seen), n * h, m * u)
         outputs.append(torch.bmm(attention, seen.transpose(2, 3).reshape(len(seen), m * u, v)))  # each picture its own values
-    return torch.cat(outputs).view(b, n, h, v)
+    return (torch.cat(outputs) if len(outputs) > 1 else outputs[0]).view(b, n, h, v)
 
 
+@kept
 def sheets(table: Tensor, tile: tuple[int, int], halo: tuple[int, int] = (0, 0)) -> Tensor:
     """The embeddings of a tile's queries for all that they can see: the tile, and a halo around it. (k, u, r, r) -> (n, k, m·u)."""
     context = [side + 2 * beyond for side, beyond in zip(tile, halo)]
@@ -213,6 +214,7 @@ for r in range(1, 64, 2):  # half a window: never 9 copies, and never as little 
     t = r // 2 + 1
     c = t + 2 * (r // 2)
     assert (c / t) ** 2 < 9 and (r / c) ** 2 > 4 / 9
+
 
 # %% [markdown]
 # For r = 7 we timed tiles of 2, 4 and 8; tiles of 4 were the fastest in most cases. (The first row, tiles of one pixel, is exercise 5.) Here is the whole order. Most of it is cutting and joining: queries into tiles, values into contexts, and the tiles back into a map. (`padded` is `F.pad` where there is something to add. `windows` makes the copies, one context at every tile; PyTorch's `F.unfold` could do it, with a slower gradient.)
@@ -501,18 +503,18 @@ assert held[8, "attention"] < min(held[8, name] for name in ORDERS if name != "a
 inputs = random_inputs(8, 4, 16, 16, 32, 1, 7)
 print(f"queries, table and values themselves: {sum(tensor.nbytes for tensor in inputs) / 2**20:5.2f} MiB")
 for name in ORDERS:
-    kept, thrown = (cost.held_for_backward(AsModule(lambda *tensors: position_output(*tensors, (16, 16), name, recompute)), *inputs)
+    stored, thrown = (cost.held_for_backward(AsModule(lambda *tensors: position_output(*tensors, (16, 16), name, recompute)), *inputs)
                     for recompute in (False, True))
     print(f"{name:<12} with recompute=True it keeps no more than these: {thrown <= sum(tensor.nbytes for tensor in inputs)}")
-    assert thrown < kept
+    assert thrown < stored
 
 features = torch.randn(8, 128, 16, 16)
 layers = [LambdaLayer(128, scope=7, recompute=recompute) for recompute in (False, True)]
 layers[1].load_state_dict(layers[0].state_dict())
 assert torch.equal(*(layer(features) for layer in layers))
-kept, thrown = (cost.held_for_backward(layer, features) for layer in layers)
-assert thrown < kept
-print("the whole layer keeps less with recompute=True:", thrown < kept)
+stored, thrown = (cost.held_for_backward(layer, features) for layer in layers)
+assert thrown < stored
+print("the whole layer keeps less with recompute=True:", thrown < stored)
 
 # %% [markdown]
 # ## 6 · The paper's tables, in this light
@@ -554,7 +556,6 @@ for batch in (1, 2, 128):
 assert cost.attention_memory(1) / cost.embedding_memory() == 0.5
 assert cost.attention_memory(128) / cost.embedding_memory() == 64
 
-
 # %% [markdown]
 # The ratio is b · h / k. The factor of 64 is a statement about training with 128 pictures; for one picture the dense embeddings are twice as large as the maps. And when nothing is kept for a backward pass, memory is needed for one layer at a time, in any of the rows (if $E$ is made from its table when its layer runs).
 #
@@ -569,6 +570,7 @@ for order, speed in (("lambda", 1160), ("convolution", 1100)):
                             for count in (position_costs, position_numbers))
     print(f"{order:<12}{adds[order] / 1e9:6.2f} billion multiply-adds, {numbers / 1e6:.2f} million numbers in lambdas, {speed} pictures per second printed")
 assert 30 < adds["lambda"] / adds["convolution"] < 33
+
 
 # %% [markdown]
 # Thirty times fewer multiply-adds, and no faster. Both make the same lambdas; that fits a price in which what is made counts, and does not fit one of multiply-adds alone. (It is no proof: the convolution of a single channel also runs at a lower rate.)
@@ -599,7 +601,6 @@ widgets.explore(dials, side=widgets.slider("side of the map", 4, 64, 32), d=widg
                 u=widgets.choice("intra-depth u", [1, 4]), r=widgets.choice("window r", [3, 7, 15, 23], 7),
                 batch=widgets.choice("pictures b", [1, 8, 128], 8))
 
-
 # %% [markdown]
 # The batch moves everything but $E$ and the stencils, and it moves all four prices alike, so the choice stays. Wider windows make the tiles' contexts large, more values per position (u) make more maps and more copies but no more lambdas: both favour the convolution, on large maps. More heads make more maps and smaller lambdas, so they move the tie to smaller sides; a larger k moves it back. (Exercise 4 asks for the formula.)
 #
@@ -617,6 +618,7 @@ for dtype in (torch.float32, torch.bfloat16):
     rate = matrix_rate(dtype, torch.device("cpu"), side=1024, seconds=0.5)
     for memory, seconds in copies.items():
         print(f"{dtype}, memory {memory:<7}{rate * seconds / 2**24:5.0f} multiply-adds in the time of one copied number")
+
 
 # %% [markdown]
 # A number that is made on the way is written once and read at least twice, in the forward pass and in the backward pass, which also makes a gradient for it. 64 is a round number that stands for all of this, and for products that are too small for the full rate. Yours may be another; `plan` is not for your machine in particular, and that is the point of it: one rule for all.
@@ -707,6 +709,8 @@ for dtype, numbers in record["layer"]["summary"].items():
           f"on (geometric) average over the shapes, at worst {numbers['worst']:.2f} times")
 assert record["layer"]["summary"] == summary(record["layer"]["rows"])
 print("where a public layer needs less than ours:", *(losing or ["nowhere in this table"]), sep="\n  ")
+assert record["layer"]["summary"]["float32"]["worst"] > 1 and record["layer"]["summary"]["bfloat16"]["worst"] > 1
+assert any("bytes" in line for line in losing)
 
 # %%
 figures.measured(record["layer"]["rows"], record["growth"]["rows"])
@@ -714,9 +718,11 @@ plt.show()
 for row in record["growth"]["rows"]:
     if row["what"] == "pixels":
         print(f"{row['dtype']}: from {row['sides'][0]}² to {row['sides'][-1]}² pixels, time grows as pixels to the power of {row['exponent']:.2f}")
+        assert row["exponent"] < 1.1
+assert [plan(16, 4, (16, 16), 16, 32, 1, (r, r)) for r in (3, 5, 7, 11, 15, 23, 31)] == 3 * ["tiles"] + 4 * ["attention"]
 
 # %% [markdown]
-# Left: how many times as long the fastest public layer takes, shape by shape; bars to the left of 1 are shapes where ours is the slower one, and the list above names every case, memory included. Each public layer has one fixed order, whatever the shape. Middle: with a window, time grows about in proportion to the pixels (the dotted lines), as the formulas of the convolution and of the tiles say. Right: with the map fixed, a wider window costs more only until `plan` changes to the attention order, which does not see the window.
+# Left: how many times as long the fastest public layer takes, shape by shape; a bar to the left of 1 would be a shape where ours is the slower one. Each public layer has one fixed order, whatever the shape. In time, forward and backward, ours is the faster one at every shape of the table; in memory it is not. The list above the figure has every case: `plan` goes by a price that stands for time, and where it takes a map or tiles, these can be larger than the lambdas that others keep. `recompute=True` throws them away, for the price of making them twice. Middle: with a window, time grows no faster than in proportion to the pixels (the dotted lines), as the formulas of the convolution and of the tiles say; on small maps, what a layer takes whatever the map has its share too. Right: with the map fixed, a wider window costs more only until `plan` changes from tiles to the attention order (here between r = 7 and r = 11), which does not see the window.
 #
 # And `plan`? The same command has timed the position output alone, in every order:
 
@@ -736,9 +742,10 @@ for row in record["step"]["rows"]:
     print(f"{row['title']}, {row['dtype']}, {row['batch']} pictures")
     for name, seconds in row["seconds"].items():
         print(f"  {name:<20}{seconds:6.2f} s a step, {seconds / row['seconds']['ours']:5.2f} times ours;   holds {row['held'][name] / 2**30:5.2f} GiB, {row['held'][name] / row['held']['ours']:5.2f} times ours")
+    assert all((seconds < row["seconds"]["ours"]) == ("twin" in name) for name, seconds in row["seconds"].items() if name != "ours")
 
 # %% [markdown]
-# What is left of a ratio in a whole net is less than in the layer alone: the rest of the net is the same in both. And the twin is the yardstick that matters to a user: lambda layers in the best of our orders, beside the convolutions that they replace.
+# With our layers a step is faster than with the public ones, in each of these nets. (How much is left of a layer's ratio depends on how much of the net is lambda layers.) And it is slower than in the twin, which also holds less: convolutions, which processors and libraries have been made for, are still the faster ones, although the lambda layer needs fewer multiply-adds (step 4).
 #
 # ## 10 · Today
 #
@@ -761,16 +768,16 @@ def fused_with_positions(queries, keys, values, embeddings):
 
 assert torch.allclose(fused(ask, key, value), attention.softmax_attention(ask, key, value), atol=1e-5)
 assert torch.allclose(fused_with_positions(ask, key, value, offsets), attention.relative_attention(ask, key, value, offsets), atol=1e-4)
-kept = {
+stored = {
     "attention, plain": cost.held_for_backward(AsModule(attention.softmax_attention), ask, key, value),
     "attention, fused": cost.held_for_backward(AsModule(fused), ask, key, value),
     "with positions, plain": cost.held_for_backward(AsModule(attention.relative_attention), ask, key, value, offsets),
     "with positions, fused": cost.held_for_backward(AsModule(fused_with_positions), ask, key, value, offsets),
 }
 for name in ("convolution", "tiles"):
-    kept[f"position output, r = 7, {name}"] = cost.held_for_backward(
+    stored[f"position output, r = 7, {name}"] = cost.held_for_backward(
         AsModule(lambda *tensors: position_output(*tensors, (32, 32), name)), *random_inputs(1, 4, 32, 16, 16, 1, 7))
-for name, size in kept.items():
+for name, size in stored.items():
     print(f"{name:<36} keeps {size / 2**20:6.2f} MiB")
 print(f"{'one map of 4 heads':<36}       {4 * 1024**2 * 4 / 2**20:6.2f} MiB;  E {offsets.numel() * 4 / 2**20:.2f} MiB")
 
@@ -785,11 +792,13 @@ print(f"{'one map of 4 heads':<36}       {4 * 1024**2 * 4 / 2**20:6.2f} MiB;  E 
 figures.alternatives(record["alternatives"]["rows"])
 plt.show()
 for row in record["alternatives"]["rows"]:
-    times = {name: seconds / row["seconds"]["lambda layer, r = 7"] for name, seconds in row["seconds"].items()}
-    print(f"{row['dtype']:<9}{row['side']:3d} × {row['side']:<3d}" + "   ".join(f"{name} ×{ratio:.2f}" for name, ratio in times.items()))
+    in_layers = {name: seconds / row["seconds"]["lambda layer, r = 7"] for name, seconds in row["seconds"].items()}
+    print(f"{row['dtype']:<9}{row['side']:3d} × {row['side']:<3d}" + "   ".join(f"{name} ×{ratio:.2f}" for name, ratio in in_layers.items()))
+    assert in_layers["3×3 convolution"] < 1 and (row["side"] == 8 or in_layers["attention without positions"] > 1)
+    assert row["side"] != 32 or in_layers["lambda layer, whole map"] > in_layers["attention without positions"]
 
 # %% [markdown]
-# The numbers are times, in units of the lambda layer with a window of 7: where one is below 1, that module is faster. Fused attention pays for every pair of pixels, so it falls behind as the map grows; a window does not. They do not compute the same thing, so which of them is *worth* its time is a question of accuracy, and not of this lesson.
+# The numbers are times, in units of the lambda layer with a window of 7: where one is below 1, that module is faster. The 3×3 convolution is, on every map. Fused attention pays for every pair of pixels, so from 16 × 16 on it falls behind, further and further; a window has no such price. But a lambda layer over the whole map pays for every pair too, and on 32 × 32 it is slower than fused attention, by far. None of them computes what another computes, so which is *worth* its time is a question of accuracy, and not of this lesson. (This is a CPU. A graphics card has other fused kernels, and other ratios.)
 #
 # ## Exercises
 #
@@ -930,7 +939,7 @@ assert [round(adds / 1e6, 1) for adds in (window_adds, position_costs(*shape)["c
 # * Memory: maps grow with pixels, lambdas with channels, with a tie at m = k · v / h. The paper's memory column counts the dense embeddings; its factor of 64 is b · h / k for 128 pictures.
 # * Four orders (five, with exercise 5) give one output: lambdas first, densely or by convolution; the map first, whole or in tiles. `plan` names one by what is multiplied and what is made. It looks at shapes, never at a clock, so that runs repeat; only a stopwatch is a stopwatch.
 #
-# **Ledger.** *Less memory*: for, large maps in training, 16 times at 32 × 32, d = 64, if no $E$ is made; against, small maps with many channels (32 times as much at 4 × 4, d = 512), and fused attention, which came later, keeps no map either, at least for content. *Faster*: beside other public lambda layers, step 9 has the record, losing cases included; beside convolution and fused attention it depends on the map, the window and the machine (step 10). *Without attention maps*: true of the content half; against, for most shapes the cheapest of the four orders of the position half makes one.
+# **Ledger.** *Less memory*: for, large maps in training, 16 times at 32 × 32, d = 64, if no $E$ is made; against, small maps with many channels (32 times as much at 4 × 4, d = 512), and fused attention, which came later, keeps no map either, at least for content. *Faster*: than other public lambda layers yes, at every shape measured, but at many of them more bytes are kept (step 9); than fused attention, with a window on maps of 16 × 16 and more, but not over a whole map of 32 × 32; than the 3×3 convolution, nowhere in our record (steps 9 and 10). *Without attention maps*: true of the content half; against, for most shapes the cheapest of the four orders of the position half makes one.
 #
 # **The code of this lesson** lives in `lambdalib/contractions.py`: `convolution_order`, `lambda_order`, `attention_order`, `tile_order`, `position_costs`, `position_numbers`, `plan`; in `lambdalib/cost.py`: `multiply_adds`, `held_for_backward`, `memory_table`; and in `lambdalib/bench.py`, which measures.
 #

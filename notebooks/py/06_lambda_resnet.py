@@ -215,7 +215,7 @@ assert [round(counted[layout], 2) for layout in ("CCCC", "LLLL", "CCLL")] == [25
 # %% [markdown]
 # ## 5 · What it costs in work
 #
-# Parameters take no time; multiply-adds do, roughly. Per pixel, the convolution costs $9d^2$, but it only computes the pixels that it keeps. The lambda layer costs its projections, its content lambda, and its position lambdas in the cheapest order of lesson 05, on every pixel of the map before the pool.
+# Parameters take no time; multiply-adds do, roughly. Per pixel, the convolution costs $9d^2$, but it only computes the pixels that it keeps. The lambda layer costs its projections, its content lambda, and its position lambdas in the order that `plan` of lesson 05 names, on every pixel of the map before the pool.
 #
 # **Predict.** With r = 23 on pictures of 224 × 224, in which stages do the lambda layers need *more* multiply-adds than the convolutions that they replace?
 
@@ -290,7 +290,7 @@ plt.show()
 # %% [markdown]
 # **Parameters are saved where the layers are wide, and there the map is small; work is added where the map is large.** In c2 and c3 the wide window costs more than the convolutions. In c4 and c5 the lambda layers need less of both. The first layer of c3 is the dearest in the net: it still works on the 56 × 56 map, with twice the channels, and of every four pixels that it computes the pool leaves one.
 #
-# So the all-lambda net with r = 23 needs more work than the net it replaces, and CCLL needs fewer of both, parameters and multiply-adds. Three cautions. The scope is a choice, and with it the bill changes (exercises 2 and 3). The count assumes that each layer of ours uses its cheapest order; with every position lambda made by a convolution, as in many public versions, LLLL needs 6.58 billion instead of 5.29. And multiply-adds are not seconds: small batched products run at a lower rate than large convolutions ([lesson 05](05_cost.ipynb)).
+# So the all-lambda net with r = 23 needs more work than the net it replaces, and CCLL needs fewer of both, parameters and multiply-adds. Three cautions. The scope is a choice, and with it the bill changes (exercises 2 and 3). The count assumes the order that `plan` names for each layer; with every position lambda made by a convolution, as in many public versions, LLLL needs 6.58 billion instead of 5.57. And multiply-adds are not seconds: small batched products run at a lower rate than large convolutions ([lesson 05](05_cost.ipynb)).
 
 # %% [markdown]
 # ## 6 · Which maps, which scope?
@@ -487,7 +487,7 @@ print(check_answer("06.E2a", with_one), check_answer("06.E2b", with_four), sep="
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# No stage with u = 1, three with u = 4. What is true of r = 23 on ImageNet need not be true of r = 7 on CIFAR.
+# No stage with u = 1, two with u = 4: the large maps of c2 and c3. What is true of r = 23 on ImageNet need not be true of r = 7 on CIFAR.
 #
 # ```python
 # plain = stage_costs((2, 2, 2, 2), "CCCC", 32)[:, 1]
@@ -508,7 +508,7 @@ check_budget(options, parameters=15.5, multiply_adds=3.5)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# CCLL with the paper's sizes has 15.56 million parameters. A smaller table or fewer query channels bring it below 15.5. With r = 7 even LLLL fits, with 14.87 million parameters and 2.91 billion multiply-adds, fewer of both than the convolutional net: it was the wide window that made the large maps expensive. What the narrow window does to the accuracy, no count can tell.
+# CCLL with the paper's sizes has 15.56 million parameters. A smaller table or fewer query channels bring it below 15.5. With r = 7 even LLLL fits, with 14.87 million parameters and 2.83 billion multiply-adds, fewer of both than the convolutional net: it was the wide window that made the large maps expensive. What the narrow window does to the accuracy, no count can tell.
 #
 # ```python
 # options = {"layout": "LLLL", "scope": 7}
