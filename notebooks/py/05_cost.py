@@ -217,7 +217,7 @@ for r in range(1, 64, 2):  # half a window: never 9 copies, and never as little 
 
 
 # %% [markdown]
-# For r = 7 we timed tiles of 2, 4 and 8; tiles of 4 were the fastest in most cases. (The first row, tiles of one pixel, is exercise 5.) Here is the whole order. Most of it is cutting and joining: queries into tiles, values into contexts, and the tiles back into a map. (`padded` is `F.pad` where there is something to add. `windows` makes the copies, one context at every tile; PyTorch's `F.unfold` could do it, with a slower gradient.)
+# For r = 7 the rule takes tiles of 4, with six copies of each value and half of the map in use. (The first row, tiles of one pixel, is exercise 5.) Here is the whole order. Most of it is cutting and joining: queries into tiles, values into contexts, and the tiles back into a map. (`padded` is `F.pad` where there is something to add. `windows` makes the copies, one context at every tile; PyTorch's `F.unfold` could do it, with a slower gradient.)
 
 # %%
 def tile_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
