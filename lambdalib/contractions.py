@@ -28,6 +28,8 @@ CACHE = 2**22  # numbers; 16 MiB in float32
 class Turn(torch.autograd.Function):
     """What turn() does, forward and backward."""
 
+    generate_vmap_rule = True
+
     @staticmethod
     def forward(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
         """The axes in another order, side by side in memory."""
@@ -50,7 +52,7 @@ def turn(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
 
     Taught in notebooks/05_cost.
     """
-    return Turn.apply(tensor, axes)
+    return (Turn.forward if torch.jit.is_tracing() else Turn.apply)(tensor, axes)
 
 
 def padded(tensor: Tensor, widths: tuple[int, ...]) -> Tensor:
@@ -60,6 +62,8 @@ def padded(tensor: Tensor, widths: tuple[int, ...]) -> Tensor:
 
 class Windows(torch.autograd.Function):
     """What windows() does, forward and backward."""
+
+    generate_vmap_rule = True
 
     @staticmethod
     def forward(pictures: Tensor, context: tuple[int, int], tile: tuple[int, int]) -> Tensor:
@@ -94,7 +98,7 @@ def windows(pictures: Tensor, context: tuple[int, int], tile: tuple[int, int]) -
     Returns:
         (b, rows, columns, *context, d).
     """
-    return Windows.apply(pictures, context, tile)
+    return (Windows.forward if torch.jit.is_tracing() else Windows.apply)(pictures, context, tile)
 
 
 def convolution_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
@@ -142,7 +146,8 @@ def kept(make: Callable) -> Callable:
 
     @wraps(make)
     def remembered(table: Tensor, *sizes) -> Tensor:
-        if torch.is_grad_enabled() or torch.compiler.is_compiling() or table.device.type != "cpu":
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or type(table.data) is not Tensor  # fake ones
+        if torch.is_grad_enabled() or traced or table.device.type != "cpu":
             return make(table, *sizes)
         was = last.get(table)
         if was is None or was[0] != (sizes, table.dtype) or not torch.equal(was[1], table):  # the table itself is small

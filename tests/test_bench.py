@@ -3,6 +3,7 @@
 import json
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -125,7 +126,7 @@ def test_an_inference_pass_leaves_the_module_in_peace(dtype):
     assert probe.training
 
 
-@pytest.mark.parametrize("shape", [Shape(8, 5, 3, 2), Shape(8, 5, 3), Shape(8, 4, 7), Shape(8, 4, 15)], ids=str)
+@pytest.mark.parametrize("shape", [Shape(8, 5, 3, 2), Shape(8, 5, 3), Shape(8, 4, 5), Shape(8, 4, 7), Shape(8, 4, 15)], ids=str)
 def test_contestants_do_the_same_work(shape):
     layers = contestants(shape)
     peers = {"lambda-networks Conv3d"}
@@ -269,6 +270,16 @@ def test_a_missing_peer_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(bench, "find_spec", lambda name: None)
     assert cli.main(["bench", "--part", "layer", "--out", str(tmp_path / "bench.json")]) == 2
     assert "timm must be installed for the parts 'layer' and 'step'" in capsys.readouterr().err
+
+
+def test_the_peak_is_what_the_high_water_mark_rises_by(small, monkeypatch, tmp_path):
+    status, sent = tmp_path / "status", []
+    status.write_text("Name:\tpython\nVmHWM:\t     350 kB\nVmRSS:\t     100 kB\n")
+    kilobytes = bench.kilobytes
+    monkeypatch.setattr(bench, "device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(bench, "kilobytes", lambda _, field: kilobytes(status, field))
+    bench.measure_peak(SimpleNamespace(send=sent.append), Shape(8, 5, 3), "ours", "float32")
+    assert sent == [250 * 1024 if Path("/proc/self/clear_refs").exists() else None]
 
 
 def test_the_peak_of_a_child_is_at_least_what_it_holds(small):

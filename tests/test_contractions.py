@@ -13,7 +13,8 @@ from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
 from lambdalib import contractions
-from lambdalib.contractions import ORDERS, plan, position_costs, position_numbers, position_output, tiling
+from lambdalib import contractions
+from lambdalib.contractions import ORDERS, plan, position_costs, position_numbers, position_output, tiling, turn
 
 B, H, K, V, U = 2, 3, 11, 13, 3
 SIZE = (5, 7)
@@ -100,6 +101,7 @@ def test_without_gradients_the_embeddings_are_kept_while_the_table_is_the_same(m
     monkeypatch.setattr(contractions, "relative_embeddings", lambda *arguments: made.append(1) or real(*arguments))
     inputs = arguments(B, H, SIZE, K, V, U, (5, 3))
     queries, table, values = inputs
+    table.data = table.data.float().double()  # numbers that both types have
 
     def output():
         return position_output(queries, table, values, SIZE, "attention")
@@ -157,6 +159,27 @@ def test_gradients_repeat_bit_for_bit(order):
         assert all(torch.equal(one, first) for one, first in zip(run, runs[0]))
 
 
+def test_a_gradient_comes_back_as_its_tensor_lies():
+    """Channels innermost, as norms like it, whatever the turn."""
+    tensor = torch.randn(2, 13, 5, 7).contiguous(memory_format=torch.channels_last).requires_grad_()
+    turned, weights = turn(tensor, (2, 0, 1, 3)), torch.randn(5, 2, 13, 7)
+    assert turned.is_contiguous() and torch.equal(turned, tensor.permute(2, 0, 1, 3))
+    gradient, = torch.autograd.grad(turned, tensor, weights)
+    assert gradient.stride() == tensor.stride() and torch.equal(gradient, weights.permute(1, 2, 0, 3))
+
+
+@pytest.mark.parametrize("room, chunks", [(0, [1] * 5), (1, [1] * 5), (2, [2, 2, 1]), (5, [5])])
+def test_pictures_go_together_as_far_as_their_maps_fit_the_cache(monkeypatch, room, chunks):
+    inputs = arguments(5, 3, (2, 3), 4, 7, 2, (3, 5))
+    expected = with_gradients(position_output(*inputs, (2, 3), "lambda"), inputs)
+    bmm, sizes = torch.bmm, []
+    monkeypatch.setattr(contractions, "CACHE", room * (6 * 3 * 6 * 2))
+    monkeypatch.setattr(torch, "bmm", lambda left, right: (sizes.append(len(left)), bmm(left, right))[1])
+    output = position_output(*inputs, (2, 3), "attention")
+    assert sizes[::2] == [6] * len(chunks) and sizes[1::2] == chunks  # the queries' products, then the pictures'
+    assert_close(with_gradients(output, inputs), expected, **EXACT)
+
+
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("shape", [(2, 3, (5, 7), 11, 13, 3, (3, 5)), (1, 2, (3, 4), 5, 7, 1, (5, 7))], ids=str)
 def test_the_costs_are_what_runs(shape, order):
@@ -197,6 +220,10 @@ def test_the_tiles_of_a_window_that_covers_the_map_have_no_farther_halo():
     ((64, 4, (16, 16), 16, 32, 4, (7, 7)), "convolution"),  # four maps, one lambda
     ((64, 4, (8, 8), 16, 32, 1, (23, 23)), "attention"),  # the scope covers the map, and h (k + v) < k v
     ((64, 64, (8, 8), 16, 2, 1, (23, 23)), "lambda"),  # many heads of few channels share one lambda
+    # close calls: what it would be if the price were another
+    ((64, 4, (16, 16), 16, 16, 1, (7, 7)), "tiles"),  # by few; convolution, if its lambdas or these maps counted otherwise
+    ((64, 4, (8, 8), 16, 16, 4, (15, 15)), "attention"),  # by few; lambda, if lambdas counted once or maps twice
+    ((64, 4, (8, 8), 16, 8, 4, (15, 15)), "lambda"),  # attention by multiply-adds alone, convolution by numbers alone
 ], ids=str)
 def test_plan_by_hand(shape, expected):
     assert plan(*shape) == expected
@@ -216,8 +243,10 @@ def test_auto_runs_the_planned_order(monkeypatch):
     shape, called = (2, 3, (5, 7), 11, 13, 3, (3, 5)), []
     for name, function in list(ORDERS.items()):
         monkeypatch.setitem(ORDERS, name, lambda *a, name=name, function=function: called.append(name) or function(*a))
+    asked = []
+    monkeypatch.setattr(contractions, "plan", lambda *sizes: asked.append(sizes) or plan(*sizes))
     position_output(*arguments(*shape), (5, 7))
-    assert called == [plan(*shape)]
+    assert called == [plan(*shape)] and asked == [shape]
 
 
 def test_an_unknown_order_is_refused():

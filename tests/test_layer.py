@@ -15,10 +15,12 @@ from hypothesis import given, settings
 from loops import loop_layer
 from timm.layers import lambda_layer as timm_layer
 from torch import nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.testing import assert_close
 
 import lambdalib.layer
-from lambdalib.contractions import position_output
+from lambdalib.contractions import ORDERS, position_numbers, position_output
+from lambdalib.cost import held_for_backward
 from lambdalib.layer import LambdaLayer
 
 D, K, H, V, U = 17, 11, 3, 13, 3
@@ -324,6 +326,30 @@ def test_one_layout_of_parameters():
     assert defaults.dim_v == 16 and defaults.position_bias is None
 
 
+# ---------------------------------------------------------------- order and memory
+
+def test_order_and_recompute_are_handed_on(monkeypatch):
+    seen = []
+    monkeypatch.setattr(lambdalib.layer, "position_output", lambda *arguments: seen.append(arguments[4:]) or position_output(*arguments))
+    for options in [dict(), dict(order="tiles"), dict(recompute=True)]:
+        make(scope=3, **options)(torch.randn(2, D, *SIZE))
+    assert seen == [("auto", False), ("tiles", False), ("auto", True)]
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_recompute_holds_neither_lambdas_nor_maps_and_changes_nothing(order):
+    plain, frugal = (make(scope=3, order=order, recompute=recompute) for recompute in (False, True))
+    frugal.load_state_dict(plain.state_dict())
+    features = torch.randn(2, D, *SIZE, requires_grad=True)
+    runs = []
+    for layer in (plain, frugal):
+        output = layer(features)
+        runs.append([output, *torch.autograd.grad(output.square().sum(), [features, *layer.parameters()])])
+    assert all(torch.equal(one, other) for one, other in zip(*runs))
+    numbers = position_numbers(2, H, SIZE, K, V, U, (3, 3))[order]
+    assert held_for_backward(plain, features) - held_for_backward(frugal, features) >= 4 * numbers
+
+
 # ---------------------------------------------------------------- refusals
 
 @pytest.mark.parametrize("arguments, message", [
@@ -344,6 +370,7 @@ def test_one_layout_of_parameters():
     (dict(dim=8, scope=4), r"^scope must be an odd number .* or None .*, got 4$"),
     (dict(dim=8, scope=-3), r"^scope must be an odd number .* or None .*, got -3$"),
     (dict(dim=8, scope=3.0), r"^scope must be an odd number .* or None .*, got 3\.0$"),
+    (dict(dim=8, order="fast"), r"^order must be one of \['auto', 'convolution', .*\], got 'fast'$"),
     (dict(dim=8, scope=3, feat_size=(5, 7)), r"^feat_size is for the global form .*, got feat_size=\(5, 7\) with scope=3$"),
 ], ids=str)
 def test_bad_arguments_are_refused(arguments, message):
@@ -486,3 +513,15 @@ def test_the_position_output_starts_near_one(options, u):
     std = position_output(queries, layer.table, values, size).std().item()
     print(f"std of the position output: {std:.2f}")
     assert 0.5 < std < 2
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_layer_can_be_traced_exported_and_vectorised(order):
+    layer, features = LambdaLayer(8, dim_k=3, heads=2, scope=3, order=order).eval(), torch.randn(2, 8, 5, 7)
+    with torch.no_grad():
+        expected = layer(features)
+        assert_close(torch.jit.trace(layer, features)(features), expected)
+        assert_close(torch.export.export(layer, (features,)).module()(features), expected)
+        assert_close(torch.func.vmap(layer)(features.unflatten(0, (2, 1))).flatten(0, 1), expected)
+    with FakeTensorMode(allow_non_fake_inputs=True), torch.no_grad():
+        assert layer(torch.empty(2, 8, 5, 7)).shape == expected.shape

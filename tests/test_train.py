@@ -90,6 +90,7 @@ def without_times(records):
 
 @pytest.mark.parametrize("name, value", [
     ("epochs", 0), ("epochs", -1.5), ("epochs", math.nan), ("epochs", math.inf), ("batch_size", 0), ("lr", 0.0), ("lr", math.nan),
+    ("bias_lr", 0.0), ("bias_lr", math.inf),
     ("momentum", 1.0), ("weight_decay", -1e-4), ("label_smoothing", 1.0), ("warmup", 1.0), ("schedule", "step"), ("ema", 1.0),
     ("optimizer", "lion"), ("floor", -1e-9), ("floor", 0.2), ("restart", 0), ("restart", math.inf), ("image_size", 0),
     ("flip", "vertical"), ("crop", -1), ("cutout", -3), ("dtype", "float8"), ("evaluate_every", 0), ("max_steps", 0),
