@@ -140,7 +140,7 @@ MUTATIONS = [
              "for asked, seen in zip(queries.split(together, 1), [values[:together]] * b)"),
     Mutation("sheets by u, then m", "contractions.py", "middle.transpose(1, 2).flatten(2)",
              "middle.permute(0, 2, 3, 1).flatten(2)"),
-    Mutation("embeddings kept with gradients", "contractions.py", "if torch.is_grad_enabled() or torch", "if torch"),
+    Mutation("embeddings kept with gradients", "contractions.py", "if torch.is_grad_enabled() or traced", "if traced"),
     Mutation("embeddings kept though the table has learnt", "contractions.py", " or not torch.equal(was[1], table):", ":"),
     Mutation("embeddings of another map", "contractions.py", "was[0] != (sizes, table.dtype)", "was[0][1] != table.dtype"),
     Mutation("embeddings of another type", "contractions.py", "was[0] != (sizes, table.dtype)", "was[0][0] != sizes"),

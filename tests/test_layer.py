@@ -515,6 +515,7 @@ def test_the_position_output_starts_near_one(options, u):
     assert 0.5 < std < 2
 
 
+@pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # a trace is of one size: known, and no matter here
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_layer_can_be_traced_exported_and_vectorised(order):
     layer, features = LambdaLayer(8, dim_k=3, heads=2, scope=3, order=order).eval(), torch.randn(2, 8, 5, 7)

@@ -18,7 +18,7 @@ from lambdalib.checkpoint import load_state, load_weights
 from lambdalib.data import CIFAR10, Augment, batches, load_sample, normalize
 from lambdalib.train import Recipe, Run, fit
 
-RECIPE = Recipe(model="tiny", epochs=2, batch_size=14, lr=0.1, momentum=0.8, warmup=0, ema=0.9, flip="random", cutout=5,
+RECIPE = Recipe(model="tiny", epochs=2, batch_size=14, lr=0.01, momentum=0.8, warmup=0, ema=0.9, flip="random", cutout=5,
                 dtype="float32", channels_last=False)
 SCRIPT = """
 import sys
@@ -50,7 +50,7 @@ def halves_in_turn():
             run.optimizer.zero_grad()
             losses = []
             for part in (slice(0, 7), slice(7, 14)):
-                losses.append(F.cross_entropy(run.model(normalize(images[part])), labels[part], label_smoothing=0.2))
+                losses.append(F.cross_entropy(run.model(normalize(images[part]).contiguous(memory_format=run.memory_format)), labels[part], label_smoothing=0.2))
                 (losses[-1] / 2).backward()
             run.optimizer.step()
             run.scheduler.step()

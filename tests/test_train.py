@@ -179,6 +179,7 @@ def test_only_what_multiplies_features_is_decayed():
 
 def test_biases_keep_their_own_rate_through_the_schedule(pictures):
     run = train.Run(replace(RECIPE, max_steps=10, warmup=0.4, bias_lr=7.0), pictures, torch.device("cpu"))
+    run.optimizer.step()
     run.scheduler.step()
     assert [group["lr"] for group in run.optimizer.param_groups] == pytest.approx([0.05, 0.05, 0.35])
 
