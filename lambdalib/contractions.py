@@ -37,8 +37,8 @@ class Turn(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
-        """Remember how the tensor lay."""
-        (tensor, ctx.axes), ctx.shape, ctx.strides = inputs, inputs[0].shape, inputs[0].stride()
+        """Remember how the tensor lay; one that lay upon itself, as after expand(), gets a gradient that does not."""
+        (tensor, ctx.axes), ctx.shape, ctx.strides = inputs, inputs[0].shape, torch.empty_like(inputs[0]).stride()
 
     @staticmethod
     def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:

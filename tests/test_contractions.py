@@ -124,6 +124,21 @@ def test_without_gradients_the_embeddings_are_kept_while_the_table_is_the_same(m
 
 
 @pytest.mark.parametrize("order", ORDERS)
+def test_one_query_for_all_positions(order):
+    """An expanded tensor lies upon itself in memory; its gradient is a sum."""
+    queries, table, values = arguments(B, H, SIZE, K, V, U, (5, 3))
+    shared, seen = queries[:, :, :1], values[:1]  # the same for all positions, for all pictures
+    weights = torch.randn(B, H, SIZE[0] * SIZE[1], V, dtype=torch.float64)
+
+    def gradients(name):
+        output = position_output(shared.expand_as(queries), table, seen.expand_as(values), SIZE, name)
+        return torch.autograd.grad((output * weights).sum(), [queries, table, values], retain_graph=True)
+
+    for one, other in zip(gradients(order), gradients("lambda")):
+        assert_close(one, other, **EXACT)
+
+
+@pytest.mark.parametrize("order", ORDERS)
 def test_float16(order):
     rounded = arguments(B, H, SIZE, K, V, U, (5, 3), torch.float16)
     exact = [tensor.detach().double().requires_grad_() for tensor in rounded]
