@@ -21,7 +21,7 @@ from lambdalib.checkpoint import list_pretrained, load_net, load_pretrained, loa
 __all__ = ["main"]
 
 # options of `train` that change its preset
-OVERRIDES = ("model", "epochs", "batch_size", "lr", "seed", "max_steps", "image_size", "freeze_body")
+OVERRIDES = ("model", "epochs", "batch_size", "lr", "seed", "max_steps", "hold_out", "image_size", "freeze_body")
 
 
 class Parser(argparse.ArgumentParser):
@@ -102,6 +102,7 @@ def build_parser() -> Parser:
     command.add_argument("--lr", type=positive, help="peak learning rate")
     command.add_argument("--seed", type=whole, help="of the first weights, the order and the augmentation")
     command.add_argument("--max-steps", type=count, help="end the run early; the schedule shrinks to fit")
+    command.add_argument("--hold-out", type=whole, metavar="N", help="judge by N training pictures instead of the test set, to tune by")
     command.add_argument("--image-size", type=count, help="pixels to which a folder's pictures are scaled")
     command.add_argument("--init-from", metavar="WEIGHTS", help="start from trained weights, a file or a net of the package, and "
                          "from their model if --model names no other; for other classes the last layer starts anew")

@@ -13,7 +13,6 @@ from math import ceil, prod
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 from torch.utils.weak import WeakIdKeyDictionary
 
 from lambdalib.lambdas import apply_lambdas, position_lambdas, relative_embeddings
@@ -266,8 +265,7 @@ def plan(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int, sides: t
     return min(ORDERS, key=lambda order: adds[order] + weights[order] * numbers[order])
 
 
-def position_output(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int], order: str = "auto",
-                    recompute: bool = False) -> Tensor:
+def position_output(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int], order: str = "auto") -> Tensor:
     """What the position lambdas give for these queries, by the cheapest order of contraction.
 
     y_hn = Σ_m (E_nm ⊗ V_m)ᵀ q_hn        Bello 2021, section 3.1 and equation 3. Taught in notebooks/05_cost.
@@ -278,7 +276,6 @@ def position_output(queries: Tensor, table: Tensor, values: Tensor, size: tuple[
         values: (b, m, v, u), m = n.
         size: (height, width) of the map, height·width = n.
         order: "convolution", "lambda", "attention", "tiles", or "auto" for the one that plan() names.
-        recompute: store no lambda and no map for the backward pass, but make them again there.
     Returns:
         (b, h, n, v), the same in every order up to rounding.
     Raises:
@@ -289,6 +286,4 @@ def position_output(queries: Tensor, table: Tensor, values: Tensor, size: tuple[
         order = plan(b, h, size, k, v, u, table.shape[2:])
     if order not in ORDERS:
         raise ValueError(f"order must be one of {['auto', *ORDERS]}, got {order!r}")
-    if recompute and torch.is_grad_enabled():
-        return checkpoint(ORDERS[order], queries, table, values, size, use_reentrant=False, preserve_rng_state=False)
     return ORDERS[order](queries, table, values, size)

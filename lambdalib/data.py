@@ -22,7 +22,7 @@ from lambdalib.sources import (CIFAR10, SHA256, DataError, checked, content_hash
                                from_npm, open_image, write_cache)
 
 __all__ = ["CLASSES", "MEAN", "STD", "SHA256", "SOURCES", "CIFAR10", "DataError", "content_hash", "data_root", "load_cifar10",
-           "load_sample", "normalize", "generator_at", "random_crop", "random_flip", "alternating_flip", "cutout", "Augment",
+           "load_sample", "hold_out", "normalize", "generator_at", "random_crop", "random_flip", "alternating_flip", "cutout", "Augment",
            "epoch_order", "batches"]
 
 CLASSES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -98,6 +98,26 @@ def load_sample() -> CIFAR10:
         source="sample",
     )
     return checked(data, record["sha256"])
+
+
+def hold_out(data: CIFAR10, count: int) -> CIFAR10:
+    """Judge by training pictures: the last `count` of them take the test set's place, so that nobody tunes by that.
+
+    Taught in notebooks/09_what_the_lambda_is_worth.
+
+    Args:
+        count: 0 leaves everything as it is.
+    Raises:
+        ValueError: count would leave nothing to train on.
+    """
+    left = len(data.train_labels) - count
+    if count < 0 or left < 1:
+        raise ValueError(f"hold_out must be from 0 to {len(data.train_labels) - 1}, all but one training picture, got {count}")
+    if count == 0:
+        return data
+    return data._replace(train_images=data.train_images[:left], train_labels=data.train_labels[:left],
+                         train_index=data.train_index[:left], test_images=data.train_images[left:],
+                         test_labels=data.train_labels[left:], test_index=data.train_index[left:])
 
 
 # ---------------------------------------------------------------------------------------------------------------------

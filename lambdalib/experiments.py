@@ -11,6 +11,7 @@ from statistics import fmean, stdev
 from typing import NamedTuple
 
 from lambdalib.train import RECIPES, Recipe
+from lambdalib.twins import TWINS
 
 __all__ = ["ROWS", "Row", "read_results", "results_table"]
 
@@ -18,10 +19,14 @@ SMALL = RECIPES["cpu"]
 TINY = replace(SMALL, model="tiny", epochs=48)
 LARGE = RECIPES["gpu"]
 CONVOLUTIONS = {"layout": "CCC"}
+COMPARED = replace(TINY, epochs=10)  # a fifth of that: seven twins with three seeds are 21 runs
 
 ROWS: dict[str, Recipe] = {
     "tiny": TINY,
     "tiny-convolutions": replace(TINY, model_kwargs=CONVOLUTIONS),
+    "twins-lambda": COMPARED,
+    "twins-convolution": replace(COMPARED, model_kwargs=CONVOLUTIONS),
+    **{f"twins-{twin}": replace(COMPARED, model_kwargs={"twin": twin}) for twin in TWINS},
     "small": SMALL,
     "small-convolutions": replace(SMALL, model_kwargs=CONVOLUTIONS),
     "lambda-resnet18-u4": LARGE,
@@ -76,7 +81,7 @@ def read_results(folder: str | Path) -> list[Row]:
 
 def gathered(name: str, runs: list[list[dict]]) -> Row:
     """The runs of one row, which must agree on everything but the seed."""
-    recipes = [{**run[0]["recipe"], "seed": None} for run in runs]
+    recipes = [replace(Recipe(**run[0]["recipe"]), seed=0) for run in runs]  # a field younger than a record has its default
     if any(recipe != recipes[0] for recipe in recipes):
         raise ValueError(f"folder must hold one recipe for each row, but the records of {name!r} differ in more than the seed")
     ends = [run[-1] for run in runs]

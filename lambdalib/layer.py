@@ -3,15 +3,19 @@
 Taught in notebooks/04_lambda_layer. The paper's letters and ours are the same; its scope |m| = r × r is our side r.
 """
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import wraps
 from math import prod
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from lambdalib.contractions import ORDERS, position_output
 from lambdalib.lambdas import apply_lambdas, content_lambda
 
-__all__ = ["LambdaLayer"]
+__all__ = ["frugal", "LambdaLayer"]
 
 
 def check_arguments(dim, dim_out, dim_k, heads, dim_u, scope, feat_size, stride, order="auto") -> None:
@@ -48,6 +52,34 @@ def under_float16(device: str) -> bool:
     return torch.get_autocast_dtype(device) == torch.float16
 
 
+@contextmanager
+def statistics_kept(module: nn.Module) -> Iterator[None]:
+    """What happens within leaves the norms' running statistics as they were: a batch counts once."""
+    before = [buffer.clone() for buffer in module.buffers()]
+    try:
+        yield
+    finally:
+        for buffer, was in zip(module.buffers(), before):
+            buffer.copy_(was)
+
+
+def frugal(forward: Callable) -> Callable:
+    """With recompute, what forward makes is not held for the backward pass, but made again there: time for memory.
+
+    torch.compile decides for itself what it makes again. Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
+    Taught in notebooks/05_cost.
+    """
+
+    @wraps(forward)
+    def either(layer: nn.Module, features: Tensor) -> Tensor:
+        if not layer.recompute or not torch.is_grad_enabled() or torch.compiler.is_compiling():
+            return forward(layer, features)
+        return checkpoint(forward, layer, features, use_reentrant=False, preserve_rng_state=False,
+                          context_fn=lambda: (nullcontext(), statistics_kept(layer)))
+
+    return either
+
+
 class LambdaLayer(nn.Module):
     """A lambda layer over a feature map: a drop-in for a 3×3 convolution.
 
@@ -64,7 +96,7 @@ class LambdaLayer(nn.Module):
         feat_size: (height, width) of the map in the global form.
         stride: > 1 adds a 3×3 average pool with this stride after the layer.
         position_bias: one k-vector added to every position lambda, as the convolutions of other implementations have.
-        order, recompute: how the position output is computed, and whether twice to save memory; see position_output.
+        order, recompute: how the position output is computed (see position_output), what is held for backward (see frugal).
     Raises:
         ValueError: a size is not allowed, or features are no map for this layer; the message names what is.
     """
@@ -84,12 +116,12 @@ class LambdaLayer(nn.Module):
         self.table = nn.Parameter(torch.empty(dim_k, dim_u, *sides))
         self.position_bias = nn.Parameter(torch.zeros(dim_k)) if position_bias else None
         self.pool = nn.AvgPool2d(3, stride, padding=1) if stride > 1 else nn.Identity()
-        nn.init.normal_(self.to_queries.weight, std=(dim_k * dim) ** -0.5)  # the paper's, with attention's 1/√k absorbed
-        nn.init.normal_(self.to_keys.weight, std=dim**-0.5)
-        nn.init.normal_(self.to_values.weight, std=dim**-0.5)
+        for projection, depth in (self.to_queries, dim_k * dim), (self.to_keys, dim), (self.to_values, dim):
+            nn.init.normal_(projection.weight, std=depth**-0.5)  # the paper's, with attention's 1/√k absorbed in the queries
         fan_in = dim_k * dim_u * (scope**2 if scope else prod(feat_size))
         nn.init.normal_(self.table, std=fan_in**-0.5)  # the position output starts near 1
 
+    @frugal
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, dim_out, ceil(H/stride), ceil(W/stride))."""
         check_features(features, self.to_keys.in_channels, self.feat_size)
@@ -102,7 +134,7 @@ class LambdaLayer(nn.Module):
         keys = keys.flatten(2).unflatten(1, (self.dim_k, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, k, u)
         values = self.norm_values(values).flatten(2).unflatten(1, (self.dim_v, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, v, u)
         output = apply_lambdas(queries, content_lambda(keys, values))
-        output = output + position_output(queries, self.table, values, (height, width), self.order, self.recompute)
+        output = output + position_output(queries, self.table, values, (height, width), self.order)
         if self.position_bias is not None:
             output = output + (queries @ self.position_bias)[..., None]
         output = output.transpose(1, 2).reshape(b, height, width, -1).permute(0, 3, 1, 2)  # head-major: channel = head·v + value

@@ -98,19 +98,19 @@ class HybridResNet(ResNet):
         num_classes: how many numbers come out for each picture.
         stem: "cifar" (3×3, keeps the size) or "imagenet" (four of 3×3, two of them with stride 2).
         layout: None; the depth says where the lambda layers are.
-        dim_k, heads, dim_u, scope: of every lambda layer, see ResNet.
+        dim_k, heads, dim_u, scope, recompute: of every lambda layer, see ResNet.
     Raises:
         ValueError: an argument makes no net; the message names it.
     """
 
     def __init__(self, depth: int, num_classes: int = 10, *, stem: str = "cifar", layout: None = None,
-                 dim_k: int = 16, heads: int = 4, dim_u: int = 1, scope: int | None = None):
+                 dim_k: int = 16, heads: int = 4, dim_u: int = 1, scope: int | None = None, recompute: bool = False):
         if depth not in FAMILY:
             raise ValueError(f"depth must be one of {list(FAMILY)}, got {depth!r}")
         if layout is not None:
             raise ValueError(f"layout must be None in a hybrid, whose depth says where the lambda layers are, got {layout!r}")
         blocks, lambdas = FAMILY[depth]
-        options = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope}
+        options = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope, "recompute": recompute}
         super().__init__(blocks, "CCCL", num_classes, stem=stem, block=HybridBottleneck, **options)
         if stem == "imagenet":
             self.stem = deep_stem()

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lambdalib.layer import LambdaLayer
+from lambdalib.twins import Twin
 
 __all__ = ["conv_norm", "Bottleneck", "BasicBlock", "ResNet", "SmallBlock", "SmallResNet", "MODELS", "create_model", "list_models"]
 
@@ -141,17 +142,19 @@ class ResNet(nn.Module):
         dim_k, heads, dim_u: of every lambda layer.
         scope: side of the position lambdas' window, in pixels, odd. None: 23 with the "imagenet" stem and dim_u = 1,
             otherwise 7, as in the paper.
+        recompute: of every lambda layer; a training step then holds less and takes longer.
     Raises:
         ValueError: an argument makes no net; the message names it.
     """
 
     def __init__(self, depths: tuple[int, ...], layout: str = "LLLL", num_classes: int = 10, *, stem: str = "cifar",
-                 block: type = Bottleneck, dim_k: int = 16, heads: int = 4, dim_u: int = 1, scope: int | None = None):
+                 block: type = Bottleneck, dim_k: int = 16, heads: int = 4, dim_u: int = 1, scope: int | None = None,
+                 recompute: bool = False):
         super().__init__()
         check_arguments(depths, layout, num_classes, stem, block)
         if scope is None:
             scope = 23 if stem == "imagenet" and dim_u == 1 else 7
-        lambda_options = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope}
+        lambda_options = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope, "recompute": recompute}
         self.stem = STEMS[stem]()
         self.stages = nn.Sequential()
         dim = 64
@@ -173,21 +176,17 @@ class ResNet(nn.Module):
 class SmallBlock(nn.Module):
     """Halve the map and widen it with a convolution, then mix the pixels once more beside a shortcut.
 
-    z = GELU(BN(maxpool(W x))),  y = z + GELU(BN(M z)),  W a 3×3 convolution, M a lambda layer or a 3×3 convolution
+    z = GELU(BN(maxpool(W x))),  y = z + GELU(BN(M z)),  W a 3×3 convolution, M a lambda layer, a 3×3 convolution or a twin
     The pool comes before the norm, which then sees a quarter of the pixels. Taught in notebooks/06_lambda_resnet.
 
     Args:
         dim, dim_out: channels in and out.
-        lambda_options: keyword arguments of LambdaLayer; None: a 3×3 convolution.
+        mix: M, from dim_out channels to as many.
     """
 
-    def __init__(self, dim: int, dim_out: int, lambda_options: dict | None = None):
+    def __init__(self, dim: int, dim_out: int, mix: nn.Module):
         super().__init__()
         self.widen = nn.Sequential(nn.Conv2d(dim, dim_out, 3, padding=1, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(dim_out))
-        if lambda_options is None:
-            mix = nn.Conv2d(dim_out, dim_out, 3, padding=1, bias=False)
-        else:
-            mix = LambdaLayer(dim_out, **lambda_options)
         self.mix = nn.Sequential(mix, nn.BatchNorm2d(dim_out))
 
     def forward(self, features: Tensor) -> Tensor:
@@ -209,21 +208,32 @@ class SmallResNet(nn.Module):
         stem: "cifar", the only one.
         dim_k, heads, dim_u: of every lambda layer.
         scope: side of the position lambdas' window, in pixels, odd. None: twice the map, less one.
+        twin: one of TWINS (lambdalib.twins), which then stands in for the lambda layers; it knows neither dim_u nor scope.
+        recompute: of every lambda layer.
     Raises:
         ValueError: an argument makes no net; the message names it.
     """
 
     def __init__(self, widths: tuple[int, ...], layout: str = "CLL", num_classes: int = 10, *, stem: str = "cifar",
-                 dim_k: int = 16, heads: int = 4, dim_u: int = 1, scope: int | None = None):
+                 dim_k: int = 16, heads: int = 4, dim_u: int = 1, scope: int | None = None, twin: str | None = None,
+                 recompute: bool = False):
         super().__init__()
         check_arguments(widths[1:], layout, num_classes, stem, SmallBlock)
         if stem != "cifar":
             raise ValueError(f"stem must be 'cifar' for a small net, got {stem!r}")
+        if twin is not None and (dim_u, scope) != (1, None):
+            raise ValueError(f"twin must be None where dim_u or scope is given, got {twin!r}")
         self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 2), nn.GELU())
         self.blocks = nn.Sequential()
         for dim, dim_out, letter, side in zip(widths, widths[1:], layout, (15, 7, 3)):
-            lambda_options = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope or 2 * side - 1}
-            self.blocks.append(SmallBlock(dim, dim_out, lambda_options if letter == "L" else None))
+            if letter == "C":
+                mix = nn.Conv2d(dim_out, dim_out, 3, padding=1, bias=False)
+            elif twin is None:
+                mix = LambdaLayer(dim_out, dim_k=dim_k, heads=heads, dim_u=dim_u, scope=scope or 2 * side - 1,
+                                  recompute=recompute)
+            else:
+                mix = Twin(dim_out, twin, (side, side), dim_k=dim_k, heads=heads)
+            self.blocks.append(SmallBlock(dim, dim_out, mix))
         self.head = nn.Linear(widths[-1], num_classes, bias=False)
 
     @torch.no_grad()
@@ -295,7 +305,8 @@ def list_models() -> list[str]:
 
 
 def create_model(name: str, num_classes: int = 10, *, stem: str = "cifar", layout: str | None = None, dim_k: int | None = None,
-                 heads: int | None = None, dim_u: int | None = None, scope: int | None = None) -> nn.Module:
+                 heads: int | None = None, dim_u: int | None = None, scope: int | None = None, twin: str | None = None,
+                 recompute: bool | None = None) -> nn.Module:
     """Build a net by name, freshly initialised. Taught in notebooks/06_lambda_resnet.
 
     Args:
@@ -305,7 +316,8 @@ def create_model(name: str, num_classes: int = 10, *, stem: str = "cifar", layou
             field's net of basic blocks. small and tiny are SmallResNets, trained in this course.
         num_classes: how many numbers come out for each picture.
         stem: "cifar" or "imagenet", see ResNet.
-        layout, dim_k, heads, dim_u, scope: see ResNet and SmallResNet. None: the model's own.
+        layout, dim_k, heads, dim_u, scope, recompute: see ResNet and SmallResNet. None: the model's own.
+        twin: for small and tiny; see SmallResNet.
     Raises:
         ValueError: the name is unknown, or an argument makes no net.
     """
@@ -313,6 +325,9 @@ def create_model(name: str, num_classes: int = 10, *, stem: str = "cifar", layou
         near = get_close_matches(str(name), MODELS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"name must be one of {', '.join(MODELS)}, got {name!r}{hint}")
-    options = {"layout": layout, "dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope}
+    if twin is not None and name not in ("small", "tiny"):
+        raise ValueError(f"twin must be None for {name}, since only small and tiny have twins, got {twin!r}")
+    options = {"layout": layout, "dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope,
+               "twin": twin, "recompute": recompute}
     given = {option: value for option, value in options.items() if value is not None}
     return MODELS[name](num_classes=num_classes, stem=stem, **given)

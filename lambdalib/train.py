@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 
 from lambdalib import __version__, parallel
 from lambdalib.checkpoint import load_body, load_state, save_state, save_weights, whole_file
-from lambdalib.data import CIFAR10, Augment, batches, normalize
+from lambdalib.data import CIFAR10, Augment, batches, hold_out, normalize
 from lambdalib.resnet import create_model
 
 __all__ = ["Recipe", "RECIPES", "train_step", "predict", "evaluate", "fit", "Run", "lr_factor", "create_optimizer",
@@ -78,6 +78,7 @@ class Recipe:
     compile: bool = False                              # torch.compile: minutes at the start, faster afterwards
     evaluate_every: int = 1                            # epochs; the last one is always evaluated
     max_steps: int | None = None                       # ends a run early; the schedule shrinks to fit
+    hold_out: int = 0                                  # training pictures that judge in the test set's place, to tune by
     seed: int = 0                                      # of the first weights, the order and the augmentation
 
     def __post_init__(self):
@@ -101,6 +102,7 @@ class Recipe:
             "cutout": (self.cutout >= 0, "at least 0 pixels"),
             "dtype": (self.dtype in DTYPES, f"one of {', '.join(map(repr, DTYPES))}"),
             "evaluate_every": (self.evaluate_every >= 1, "at least 1 epoch"),
+            "hold_out": (self.hold_out >= 0, "at least 0"),
             "max_steps": (self.max_steps is None or self.max_steps >= 1, "at least 1, or None"),
         }
         for name, (fine, words) in allowed.items():
@@ -499,7 +501,7 @@ def fit(recipe: Recipe, data: CIFAR10, out_dir: str | Path | None = None, *, res
     """
     if recipe.batch_size % parallel.size():
         raise ValueError(f"batch_size must be a multiple of {parallel.size()}, the number of processes, got {recipe.batch_size}")
-    folder = None if out_dir is None else Path(out_dir)
+    data, folder = hold_out(data, recipe.hold_out), None if out_dir is None else Path(out_dir)
     run = open_run(recipe, data, folder, resume, pick_device(device), init_from)
     train_images, train_labels = data.train_images.to(run.device), data.train_labels.to(run.device)
     augment = Augment(padding=recipe.crop, flip=recipe.flip, cutout=recipe.cutout)

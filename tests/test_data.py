@@ -41,6 +41,19 @@ def test_a_damaged_sample_is_noticed(monkeypatch):
         data.load_sample()
 
 
+def test_held_out_pictures_judge_and_are_not_trained_on():
+    sample = data.load_sample()
+    split = data.hold_out(sample, 300)
+    assert [len(part) for part in split[:6]] == [1700, 1700, 300, 300, 1700, 300]
+    assert torch.equal(torch.cat([split.train_images, split.test_images]), sample.train_images)
+    assert torch.equal(torch.cat([split.train_labels, split.test_labels]), sample.train_labels)
+    assert torch.equal(torch.cat([split.train_index, split.test_index]), sample.train_index)
+    assert data.hold_out(sample, 0) is sample
+    for count in (-1, 2000):
+        with pytest.raises(ValueError, match=f"hold_out must be from 0 to 1999, all but one training picture, got {count}"):
+            data.hold_out(sample, count)
+
+
 def test_sample_statistics_are_near_the_published_ones():
     images = data.load_sample().train_images.double().div(255).transpose(0, 1).flatten(1)
     torch.testing.assert_close(images.mean(1), torch.tensor(data.MEAN).double(), atol=0.01, rtol=0)

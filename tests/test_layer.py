@@ -328,26 +328,38 @@ def test_one_layout_of_parameters():
 
 # ---------------------------------------------------------------- order and memory
 
-def test_order_and_recompute_are_handed_on(monkeypatch):
+def test_the_order_is_handed_on(monkeypatch):
     seen = []
     monkeypatch.setattr(lambdalib.layer, "position_output", lambda *arguments: seen.append(arguments[4:]) or position_output(*arguments))
-    for options in [dict(), dict(order="tiles"), dict(recompute=True)]:
+    for options in [dict(), dict(order="tiles")]:
         make(scope=3, **options)(torch.randn(2, D, *SIZE))
-    assert seen == [("auto", False), ("tiles", False), ("auto", True)]
+    assert seen == [("auto",), ("tiles",)]
 
 
+@pytest.mark.parametrize("half", [False, True], ids=["", "under float16 autocast"])
 @pytest.mark.parametrize("order", ORDERS)
-def test_recompute_holds_neither_lambdas_nor_maps_and_changes_nothing(order):
+def test_recompute_holds_the_features_only_and_changes_nothing(order, half):
     plain, frugal = (make(scope=3, order=order, recompute=recompute) for recompute in (False, True))
     frugal.load_state_dict(plain.state_dict())
     features = torch.randn(2, D, *SIZE, requires_grad=True)
     runs = []
     for layer in (plain, frugal):
-        output = layer(features)
-        runs.append([output, *torch.autograd.grad(output.square().sum(), [features, *layer.parameters()])])
+        with torch.autocast("cpu", torch.float16, enabled=half):
+            output = layer(features)
+        gradients = torch.autograd.grad(output.square().sum(), [features, *layer.parameters()])
+        runs.append([output, *gradients, *layer.buffers()])
     assert all(torch.equal(one, other) for one, other in zip(*runs))
+    assert held_for_backward(frugal, features) == features.nbytes
     numbers = position_numbers(2, H, SIZE, K, V, U, (3, 3))[order]
-    assert held_for_backward(plain, features) - held_for_backward(frugal, features) >= 4 * numbers
+    assert held_for_backward(plain, features) >= features.nbytes + 4 * numbers
+
+
+def test_recompute_is_left_to_the_compiler():
+    plain, frugal, features = make(scope=3), make(scope=3, recompute=True), torch.randn(2, D, *SIZE)
+    frugal.load_state_dict(plain.state_dict())
+    output = torch.compile(frugal, backend="aot_eager", fullgraph=True)(features)
+    output.sum().backward()
+    assert (output - plain(features)).abs().max() < 1e-5
 
 
 # ---------------------------------------------------------------- refusals

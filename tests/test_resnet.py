@@ -6,6 +6,7 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
+from lambdalib.cost import held_for_backward
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import BasicBlock, Bottleneck, ResNet, create_model, list_models
 
@@ -196,3 +197,12 @@ def test_small_net_refuses():
         create_model("small", stem="imagenet")
     with pytest.raises(ValueError, match="layout must have 3 letters.*'LLLL'"):
         create_model("small", layout="LLLL")
+
+
+@pytest.mark.parametrize("name, images", [("lambda_resnet18", (2, 3, 16, 16)), ("lambda_resnet50_hybrid", (2, 3, 16, 16)),
+                                          ("tiny", (2, 3, 32, 32))])
+def test_recompute_reaches_every_lambda_layer(name, images):
+    plain, frugal = create_model(name), create_model(name, recompute=True)
+    layers = [module for module in frugal.modules() if isinstance(module, LambdaLayer)]
+    assert layers and all(layer.recompute for layer in layers)
+    assert held_for_backward(frugal, torch.randn(images)) < held_for_backward(plain, torch.randn(images))

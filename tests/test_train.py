@@ -496,6 +496,14 @@ def test_a_state_from_before_a_field_existed_goes_on(pictures, tmp_path, monkeyp
     assert train_quietly(RECIPE, pictures, tmp_path, resume=True).step == 12
 
 
+def test_a_run_is_judged_by_the_pictures_it_holds_out(pictures):
+    run = train_quietly(replace(RECIPE, hold_out=5), pictures)
+    assert run.records[0]["data"] == {"source": "sample", "train": 40, "test": 5}
+    judges = normalize(pictures.train_images[40:])
+    assert run.accuracy == evaluate(run.net, judges, pictures.train_labels[40:])
+    assert torch.equal(run.test_labels, pictures.train_labels[40:])
+
+
 def test_watch_sees_every_epoch(pictures):
     seen = []
     train_quietly(RECIPE, pictures, watch=lambda run: seen.append((run.step, run.records[-1]["kind"])))

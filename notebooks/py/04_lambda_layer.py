@@ -46,7 +46,7 @@ from lambdalib.contractions import position_output
 from lambdalib.data import load_sample
 from lambdalib.examples import plane
 from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, relative_embeddings
-from lambdalib.layer import check_arguments, check_features, under_float16
+from lambdalib.layer import check_arguments, check_features, frugal, under_float16
 
 torch.manual_seed(0)
 figures.brackets(n=36, m=36, k=6, v=4, lit="tile", heads=4)
@@ -161,7 +161,7 @@ check_merge_heads(my_merge)
 # | `init.normal_(self.to_queries.weight, ...)`, `bias=False` | why this size, why no bias? | 7 |
 # | `under_float16(...)` | why not in float16? | 8 |
 # | `pool`, `sides`, `position_bias` | stride, scope, one more vector | 9 |
-# | `order`, `recompute` | the same numbers at another price | lesson 05 |
+# | `order`, `recompute` (and `@frugal`) | the same numbers at another price | lesson 05 |
 #
 # `check_arguments` and `check_features` refuse what cannot work, with a sentence; `under_float16` asks whether autocast (step 8) is on. `position_output` is `apply_lambdas(queries, position_lambdas(relative_embeddings(table, ...), values))` with the products in another order where that is cheaper; lesson 05 opens it, and the assert below compares the two.
 
@@ -184,12 +184,12 @@ class LambdaLayer(nn.Module):
         self.table = nn.Parameter(torch.empty(dim_k, dim_u, *sides))
         self.position_bias = nn.Parameter(torch.zeros(dim_k)) if position_bias else None
         self.pool = nn.AvgPool2d(3, stride, padding=1) if stride > 1 else nn.Identity()
-        nn.init.normal_(self.to_queries.weight, std=(dim_k * dim) ** -0.5)  # the paper's, with attention's 1/√k absorbed
-        nn.init.normal_(self.to_keys.weight, std=dim**-0.5)
-        nn.init.normal_(self.to_values.weight, std=dim**-0.5)
+        for projection, depth in (self.to_queries, dim_k * dim), (self.to_keys, dim), (self.to_values, dim):
+            nn.init.normal_(projection.weight, std=depth**-0.5)  # the paper's, with attention's 1/√k absorbed in the queries
         fan_in = dim_k * dim_u * (scope**2 if scope else prod(feat_size))
         nn.init.normal_(self.table, std=fan_in**-0.5)  # the position output starts near 1
 
+    @frugal
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, dim_out, ceil(H/stride), ceil(W/stride))."""
         check_features(features, self.to_keys.in_channels, self.feat_size)
@@ -202,7 +202,7 @@ class LambdaLayer(nn.Module):
         keys = keys.flatten(2).unflatten(1, (self.dim_k, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, k, u)
         values = self.norm_values(values).flatten(2).unflatten(1, (self.dim_v, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, v, u)
         output = apply_lambdas(queries, content_lambda(keys, values))
-        output = output + position_output(queries, self.table, values, (height, width), self.order, self.recompute)
+        output = output + position_output(queries, self.table, values, (height, width), self.order)
         if self.position_bias is not None:
             output = output + (queries @ self.position_bias)[..., None]
         output = output.transpose(1, 2).reshape(b, height, width, -1).permute(0, 3, 1, 2)  # head-major: channel = head·v + value

@@ -163,12 +163,13 @@ class ResNet(nn.Module):
     """A stem, four stages of blocks, the mean over the map, one linear layer."""
 
     def __init__(self, depths: tuple[int, ...], layout: str = "LLLL", num_classes: int = 10, *, stem: str = "cifar",
-                 block: type = Bottleneck, dim_k: int = 16, heads: int = 4, dim_u: int = 1, scope: int | None = None):
+                 block: type = Bottleneck, dim_k: int = 16, heads: int = 4, dim_u: int = 1, scope: int | None = None,
+                 recompute: bool = False):
         super().__init__()
         check_arguments(depths, layout, num_classes, stem, block)
         if scope is None:
             scope = 23 if stem == "imagenet" and dim_u == 1 else 7
-        lambda_options = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope}
+        lambda_options = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope, "recompute": recompute}
         self.stem = STEMS[stem]()
         self.stages = nn.Sequential()
         dim = 64
@@ -455,6 +456,17 @@ with torch.no_grad():
     after = net(plane()[None])
 assert before.shape == (1, 10) and torch.equal(before, after)
 print("ten numbers for the plane, the same with any stencils:", torch.equal(before, after))
+
+# %% [markdown]
+# Will training fit into your memory? For the backward pass every layer holds what came in and much of what it made. `cost.training_memory` adds that to the weights, their gradients and the optimiser's numbers; `lambdalib params --memory` does it for every recipe of lesson 07. A lambda layer can also hold nothing but what came in, and make the rest again: `recompute=True`, from lesson 05.
+
+# %%
+pictures, needed = 512, {}
+for label, name, options in (("lambda layers, u = 4", "lambda_resnet18", {"dim_u": 4}), ("with recompute", "lambda_resnet18", {"dim_u": 4, "recompute": True}),
+                             ("convolutions", "resnet26", {})):
+    needed[label] = cost.training_memory(create_model(name, **options), pictures, dtype=torch.bfloat16).total
+    print(f"{label:<22}{needed[label] / 2**30:5.1f} GiB for a step with {pictures} pictures in bfloat16")
+assert needed["with recompute"] < 0.6 * needed["lambda layers, u = 4"]
 
 # %% [markdown]
 # ## Exercises
