@@ -126,7 +126,8 @@ def build_parser() -> Parser:
     command.add_argument("--picture", metavar="FILE", type=Path, default=Path("compare.png"), help="default: compare.png")
 
     command = add("results", run_results, "mean and deviation of the experiments whose records a folder holds")
-    command.add_argument("folder", metavar="FOLDER", type=Path, help="of records NAME-seedS.jsonl, the log.jsonl of runs of train")
+    command.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=experiments.RECORDS,
+                         help="of records NAME-seedS.jsonl, the log.jsonl of runs of train (default: those of the package)")
 
     command = add("params", run_params, "parameters, multiply-adds and bytes, beside the paper's; or: will training fit?")
     command.add_argument("--memory", action="store_true", help="what a training step of each preset keeps in memory, instead")

@@ -1,7 +1,8 @@
 """The experiments: one list of runs, and what their records say.
 
-`lambdalib train --row NAME --seed S` runs one; its log is the record. `lambdalib results FOLDER` reads the records of a folder.
-A row and its twin differ in one thing only. Taught in notebooks/07_train_on_cifar10.
+`lambdalib train --row NAME --seed S` runs one; its log is the record. RECORDS holds those that come with the package, and below
+it sweep those that chose the learning rates; `lambdalib results` reads them. A row and its twin differ in one thing only.
+Taught in notebooks/09_what_the_lambda_is_worth.
 """
 
 import json
@@ -10,11 +11,17 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
 
+import torch
+
+from lambdalib.checkpoint import ASSETS
+from lambdalib.cost import multiply_adds
+from lambdalib.resnet import create_model
 from lambdalib.train import RECIPES, Recipe
 from lambdalib.twins import TWINS
 
-__all__ = ["ROWS", "Row", "read_results", "results_table"]
+__all__ = ["RECORDS", "ROWS", "Row", "read_results", "results_table"]
 
+RECORDS = ASSETS / "results"
 SMALL = RECIPES["cpu"]
 TINY = replace(SMALL, model="tiny", epochs=48)
 LARGE = RECIPES["gpu"]
@@ -39,13 +46,15 @@ ROWS: dict[str, Recipe] = {
 
 
 class Row(NamedTuple):
-    """What the records of one row say. Accuracies are of the last epoch, between 0 and 1.
+    """What the records of one row say. Accuracies are of the last epoch, between 0 and 1; adds are multiply-adds for a picture.
 
-    Taught in notebooks/07_train_on_cifar10.
+    Taught in notebooks/09_what_the_lambda_is_worth.
     """
 
     name: str
     parameters: int
+    adds: int
+    epochs: float
     accuracies: list[float]
     accuracies_flip_tta: list[float]
     minutes: float  # the median run's
@@ -58,7 +67,7 @@ class Row(NamedTuple):
 
 
 def read_results(folder: str | Path) -> list[Row]:
-    """The records NAME-seedS.jsonl of a folder, gathered by name. Taught in notebooks/07_train_on_cifar10.
+    """The records NAME-seedS.jsonl of a folder, gathered by name. Taught in notebooks/09_what_the_lambda_is_worth.
 
     Args:
         folder: where the records are.
@@ -86,15 +95,18 @@ def gathered(name: str, runs: list[list[dict]]) -> Row:
         raise ValueError(f"folder must hold one recipe for each row, but the records of {name!r} differ in more than the seed")
     ends = [run[-1] for run in runs]
     minutes = sorted(end["seconds"] / 60 for end in ends)[len(ends) // 2]
-    return Row(name, runs[0][0]["parameters"], [end["test_accuracy"] for end in ends],
-               [end["test_accuracy_flip_tta"] for end in ends], minutes,
-               f"{runs[0][0]['hardware']}, {runs[0][0]['threads']} threads")
+    machines = sorted({f"{run[0]['hardware']}, {run[0]['threads']} thread{'s' * (run[0]['threads'] > 1)}" for run in runs})
+    with torch.device("meta"):
+        adds = multiply_adds(create_model(recipes[0].model, **recipes[0].model_kwargs), (1, 3, 32, 32))
+    return Row(name, runs[0][0]["parameters"], adds, recipes[0].epochs, [end["test_accuracy"] for end in ends],
+               [end["test_accuracy_flip_tta"] for end in ends], minutes, "; ".join(machines))
 
 
 def results_table(rows: list[Row]) -> str:
-    """The rows as a table in Markdown. Taught in notebooks/07_train_on_cifar10."""
-    lines = ["| row | parameters | seeds | test accuracy, % | with flip TTA, % | minutes | on |", "|---|---|---|---|---|---|---|"]
+    """The rows as a table in Markdown. Taught in notebooks/09_what_the_lambda_is_worth."""
+    lines = ["| row | parameters | multiply-adds | epochs | seeds | test accuracy, % | with flip TTA, % | minutes | on |",
+             "|---|---|---|---|---|---|---|---|---|"]
     for row in rows:
-        lines.append(f"| {row.name} | {row.parameters:,} | {len(row.accuracies)} | {row.told(row.accuracies)} "
+        lines.append(f"| {row.name} | {row.parameters:,} | {row.adds / 1e6:.1f} M | {row.epochs:g} | {len(row.accuracies)} | {row.told(row.accuracies)} "
                      f"| {row.told(row.accuracies_flip_tta)} | {row.minutes:.1f} | {row.hardware} |")
     return "\n".join(lines)

@@ -45,6 +45,7 @@ def test_records_by_hand(tmp_path):
 
 def test_the_command_prints_the_table(tmp_path, capsys):
     write(tmp_path, "tiny", 0, 0.9)
+    assert cli.main(["results"]) == 0 and "| small | 870,488 |" in capsys.readouterr().out
     assert cli.main(["results", str(tmp_path)]) == 0
     assert "| tiny | 1,234 | 1 | 90.00 | 91.00 | 1.0 | a machine, 2 threads |" in capsys.readouterr().out
 

@@ -35,7 +35,7 @@ def palette_and_stencils():
 
 def training_curve():
     """The recorded run of the shipped net."""
-    log = (resources.files("lambdalib") / "assets" / "small.log.jsonl").read_text(encoding="utf-8")
+    log = (resources.files("lambdalib") / "assets" / "results" / "small-seed0.jsonl").read_text(encoding="utf-8")
     return figures.training_curve([json.loads(line) for line in log.splitlines()])
 
 

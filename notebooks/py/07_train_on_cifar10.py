@@ -413,7 +413,7 @@ assert run.losses[-20:].mean() < run.losses[:20].mean() - 0.2
 # Every run of `fit` writes a log: one line with everything that decided it, one line for each epoch, one line at the end. This is the log of the net that ships with the course, the `cpu` recipe on all of CIFAR-10. No number in this step is typed by hand; all of them are read from that file.
 
 # %%
-log = [json.loads(line) for line in (ASSETS / "small.log.jsonl").read_text().splitlines()]
+log = [json.loads(line) for line in (ASSETS / "results" / "small-seed0.jsonl").read_text().splitlines()]
 start, end = log[0], log[-1]
 epochs = [line for line in log if line["kind"] == "epoch"]
 tested = [line["test_accuracy"] for line in epochs if "test_accuracy" in line]

@@ -1,0 +1,90 @@
+"""Ship a finished run with the package: `python tools/ship.py runs/tiny-seed0 tiny`, where CIFAR-10 is at hand.
+
+Rounds the weights to float16, tests what is left of them on the whole test set, and writes to lambdalib/assets: NAME.safetensors,
+NAME.json with all numbers, and the model card NAME.md, which repeats them for people.
+"""
+import argparse
+from pathlib import Path
+
+import torch
+
+from lambdalib.checkpoint import ASSETS, load_net, read_card, save_weights
+from lambdalib.data import CLASSES, load_cifar10, normalize
+from lambdalib.train import predict
+
+
+def confusion(answers, labels) -> list[list[int]]:
+    """Row: what it is; column: what the net says."""
+    pairs = torch.stack([labels, answers])
+    counts = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.long).index_put_(tuple(pairs), torch.tensor(1), accumulate=True)
+    return counts.tolist()
+
+
+def ship(run: Path, name: str, root: str | None = None) -> dict:
+    """Write the three files, and return the card."""
+    net, card, path = load_net(run / "weights.safetensors"), read_card(run / "weights.safetensors"), ASSETS / f"{name}.safetensors"
+    full = load_cifar10(root, "disk")
+    save_weights(net, path, card, torch.float16)
+    rounded, images = load_net(path), normalize(full.test_images)
+    answers, flipped = (predict(rounded, images, tta).argmax(1) for tta in ("none", "flip"))
+    card["after_rounding"] = {"dtype": "float16", "test_accuracy": (answers == full.test_labels).double().mean().item(),
+                              "test_accuracy_flip_tta": (flipped == full.test_labels).double().mean().item(),
+                              "confusion": confusion(answers, full.test_labels)}
+    save_weights(net, path, card, torch.float16)
+    path.with_suffix(".md").write_text(model_card(name, card), encoding="utf-8")
+    return card
+
+
+def model_card(name: str, card: dict) -> str:
+    """The card for people, in Markdown."""
+    run, result, rounded = card["run"], card["result"], card["after_rounding"]
+    recipe = ", ".join(f"{key} {value}" for key, value in run["recipe"].items() if value not in (None, {}))
+    counts = rounded["confusion"]
+    rows = []
+    for label, (of, row) in enumerate(zip(CLASSES, counts)):
+        wrong = max((other for other in range(len(CLASSES)) if other != label), key=lambda other: row[other])
+        rows.append(f"| {of} | {100 * row[label] / sum(row):.1f} | {CLASSES[wrong]} ({row[wrong]} of {sum(row):,}) |")
+    return f"""# {name}
+
+A residual net with two lambda layers for pictures of 32 × 32 pixels: {run["parameters"]:,} parameters. Lesson 06 builds it
+(`create_model("{card["model"]}")`), lesson 07 trains it.
+
+    from lambdalib.checkpoint import load_pretrained
+    from lambdalib.data import normalize
+    net = load_pretrained("{name}")        # in eval mode
+    logits = net(normalize(images))        # (b, 3, 32, 32) uint8 -> (b, 10)
+
+**Data.** CIFAR-10: {run["data"]["train"]:,} photographs to train on, {run["data"]["test"]:,} to test on, none held out in this run. Whose they are
+is told in [CIFAR10.md](CIFAR10.md).
+
+**Run.** `{run["command"]}`, seed {run["recipe"]["seed"]}, commit {run["commit"][:7]}, torch {run["versions"]["torch"]}, {run["hardware"]}, {run["threads"]} threads,
+{result["seconds"] / 60:.1f} minutes. Seed 0 ships whatever it reached; README.md has the mean over seeds. The whole log:
+[{name}-seed{run["recipe"]["seed"]}.jsonl](results/{name}-seed{run["recipe"]["seed"]}.jsonl).
+
+**Recipe.** {recipe}.
+
+**Accuracy** on the test set, in percent, at the last epoch:
+
+| | as trained | shipped, rounded to {rounded["dtype"]} |
+|---|---|---|
+| no test-time augmentation | {100 * result["test_accuracy"]:.2f} | {100 * rounded["test_accuracy"]:.2f} |
+| mean over a picture and its mirror image | {100 * result["test_accuracy_flip_tta"]:.2f} | {100 * rounded["test_accuracy_flip_tta"]:.2f} |
+
+| class | right, % | most often taken for |
+|---|---|---|
+{chr(10).join(rows)}
+
+**Limits.** It knows ten classes, and calls everything else one of them. It was trained with label smoothing, so its softmax is
+no probability of being right. Its recipe was tuned on training pictures, but by people who know CIFAR-10's test accuracies. About
+3 % of the test pictures have a near copy among the training pictures (Barz and Denzler 2020), here as everywhere.
+"""
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("run", type=Path, metavar="RUN", help="the folder that lambdalib train has written")
+    parser.add_argument("name", metavar="NAME", help="what load_pretrained will call it")
+    parser.add_argument("--data", metavar="ROOT", help="folder of CIFAR-10")
+    options = parser.parse_args()
+    shipped = ship(options.run, options.name, options.data)["after_rounding"]
+    print(f"{options.name}: {shipped['test_accuracy']:.2%}, {shipped['test_accuracy_flip_tta']:.2%} with flip test-time augmentation")
