@@ -28,7 +28,7 @@ from lambdalib.contractions import ORDERS, plan, position_output
 from lambdalib.cost import held_for_backward
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import create_model
-from lambdalib.train import evidence, train_step
+from lambdalib.train import evidence, pick_device, train_step
 
 __all__ = ["Shape", "SHAPES", "PARTS", "stopwatch", "matrix_rate", "contestants", "bench", "summary"]
 
@@ -86,11 +86,6 @@ def timed(function: Callable) -> float:
     return start.elapsed_time(end) / 1000
 
 
-def device() -> torch.device:
-    """The GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-
-
 def training_pass(module: nn.Module, features: Tensor, dtype: torch.dtype) -> Callable[[], None]:
     """Forward and backward of one module, to be run later: gradients for its weights and for what came in."""
     features = features.detach().to(dtype).requires_grad_()  # as they come from the layer before, under autocast
@@ -119,7 +114,7 @@ def inference_pass(module: nn.Module, features: Tensor, dtype: torch.dtype) -> C
 
 def features_for(shape: Shape, batch: int) -> Tensor:
     """Random features (b, d, side, side)."""
-    return torch.randn(batch, shape.d, shape.side, shape.side, device=device())
+    return torch.randn(batch, shape.d, shape.side, shape.side, device=pick_device())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -144,7 +139,7 @@ def contestants(shape: Shape, dtype: str = "float32") -> dict[str, nn.Module]:
             layers["timm Conv3d"] = timm(shape.d, r=shape.r)
         if whole:
             layers["timm table"] = timm(shape.d, feat_size=(shape.side, shape.side), r=None)
-    return {name: layer.to(device()) for name, layer in layers.items()}
+    return {name: layer.to(pick_device()) for name, layer in layers.items()}
 
 
 def peak_in_child(shape: Shape, name: str, dtype: str) -> int | None:
@@ -167,7 +162,7 @@ def measure_peak(sender, shape: Shape, name: str, dtype: str) -> None:
     layer, features = contestants(shape, dtype)[name], features_for(shape, BATCH)
     training_pass(layer, features[:1], DTYPES[dtype])()  # the libraries' own rooms
     run, status, reset = training_pass(layer, features, DTYPES[dtype]), Path("/proc/self/status"), Path("/proc/self/clear_refs")
-    if device().type == "cuda":
+    if pick_device().type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
         run()
@@ -205,7 +200,7 @@ def bench_layer(quick: bool, say: Callable) -> list[dict]:
     """Our layer against every public one, at every shape; each in both memory layouts, of which its faster one counts."""
     rows = []
     for dtype in DTYPES:
-        rate = matrix_rate(DTYPES[dtype], device())
+        rate = matrix_rate(DTYPES[dtype], pick_device())
         say(f"\n{dtype}, batch {BATCH}; one large matrix product makes {rate / 1e9:.0f} G multiply-adds a second")
         for shape in SHAPES[-2:] if quick else SHAPES:
             passes, held, forwards, share = {}, {}, {}, None
@@ -214,7 +209,7 @@ def bench_layer(quick: bool, say: Callable) -> list[dict]:
                     features = features_for(shape, BATCH).contiguous(memory_format=layout)
                     passes[name, layout] = training_pass(layer, features, DTYPES[dtype])
                     forwards[name, layout] = inference_pass(layer, features, DTYPES[dtype])
-                with torch.autocast(device().type, DTYPES[dtype], enabled=dtype != "float32"):
+                with torch.autocast(pick_device().type, DTYPES[dtype], enabled=dtype != "float32"):
                     held[name] = held_for_backward(layer, features)
             both, forward = (fastest(stopwatch(runs, 0)) for runs in (passes, forwards))
             work = multiply_adds_of(passes["ours", torch.channels_last])
@@ -245,8 +240,8 @@ def bench_orders(quick: bool, say: Callable) -> list[dict]:
         say(f"\n{dtype}, batch {BATCH}, milliseconds of the position output, forward and backward; * what plan() names")
         for shape in SHAPES[-2:] if quick else SHAPES:
             n, v, size = shape.side**2, shape.d // h, (shape.side, shape.side)
-            queries, values = (torch.randn(BATCH, n, *depths, device=device(), dtype=DTYPES[dtype]) for depths in ((h, k), (v, shape.u)))
-            table = torch.randn(k, shape.u, shape.r, shape.r, device=device(), dtype=DTYPES[dtype])
+            queries, values = (torch.randn(BATCH, n, *depths, device=pick_device(), dtype=DTYPES[dtype]) for depths in ((h, k), (v, shape.u)))
+            table = torch.randn(k, shape.u, shape.r, shape.r, device=pick_device(), dtype=DTYPES[dtype])
             inputs = [tensor.requires_grad_() for tensor in (queries, table, values)]
 
             def run(order: str) -> None:
@@ -278,23 +273,24 @@ def conv3d_form(model: nn.Module) -> nn.Module:
 
 def step_of(model: nn.Module, batch: int, side: int, dtype: str) -> Callable[[], None]:
     """One training step with SGD, to be run later."""
-    model = model.to(device())
+    model = model.to(pick_device())
     for parameter in model.parameters():
         if parameter.ndim == 4:  # Conv3d's weights have five axes and no such layout
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(model.parameters(), 1e-4, momentum=0.9)
-    images = torch.randn(batch, 3, side, side, device=device()).contiguous(memory_format=torch.channels_last)
-    labels = torch.randint(0, 10, (batch,), device=device())
+    images = torch.randn(batch, 3, side, side, device=pick_device()).contiguous(memory_format=torch.channels_last)
+    labels = torch.randint(0, 10, (batch,), device=pick_device())
     return lambda: train_step(model, images, labels, optimizer, dtype=DTYPES[dtype])
 
 
 def bench_step(quick: bool, say: Callable) -> list[dict]:
-    """Whole training steps: our net, the same with Conv3d layers, its convolutional twin; timm's net before and after swap."""
+    """Whole training steps: our net, the same with recompute and with Conv3d layers, its convolutional twin; timm's net, swapped."""
     rows = []
     batch = 4 if quick else 128
     for name, u in (("lambda_resnet18", 4), ("lambda_resnet18", 1)):
         ours = create_model(name, dim_u=u, scope=7)
-        nets = {"ours": ours, "Conv3d form": conv3d_form(ours), "convolutional twin": create_model("resnet26")}
+        frugal = create_model(name, dim_u=u, scope=7, recompute=True)
+        nets = {"ours": ours, "ours, recompute": frugal, "Conv3d form": conv3d_form(ours), "convolutional twin": create_model("resnet26")}
         rows += step_rows(f"{name}, u = {u}, 32 × 32", nets, batch, 32, "bfloat16", say)
     timm = import_module("timm").create_model("lambda_resnet26t", num_classes=10)
     swapped = copy.deepcopy(timm)
@@ -309,8 +305,8 @@ def step_rows(title: str, nets: dict[str, nn.Module], batch: int, side: int, dty
     seconds = stopwatch({name: step_of(net, batch, side, dtype) for name, net in nets.items()}, 0)
     held = {}
     for name, net in nets.items():
-        images = torch.randn(batch, 3, side, side, device=device()).contiguous(memory_format=torch.channels_last)
-        with torch.autocast(device().type, DTYPES[dtype], enabled=dtype != "float32"):
+        images = torch.randn(batch, 3, side, side, device=pick_device()).contiguous(memory_format=torch.channels_last)
+        with torch.autocast(pick_device().type, DTYPES[dtype], enabled=dtype != "float32"):
             held[name] = held_for_backward(net, images)
     say(f"\n{title}, {dtype}, batch {batch}")
     for name in nets:
@@ -365,10 +361,10 @@ def bench_alternatives(quick: bool, say: Callable) -> list[dict]:
                        "3×3 convolution": nn.Conv2d(d, d, 3, padding=1, bias=False)}
             if side <= 32:
                 modules["lambda layer, whole map"] = LambdaLayer(d, scope=2 * side - 1)
-            if device().type == "cuda":  # FlexAttention has no backward on a CPU
+            if pick_device().type == "cuda":  # FlexAttention has no backward on a CPU
                 modules["attention with positions"] = FlexAttention(d, side)
             features = features_for(Shape(d, side, 7), batch).contiguous(memory_format=torch.channels_last)
-            seconds = stopwatch({name: training_pass(module.to(device(), memory_format=torch.channels_last), features, DTYPES[dtype])
+            seconds = stopwatch({name: training_pass(module.to(pick_device(), memory_format=torch.channels_last), features, DTYPES[dtype])
                                  for name, module in modules.items()}, 0 if quick else 2.0)
             rows.append({"side": side, "d": d, "batch": batch, "dtype": dtype, "seconds": seconds})
             say(f"{side:3d} × {side:<3d}" + "   ".join(f"{name} {1e3 * t:.1f}" for name, t in seconds.items()))
@@ -389,7 +385,7 @@ def bench_growth(quick: bool, say: Callable) -> list[dict]:
     """How time grows with the number of pixels for a window of 7, and with the window on a map of 16 × 16."""
     rows = []
     for dtype in DTYPES:
-        layer = LambdaLayer(64, scope=7).to(device())
+        layer = LambdaLayer(64, scope=7).to(pick_device())
         sides = (8, 12, 16) if quick else (16, 24, 32, 48, 64)
         runs = {side: training_pass(layer, features_for(Shape(64, side, 7), 8).contiguous(memory_format=torch.channels_last),
                                     DTYPES[dtype]) for side in sides}
@@ -399,7 +395,7 @@ def bench_growth(quick: bool, say: Callable) -> list[dict]:
         say("   ".join(f"{side}²: {1e3 * t:.1f} ms" for side, t in seconds.items()))
         rows.append({"what": "pixels", "dtype": dtype, "sides": sides, "seconds": list(seconds.values()), "exponent": power})
         scopes = (3, 7, 31) if quick else (3, 5, 7, 11, 15, 23, 31)
-        runs = {r: training_pass(LambdaLayer(128, scope=r).to(device()), features_for(Shape(128, 16, r), 16), DTYPES[dtype])
+        runs = {r: training_pass(LambdaLayer(128, scope=r).to(pick_device()), features_for(Shape(128, 16, r), 16), DTYPES[dtype])
                 for r in scopes}
         seconds = stopwatch(runs, 0 if quick else 3.0)
         say("16 × 16, d = 128, batch 16: " + "   ".join(f"r {r}: {1e3 * t:.1f} ms" for r, t in seconds.items()))
@@ -450,7 +446,7 @@ def bench(parts: list[str] | None = None, out: Path | None = None, quick: bool =
     results = json.loads(out.read_text()) if out is not None and out.exists() else {}
     for part in parts or PARTS:
         torch.manual_seed(0)
-        results[part] = {"evidence": evidence(device()), "rows": PARTS[part](quick, say)}
+        results[part] = {"evidence": evidence(pick_device()), "rows": PARTS[part](quick, say)}
         if part == "layer":
             results[part]["summary"] = summary(results[part]["rows"])
             for dtype, numbers in results[part]["summary"].items():

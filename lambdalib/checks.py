@@ -858,6 +858,47 @@ QUESTIONS: dict[str, Question] = {
         0.6: "that is about three standard deviations; the best of 50 does not get so far on average, the best of 500 does",
         2.25: "that is the number of standard deviations; one of them is 0.2 points",
     }, tolerance=0.05, otherwise=lambda guess: "how many standard deviations above the mean is the largest of 50 normal draws? Try it with torch.randn"),
+    # lesson 09
+    "09.1": Question((0.3, 9.6), "78.4 - 78.1 and 78.4 - 68.8: almost all of it survives without the palettes, and much is lost without the stencils", {
+        (9.6, 0.3): "the other way round: that is what the name of the paper suggests, and not what its table says",
+        (78.1, 68.8): "those are the accuracies that are left; the question asks how many points are lost",
+        (68.8, 78.1): "those would be the accuracies that are left, and the other way round",
+    }, tolerance=0.1, otherwise=lambda guess: "you expect the palettes to be worth more than the stencils; the paper's table says 0.3 and 9.6" if guess[0] > guess[1]
+        else "you expect the stencils to be worth more than the palettes, and so it is: the paper's table says 0.3 and 9.6"),
+    "09.7": Question("c", "without its palettes this net falls by far more than 20 points, as it does without its stencils", {
+        "a": "that is what the paper's ResNet lost when it was trained again without palettes; this net is not trained again",
+        "b": "it loses far more: the net was trained with both halves, and is not trained again without one",
+    }, otherwise=lambda guess: 'the answer is one of the letters "a", "b" and "c"'),
+    "09.E1": Question((0.255, 0.361), "√(0.93 · 0.07 / 10,000) = 0.00255, and √2 times as much for a difference", {
+        (2.55, 3.61): "ten times too much: the root is of p (1 - p) / n with p = 0.93 and n = 10,000, and then times 100",
+        (0.00255, 0.00361): "right as shares; in points they are 100 times as large",
+        (0.114, 0.161): "that is with 50,000 pictures; CIFAR-10 has 10,000 to test on",
+        (0.255, 0.51): "the error of the one is right; errors of independent numbers add as squares, so the difference has √2 times as much",
+        (0.255, 0.255): "the error of the one is right; a difference has the chance of both numbers in it",
+        (0.255, 0): "the error of the one is right; a difference has the chance of both numbers in it",
+        (1.14, 1.61): "that is on 500 pictures",
+    }, tolerance=2e-2, otherwise=lambda guess: "100 · √(p (1 - p) / n) points with p = 0.93 and n = 10,000; a difference has the squares of both in it"),
+    "09.E2": Question((4.24, 1.26), "30 / √50 and 30 / √570: the same 30 pictures, among few flips and among many", {
+        (1.26, 4.24): "the other way round: (a) has 50 flips in all, (b) has 570",
+        (0.83, 0.83): "the same gap is not the same evidence: count the flips, not the pictures on which both nets agree",
+        (0.6, 0.0526): "the root is missing: (40 - 10) / √(40 + 10)",
+        (18, 1.58): "those are the squares, the chi-squares of the books; the question asks for z",
+        (30, 30): "those are the differences; divide each by its standard deviation",
+    }, tolerance=4e-2, otherwise=lambda guess: "z = (a - b) / √(a + b), once with 40 and 10, once with 300 and 270"),
+    "09.E4": Question("b", "convolutions before and between the content layers see neighbours, so shape reaches the layer inside each pixel's features", {
+        "a": "a content layer cannot tell a picture from its confetti, but the net is more than that layer: what has made its features?",
+        "c": "a softmax over positions weighs pixels by what they hold; shuffle them, and the weights are shuffled with them",
+        "d": "a norm treats all positions alike; it knows nothing of where they are",
+    }, otherwise=lambda guess: 'the answer is one of the letters "a", "b", "c" and "d"'),
+    "09.E5": Question((4, 676), "one kernel of 13 × 13 = 169 taps for each of 4 heads; the 32 value channels share it", {
+        (128, 21632): "a kernel for each channel would be a full depthwise convolution; here the channels of a head share one",
+        (16, 2704): "those are the k = 16 stencils; with fixed queries they are mixed once, into one kernel for each head",
+        (4, 36): "the heads are right; but these stencils cover the whole map: every offset from -6 to 6 in both directions",
+        (4, 196): "the heads are right; offsets on a map of 7 × 7 go from -6 to 6, so a kernel has 13 × 13 taps",
+        (1, 169): "each head has a query of its own, and so a kernel of its own",
+        (4, 2768): "those are the numbers that are learned, 16 · 169 + 4 · 16; once trained, fewer will do",
+        (4, 169): "169 taps for each of them",
+    }, otherwise=lambda guess: "κ_h = Σ_k q_hk T_k: how many values has h, and how many offsets are there between two pixels of a 7 × 7 map?"),
 }
 
 

@@ -14,10 +14,11 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import NullLocator
 
 __all__ = [
-    "alternatives", "bars", "blends", "brackets", "colour_bars", "colour_table", "cost_bars", "counted_and_clocked", "coverage",
-    "growth", "hybrids", "kernels_in_place", "maps", "measured", "one_pixel", "one_row", "palette_card", "palettes_in_time",
-    "phases", "puzzle_answers", "scale_curves", "sheets", "spectra", "squares", "stage_bars", "steering", "strip_palette",
-    "strip_readings", "tiles", "traces", "training_curve", "two_bottlenecks",
+    "alternatives", "bars", "blends", "brackets", "colour_bars", "colour_table", "confusion", "cost_bars", "counted_and_clocked",
+    "coverage", "curves",
+    "dots", "faders", "growth", "hybrids", "kernels_in_place", "maps", "measured", "one_pixel", "one_row", "palette_card",
+    "palettes_in_time", "phases", "puzzle_answers", "reruns", "scale_curves", "sheets", "sizes", "spectra", "squares", "stage_bars",
+    "steering", "strip_palette", "strip_readings", "tiles", "traces", "training_curve", "two_bottlenecks", "two_steps",
 ]
 
 LIT, QUIET, INK = "#e8730c", "#c9ced6", "#2b2f36"
@@ -824,5 +825,178 @@ def training_curve(records) -> Figure:
     right.plot([record["epoch"] for record in tested], [100 * record["test_accuracy"] for record in tested], ".-", color=LIT)
     right.set_ylabel("test accuracy, %", color=LIT)
     right.set_ylim(0, 100)
+    fig.tight_layout()
+    return fig
+
+
+def curves(rows) -> Figure:
+    """Loss and test accuracy of rows of runs, over minutes: every seed as a pale line, and their mean.
+
+    Args:
+        rows: name -> logs, each the list of dicts of one run's log.jsonl; the runs of a row have the same epochs.
+    """
+    fig, axes = plt.subplots(1, 2, figsize=(9, 3.2))
+    for colour, (name, logs) in zip((LIT, INK, GREY), rows.items()):
+        for ax, key, scale in ((axes[0], "loss", 1), (axes[1], "test_accuracy", 100)):
+            lines = [[record for record in log if record["kind"] == "epoch" and key in record] for log in logs]
+            values = scale * np.array([[record[key] for record in line] for line in lines])
+            minutes = np.mean([[record["seconds"] / 60 for record in line] for line in lines], axis=0)
+            ax.fill_between(minutes, values.min(0), values.max(0), color=colour, alpha=0.25, linewidth=0)
+            ax.plot(minutes, values.mean(0), color=colour, linewidth=1.4, label=f"{name}, {len(logs)} seed{'s' * (len(logs) > 1)}")
+    axes[0].set(xlabel="minutes", ylabel="training loss", xlim=(0, None))
+    axes[1].set(xlabel="minutes", ylabel="test accuracy, %", xlim=(0, None), ylim=(60, 96))
+    axes[1].legend(frameon=False, fontsize=8, loc="lower right")
+    fig.tight_layout()
+    return fig
+
+
+def sizes(ours, published) -> Figure:
+    """Test accuracy over parameters: ours with their deviation, and what others have published, hollow.
+
+    Args:
+        ours: name -> (parameters, mean accuracy in percent, deviation or NaN).
+        published: name -> (parameters, accuracy in percent).
+    """
+    fig, ax = plt.subplots(figsize=(7.6, 3.8))
+    for name, (parameters, accuracy) in published.items():
+        ax.plot(parameters, accuracy, "o", markerfacecolor="none", color=GREY)
+        ax.annotate(name, (parameters, accuracy), textcoords="offset points", xytext=(7, -3), fontsize=7.5, color=GREY)
+    for name, (parameters, mean, deviation) in ours.items():
+        ax.errorbar(parameters, mean, yerr=None if np.isnan(deviation) else deviation, fmt="o", color=LIT, capsize=3)
+        ax.annotate(name, (parameters, mean), textcoords="offset points", xytext=(7, 3), fontsize=8.5, color=LIT)
+    ax.set(xscale="log", xlabel="parameters", ylabel="test accuracy, %", xlim=(1.5e5, 9e7))
+    fig.tight_layout()
+    return fig
+
+
+def confusion(counts, names, title: str = "") -> Figure:
+    """What a net takes for what: how many pictures of each class (rows) got which name (columns), and the share that is right.
+
+    Args:
+        counts: (classes, classes).
+        names: of the classes.
+    """
+    counts = array(counts)
+    wrong = counts - np.diag(np.diag(counts))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), width_ratios=(1.25, 1))
+    left.imshow(wrong, cmap=LinearSegmentedColormap.from_list("lit", ["white", LIT]), aspect="auto")
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            left.annotate(str(count), (column, row), ha="center", va="center", fontsize=6.5, color=GREY if row == column else INK)
+    left.set(xticks=range(len(names)), yticks=range(len(names)), yticklabels=names)
+    left.set_xticklabels(names, rotation=45, ha="right")
+    left.set_title("rows: what it is; columns: what the net says", fontsize=9)
+    shares = 100 * np.diag(counts) / counts.sum(1)
+    right.barh(range(len(names)), shares, color=QUIET)
+    for row, share in enumerate(shares):
+        right.annotate(f"{share:.1f}", (share - 0.3, row), ha="right", va="center", fontsize=8)
+    right.set(yticks=[], xlim=(min(80, shares.min() - 2), 100), ylim=left.get_ylim(), xlabel="right, %")
+    right.set_title(title, fontsize=9)
+    fig.tight_layout()
+    return fig
+
+
+# ---------------------------------------------------------------------------------------------------- lesson 09
+
+
+def dots(names, means, spreads, points=None, label: str = "accuracy, %", lit=(), notes=None) -> Figure:
+    """Named means as dots with their spread as a line, one below the other; single runs are small dots below the line.
+
+    Args:
+        names, means, spreads: as many of each; a spread reaches as far to both sides, and NaN draws none.
+        points: for each name, the values that the mean was taken of.
+        label: under the axis.
+        lit: names to draw in orange.
+        notes: for each name, words at the right border.
+    """
+    fig, ax = plt.subplots(figsize=(7.6, 0.8 + 0.42 * len(names)))
+    for row, (name, mean, spread) in enumerate(zip(names, means, spreads)):
+        colour = LIT if name in lit else INK
+        ax.errorbar(mean, row, xerr=None if np.isnan(spread) else spread, fmt="o", color=colour, markersize=6, linewidth=2, capsize=4)
+        if points is not None:
+            ax.plot(points[row], [row + 0.28] * len(points[row]), "o", color=GREY, markersize=3.5)
+        if notes is not None:
+            ax.annotate(notes[row], (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=INK)
+    ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.45, -0.55))
+    ax.set_xlabel(label, fontsize=9)
+    ax.grid(axis="x", color=QUIET, linewidth=0.6)
+    ax.set_axisbelow(True)
+    for side in ("top", "right", "left"):
+        ax.spines[side].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    fig.tight_layout()
+    return fig
+
+
+def faders(accuracies, fades, chosen: tuple[float, float], image, names, probabilities, truth: int) -> Figure:
+    """Accuracy for every setting of two faders, the chosen one framed; beside it one picture and the net's answer to it.
+
+    Args:
+        accuracies: (content, position) in percent; fades: the settings of either fader; chosen: (content, position).
+        image: (3, H, W). names: of the classes. probabilities: (classes,). truth: the class of the picture.
+    """
+    accuracies = array(accuracies)
+    fig, (grid, picture, answer) = plt.subplots(1, 3, figsize=(9.6, 3.6), width_ratios=[1.5, 0.8, 1.1])
+    grid.imshow(accuracies, cmap=LinearSegmentedColormap.from_list("lit", ["white", LIT]), vmin=10, vmax=100, origin="lower")
+    for (row, column), accuracy in np.ndenumerate(accuracies):
+        grid.annotate(f"{accuracy:.0f}", (column, row), ha="center", va="center", fontsize=9)
+    row, column = fades.index(chosen[0]), fades.index(chosen[1])
+    grid.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=INK, linewidth=2.5))
+    ticks = dict(ticks=range(len(fades)), labels=[f"{fade:g}" for fade in fades])
+    grid.set_xticks(**ticks)
+    grid.set_yticks(**ticks)
+    grid.set(xlabel="β · position", ylabel="α · content")
+    grid.set_title("% right of 500 test pictures", fontsize=9)
+    picture.imshow(light(image))
+    picture.set(xticks=[], yticks=[])
+    picture.set_title(f"α = {chosen[0]:g}, β = {chosen[1]:g}", fontsize=9)
+    answer.barh(range(len(names)), array(probabilities), color=[LIT if i == truth else QUIET for i in range(len(names))])
+    answer.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 1), xlabel="probability")
+    answer.tick_params(axis="y", labelsize=8)
+    answer.invert_yaxis()
+    fig.tight_layout()
+    return fig
+
+
+def two_steps(names, seconds) -> Figure:
+    """Times as bars, each with its value, and between neighbours the factor by which the lower one is faster."""
+    fig, ax = plt.subplots(figsize=(7.6, 0.8 + 0.62 * len(names)))
+    drawn = ax.barh(range(len(names)), seconds, height=0.55, color=[QUIET] * (len(names) - 1) + [LIT])
+    ax.bar_label(drawn, fmt="%.2f s", padding=4, fontsize=9)
+    for row, (slow, fast) in enumerate(zip(seconds, seconds[1:])):
+        ax.annotate("", (fast, row + 0.72), (slow, row + 0.72), arrowprops=dict(arrowstyle="->", color=INK))
+        ax.annotate(f"÷ {slow / fast:.2f}", ((slow + fast) / 2, row + 0.7), ha="center", va="bottom", fontsize=9)
+    ax.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 1.15 * max(seconds)), ylim=(len(names) - 0.4, -0.5))
+    ax.set_xlabel("seconds to train on 1024 pictures, read off a plot", fontsize=9)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    fig.tight_layout()
+    return fig
+
+
+def reruns(rows, label: str = "accuracy, %") -> Figure:
+    """Claimed numbers as hollow dots, with arrows to what came out when it was done again.
+
+    Args:
+        rows: dict of a name and (claimed number or None, list of numbers found, colour word "lit" or "ink").
+    """
+    fig, ax = plt.subplots(figsize=(8.4, 0.9 + 0.42 * len(rows)))
+    for row, (claimed, found, colour) in enumerate(rows.values()):
+        colour = LIT if colour == "lit" else INK
+        if claimed is not None:
+            ax.plot(claimed, row, "o", markerfacecolor="white", markeredgecolor=colour, markersize=7, zorder=3)
+            ax.annotate(f"{claimed:.1f}", (claimed, row + 0.17), ha="center", va="top", fontsize=8, color=GREY)
+        for number in found:
+            if claimed is not None:
+                ax.annotate("", (number, row), (claimed, row), arrowprops=dict(arrowstyle="->", color=colour, linewidth=1.3, shrinkA=4, shrinkB=4))
+            ax.plot(number, row, "o", color=colour, markersize=6)
+            ax.annotate(f"{number:.1f}", (number, row - 0.17), ha="center", va="bottom", fontsize=8)
+    ax.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - 0.5, -0.75))
+    ax.set_xlabel(label, fontsize=9)
+    ax.grid(axis="x", color=QUIET, linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.tick_params(axis="y", length=0, labelsize=8)
+    for side in ("top", "right", "left"):
+        ax.spines[side].set_visible(False)
     fig.tight_layout()
     return fig

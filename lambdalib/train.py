@@ -5,6 +5,7 @@ Taught in notebooks/07_train_on_cifar10.
 
 import json
 import math
+import os
 import platform
 import shlex
 import signal
@@ -304,6 +305,7 @@ def evidence(device: torch.device) -> dict:
         "hardware": hardware(device),
         "threads": torch.get_num_threads(),
         "processes": parallel.size(),
+        "environment": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(("MALLOC_", "OMP_"))},
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
 

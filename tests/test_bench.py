@@ -276,7 +276,7 @@ def test_the_peak_is_what_the_high_water_mark_rises_by(small, monkeypatch, tmp_p
     status, sent = tmp_path / "status", []
     status.write_text("Name:\tpython\nVmHWM:\t     350 kB\nVmRSS:\t     100 kB\n")
     kilobytes = bench.kilobytes
-    monkeypatch.setattr(bench, "device", lambda: torch.device("cpu"))
+    monkeypatch.setattr(bench, "pick_device", lambda: torch.device("cpu"))
     monkeypatch.setattr(bench, "kilobytes", lambda _, field: kilobytes(status, field))
     bench.measure_peak(SimpleNamespace(send=sent.append), Shape(8, 5, 3), "ours", "float32")
     assert sent == [250 * 1024 if Path("/proc/self/clear_refs").exists() else None]

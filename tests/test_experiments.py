@@ -7,13 +7,15 @@ from statistics import stdev
 import pytest
 
 from lambdalib import cli
-from lambdalib.cost import count_parameters
+from lambdalib.cost import count_parameters, multiply_adds
 from lambdalib.experiments import ROWS, read_results, results_table
 from lambdalib.resnet import create_model
+from lambdalib.twins import TWINS
 
 
-def write(folder, name, seed, accuracy, seconds=60.0, **recipe):
-    lines = [{"kind": "start", "recipe": {"lr": 0.1, "seed": seed, **recipe}, "parameters": 1234, "hardware": "a machine", "threads": 2},
+def write(folder, name, seed, accuracy, seconds=60.0, threads=2, **recipe):
+    lines = [{"kind": "start", "recipe": {"model": "tiny", "epochs": 7, "seed": seed, **recipe}, "parameters": 1234,
+              "hardware": "a machine", "threads": threads},
              {"kind": "end", "test_accuracy": accuracy, "test_accuracy_flip_tta": accuracy + 0.01, "seconds": seconds}]
     (folder / f"{name}-seed{seed}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
@@ -32,29 +34,38 @@ def test_a_twin_differs_in_its_layers_only(name):
     assert twin != row
 
 
+@pytest.mark.parametrize("twin", ["convolution", *TWINS])
+def test_the_twins_share_one_recipe(twin):
+    row = ROWS[f"twins-{twin}"]
+    assert replace(row, model_kwargs={}) == ROWS["twins-lambda"] == replace(ROWS["tiny"], epochs=10)
+    assert row.model_kwargs == ({"layout": "CCC"} if twin == "convolution" else {"twin": twin})
+
+
 def test_records_by_hand(tmp_path):
     for seed, (accuracy, seconds) in enumerate([(0.90, 60), (0.92, 600), (0.93, 120)]):
-        write(tmp_path, "tiny", seed, accuracy, seconds)
+        write(tmp_path, "tiny", seed, accuracy, seconds, threads=1 + seed % 2)
     write(tmp_path, "another-thing", 7, 0.5)
     tiny, other = read_results(tmp_path)
     assert tiny.name == "tiny" and tiny.accuracies == [0.90, 0.92, 0.93] and tiny.minutes == 2
     assert tiny.told(tiny.accuracies) == f"91.67 ± {100 * stdev([0.90, 0.92, 0.93]):.2f}"
     assert other.name == "another-thing" and other.told(other.accuracies) == "50.00"
-    assert results_table([tiny, other]).splitlines()[2] == "| tiny | 1,234 | 3 | 91.67 ± 1.53 | 92.67 ± 1.53 | 2.0 | a machine, 2 threads |"
+    assert tiny.adds == multiply_adds(create_model("tiny"), (1, 3, 32, 32)) and tiny.epochs == 7
+    assert results_table([tiny, other]).splitlines()[2] == (
+        "| tiny | 1,234 | 26.0 M | 7 | 3 | 91.67 ± 1.53 | 92.67 ± 1.53 | 2.0 | a machine, 1 thread; a machine, 2 threads |")
 
 
 def test_the_command_prints_the_table(tmp_path, capsys):
     write(tmp_path, "tiny", 0, 0.9)
     assert cli.main(["results"]) == 0 and "| small | 870,488 |" in capsys.readouterr().out
     assert cli.main(["results", str(tmp_path)]) == 0
-    assert "| tiny | 1,234 | 1 | 90.00 | 91.00 | 1.0 | a machine, 2 threads |" in capsys.readouterr().out
+    assert "| tiny | 1,234 | 26.0 M | 7 | 1 | 90.00 | 91.00 | 1.0 | a machine, 2 threads |" in capsys.readouterr().out
 
 
 def test_records_that_prove_nothing_are_refused(tmp_path):
     with pytest.raises(ValueError, match="which holds none"):
         read_results(tmp_path)
     write(tmp_path, "tiny", 0, 0.9)
-    write(tmp_path, "tiny", 1, 0.9, lr=0.2)
+    write(tmp_path, "tiny", 1, 0.9, lr=0.3)
     with pytest.raises(ValueError, match="records of 'tiny' differ in more than the seed"):
         read_results(tmp_path)
     (tmp_path / "tiny-seed1.jsonl").write_text('{"kind": "start"}\n')

@@ -4,13 +4,17 @@ The pictures of the README come from the shared examples and from the records of
 """
 
 import json
-from importlib import resources
+from math import nan
 from pathlib import Path
+from statistics import fmean, stdev
 
 import torch
 
 from lambdalib import figures, lambdas
+from lambdalib.checkpoint import ASSETS, read_card
+from lambdalib.data import CLASSES
 from lambdalib.examples import plane, plane_colours
+from lambdalib.experiments import RECORDS, read_results
 
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
 
@@ -33,19 +37,55 @@ def palette_and_stencils():
     return figures.maps([plane(), swatches, repainted, across, down], titles, limit=0.3)
 
 
-def training_curve():
-    """The recorded run of the shipped net."""
-    log = (resources.files("lambdalib") / "assets" / "results" / "small-seed0.jsonl").read_text(encoding="utf-8")
-    return figures.training_curve([json.loads(line) for line in log.splitlines()])
+# What others have published for nets of this kind, single numbers, mostly without seeds; sources in the README.
+PUBLISHED = {
+    "ResNet of the UvA course": (272_378, 91.06),
+    "CCT-2/3x2": (284_000, 89.17),
+    "ViT-Lite-7/4": (3_717_000, 91.38),
+    "CCT-7/3x1": (3_760_000, 94.78),
+    "LambdaResNet-18, claimed": (8_600_000, 93.28),
+    "the same, run again by a reader": (8_600_000, 89.10),
+    "ResNet-18, best epoch": (11_200_000, 95.67),
+}
+
+
+def training_curves():
+    """All recorded runs of the two nets that ship."""
+    logs = {name: [[json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+                   for path in sorted(RECORDS.glob(f"{name}-seed*.jsonl"))] for name in ("small", "tiny")}
+    return figures.curves(logs)
+
+
+def results():
+    """Accuracy over parameters, ours and what others have published."""
+    ours = {row.name: (row.parameters, 100 * fmean(row.accuracies), 100 * stdev(row.accuracies) if len(row.accuracies) > 1 else nan)
+            for row in read_results(RECORDS) if not row.name.startswith("twins-")}
+    return figures.sizes(ours, PUBLISHED)
+
+
+def twins():
+    """Seven middles of one net."""
+    rows = sorted((row for row in read_results(RECORDS) if row.name.startswith("twins-")), key=lambda row: fmean(row.accuracies))
+    points = [[100 * accuracy for accuracy in row.accuracies] for row in rows]
+    spreads = [stdev(three) if len(three) > 1 else nan for three in points]
+    return figures.dots([row.name.removeprefix("twins-") for row in rows], [fmean(three) for three in points], spreads, points,
+                        "test accuracy after 10 epochs, %", lit=("lambda",), notes=[f"{row.parameters:,} parameters" for row in rows])
+
+
+def classes():
+    """What the shipped net takes for what, on the whole test set."""
+    rounded = read_card(ASSETS / "small.safetensors")["after_rounding"]
+    return figures.confusion(rounded["confusion"], CLASSES, f"small: {100 * rounded['test_accuracy']:.2f} % of all")
 
 
 def bench():
     """The recorded measurement of the layer: beside other packages' layers, and how its time grows."""
-    record = json.loads((resources.files("lambdalib") / "assets" / "bench.json").read_text(encoding="utf-8"))
+    record = json.loads((ASSETS / "bench.json").read_text(encoding="utf-8"))
     return figures.measured(record["layer"]["rows"], record["growth"]["rows"])
 
 
-PICTURES = {"palette_and_stencils.png": palette_and_stencils, "training_curve.png": training_curve, "bench.png": bench}
+PICTURES = {"palette_and_stencils.png": palette_and_stencils, "training_curves.png": training_curves, "results.png": results,
+            "twins.png": twins, "classes.png": classes, "bench.png": bench}
 
 if __name__ == "__main__":
     FIGURES.mkdir(exist_ok=True)
