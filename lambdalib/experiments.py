@@ -7,6 +7,7 @@ Taught in notebooks/09_what_the_lambda_is_worth.
 
 import json
 from dataclasses import replace
+from math import sqrt
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import NamedTuple
@@ -45,6 +46,10 @@ ROWS: dict[str, Recipe] = {
 }
 
 
+# 97.5 % quantiles of Student's distribution, by the number of runs; with two runs it says nothing worth printing.
+STUDENT = {3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+
+
 class Row(NamedTuple):
     """What the records of one row say. Accuracies are of the last epoch, between 0 and 1; adds are multiply-adds for a picture.
 
@@ -64,6 +69,17 @@ class Row(NamedTuple):
         """Mean and standard deviation over the seeds, in percent; of one seed no deviation."""
         spread = f" ± {100 * stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
         return f"{100 * fmean(accuracies):.2f}{spread}"
+
+    def expected(self) -> str:
+        """Between which two accuracies, in percent, one more run should fall in 95 cases of 100, were they normally distributed.
+
+        mean ± t·s·√(1 + 1/n) of n runs, t the 97.5 % quantile of Student's distribution with n - 1 degrees of freedom.
+        """
+        n = len(self.accuracies)
+        if n not in STUDENT:
+            return ""
+        mean, half = fmean(self.accuracies), STUDENT[n] * stdev(self.accuracies) * sqrt(1 + 1 / n)
+        return f"{100 * (mean - half):.2f} to {100 * (mean + half):.2f}"
 
 
 def read_results(folder: str | Path) -> list[Row]:
@@ -103,10 +119,11 @@ def gathered(name: str, runs: list[list[dict]]) -> Row:
 
 
 def results_table(rows: list[Row]) -> str:
-    """The rows as a table in Markdown. Taught in notebooks/09_what_the_lambda_is_worth."""
-    lines = ["| row | parameters | multiply-adds | epochs | seeds | test accuracy, % | with flip TTA, % | minutes | on |",
-             "|---|---|---|---|---|---|---|---|---|"]
+    """The rows as a table in Markdown, and the names of ROWS that have no record. Taught in notebooks/09_what_the_lambda_is_worth."""
+    lines = ["| row | parameters | multiply-adds | epochs | seeds | test accuracy, % | one more run, 95 % | with flip TTA, % | minutes | on |",
+             "|---|---|---|---|---|---|---|---|---|---|"]
     for row in rows:
-        lines.append(f"| {row.name} | {row.parameters:,} | {row.adds / 1e6:.1f} M | {row.epochs:g} | {len(row.accuracies)} | {row.told(row.accuracies)} "
-                     f"| {row.told(row.accuracies_flip_tta)} | {row.minutes:.1f} | {row.hardware} |")
-    return "\n".join(lines)
+        lines.append(f"| {row.name} | {row.parameters:,} | {row.adds / 1e6:.1f} M | {row.epochs:g} | {len(row.accuracies)} "
+                     f"| {row.told(row.accuracies)} | {row.expected()} | {row.told(row.accuracies_flip_tta)} | {row.minutes:.1f} | {row.hardware} |")
+    missing = [name for name in ROWS if name not in {row.name for row in rows}]
+    return "\n".join([*lines, *(f"| {name} | | | {ROWS[name].epochs:g} | 0 | not yet measured | | | | |" for name in missing)])

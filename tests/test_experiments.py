@@ -47,18 +47,26 @@ def test_records_by_hand(tmp_path):
     write(tmp_path, "another-thing", 7, 0.5)
     tiny, other = read_results(tmp_path)
     assert tiny.name == "tiny" and tiny.accuracies == [0.90, 0.92, 0.93] and tiny.minutes == 2
+    margin = 4.303 * stdev([90, 92, 93]) * (4 / 3) ** 0.5  # Student's t, two degrees of freedom
+    assert tiny.expected() == f"{275 / 3 - margin:.2f} to {275 / 3 + margin:.2f}"
     assert tiny.told(tiny.accuracies) == f"91.67 ± {100 * stdev([0.90, 0.92, 0.93]):.2f}"
     assert other.name == "another-thing" and other.told(other.accuracies) == "50.00"
     assert tiny.adds == multiply_adds(create_model("tiny"), (1, 3, 32, 32)) and tiny.epochs == 7
     assert results_table([tiny, other]).splitlines()[2] == (
-        "| tiny | 1,234 | 26.0 M | 7 | 3 | 91.67 ± 1.53 | 92.67 ± 1.53 | 2.0 | a machine, 1 thread; a machine, 2 threads |")
+        "| tiny | 1,234 | 26.0 M | 7 | 3 | 91.67 ± 1.53 | 84.08 to 99.26 | 92.67 ± 1.53 | 2.0 | a machine, 1 thread; a machine, 2 threads |")
+
+
+def test_what_was_not_measured_is_told(tmp_path):
+    write(tmp_path, "tiny", 0, 0.9)
+    lines = results_table(read_results(tmp_path)).splitlines()
+    assert "| resnet18 | | | 100 | 0 | not yet measured | | | | |" in lines and len(lines) == 2 + len(ROWS)
 
 
 def test_the_command_prints_the_table(tmp_path, capsys):
     write(tmp_path, "tiny", 0, 0.9)
     assert cli.main(["results"]) == 0 and "| small | 870,488 |" in capsys.readouterr().out
     assert cli.main(["results", str(tmp_path)]) == 0
-    assert "| tiny | 1,234 | 26.0 M | 7 | 1 | 90.00 | 91.00 | 1.0 | a machine, 2 threads |" in capsys.readouterr().out
+    assert "| tiny | 1,234 | 26.0 M | 7 | 1 | 90.00 |  | 91.00 | 1.0 | a machine, 2 threads |" in capsys.readouterr().out
 
 
 def test_records_that_prove_nothing_are_refused(tmp_path):

@@ -184,7 +184,7 @@ figures.bars(list(share), [100 * value for value in share.values()], "right answ
 plt.show()
 
 # %% [markdown]
-# Both halves count in this net, and one bar is a surprise: with its stencils alone the net does worse than with neither half. What comes after a lambda layer was trained on the *sum* of the halves. Half of a sum is not half of an answer; it may point somewhere else, and that can be worse than silence. For the same reason this picture does not yet say what each half is *worth*: a net that was trained with both and then loses one is not a net that was trained without it. For that, twins have to be trained, one without stencils and one without palettes: an experiment for lesson 09. Keep your guess for it.
+# Both halves count in this net, and one bar is a surprise: with its stencils alone the net does worse than with neither half. What comes after a lambda layer was trained on the *sum* of the halves. Half of a sum is not half of an answer; it may point somewhere else, and that can be worse than silence. For the same reason this picture does not yet say what each half is *worth*: a net that was trained with both and then loses one is not a net that was trained without it. For that, twins have to be trained, one without stencils and one without palettes; [lesson 09](09_what_the_lambda_is_worth.ipynb) reports on them. Keep your guess for it.
 
 # %% [markdown]
 # <a id="Notation"></a>

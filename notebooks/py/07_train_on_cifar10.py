@@ -50,6 +50,7 @@ from lambdalib import figures
 from lambdalib.checkpoint import ASSETS, load_pretrained, load_state, read_card, save_state
 from lambdalib.checks import check_answer, check_close
 from lambdalib.data import CLASSES, Augment, alternating_flip, batches, load_cifar10, normalize
+from lambdalib.experiments import RECORDS, read_results
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import create_model
 from lambdalib.train import RECIPES, Run, fit, lr_factor
@@ -413,7 +414,7 @@ assert run.losses[-20:].mean() < run.losses[:20].mean() - 0.2
 # Every run of `fit` writes a log: one line with everything that decided it, one line for each epoch, one line at the end. This is the log of the net that ships with the course, the `cpu` recipe on all of CIFAR-10. No number in this step is typed by hand; all of them are read from that file.
 
 # %%
-log = [json.loads(line) for line in (ASSETS / "results" / "small-seed0.jsonl").read_text().splitlines()]
+log = [json.loads(line) for line in (RECORDS / "small-seed0.jsonl").read_text().splitlines()]
 start, end = log[0], log[-1]
 epochs = [line for line in log if line["kind"] == "epoch"]
 tested = [line["test_accuracy"] for line in epochs if "test_accuracy" in line]
@@ -439,6 +440,17 @@ plt.show()
 # * **Last epoch.** Not the best one: to pick the best epoch by looking at the test set is to use the test set for training, a little (exercise 6).
 # * **Flip TTA**, *test-time augmentation*: the net sees each picture and its mirror image, and the two answers are averaged. This is fair as long as it is named; it costs twice as much and is another number. Compare like with like.
 # * **One seed.** One run is one draw. How far two seeds lie apart is not in this log, so a difference of a few tenths of a point from some other net may be chance.
+#
+# For that there are more records. `experiments.py` lists the runs, `lambdalib train --row NAME --seed S` does one of them, and `read_results` gathers what came out, seed by seed. The two nets that ship are those of seed 0, whatever it reached:
+
+# %%
+for row in read_results(RECORDS):
+    if row.name in ("tiny", "small"):
+        print(f"{row.name:<6}{row.parameters:>9,} weights {row.epochs:>5g} epochs   test accuracy {row.told(row.accuracies)} % "
+              f"(seeds: {len(row.accuracies)})")
+assert load_pretrained("tiny").head.in_features < load_pretrained("small").head.in_features
+
+# %% [markdown]
 #
 # The weights lie beside the log, in a file that may hold them in 16 bits to save space. Their *card* says which net they belong to and holds the SHA-256 of the file; `load_pretrained` refuses a file with another hash. Let it answer the 500 test pictures of the sample:
 
@@ -481,7 +493,7 @@ plt.show()
 #
 # **Claim.** A LambdaResNet reaches 93 % on CIFAR-10, as much as its convolutional counterpart. **What we found.** The reruns that we know of fell short of the number, and the baselines printed beside it are low: reruns of them went up. **What would change our mind.** A run with its recipe, seeds, last epoch and log, together with its convolutional twin by the same recipe.
 #
-# None of this is a reproach. Every row exists because somebody published code, and somebody else published what came out of it. Both are rarer than they should be, and this page owes something to each. Our own number stands in step 9, with its log. It is one seed of one small net. It says that this net *learns*, and not that lambda layers beat anything: the twins, the same net with convolutions, with attention, and with frozen queries, by one recipe and with several seeds, are an experiment for lesson 09.
+# None of this is a reproach. Every row exists because somebody published code, and somebody else published what came out of it. Both are rarer than they should be, and this page owes something to each. Our own number stands in step 9, with its log. It is one seed of one small net. It says that this net *learns*, and not that lambda layers beat anything: the twins, the same net with convolutions, with attention, and with frozen queries, by one recipe and with several seeds, stand in [lesson 09](09_what_the_lambda_is_worth.ipynb).
 
 # %% [markdown]
 # ## Exercises
@@ -662,8 +674,8 @@ assert abs(best - 0.45) < 0.01
 # * A lambda net without norms can explode within sixty steps. Small stencils end the explosion; here only the norms made it learn.
 # * A run is a function of its code, its recipe, its data and its machine. With all of its state saved it continues to the bit; with less it continues, and is another run.
 #
-# **Ledger.** *It learns*: for, step 9, one seed, with its log. *More accurate than convolutions*: open; the public numbers that we followed were not reached again in the reruns that we found, and our own twins are not trained yet.
+# **Ledger.** *It learns*: for, step 9, one seed, with its log. *More accurate than convolutions*: open; the public numbers that we followed were not reached again in the reruns that we found; our own twins are in lesson 09.
 #
 # **The code of this lesson** lives in `lambdalib/data.py`, `lambdalib/sources.py` (where the pictures come from), `lambdalib/train.py` (`train_step`, `predict`, `evaluate`, `Recipe`, `Run`, `fit`) and `lambdalib/checkpoint.py`; `lambdalib train` in a terminal does what step 8 does.
 #
-# **Next.** It learns; but *what*? To open a trained net, look at its stencils and find out which half of a lambda carries the answer is a question for lesson 08. Until it is written, go back to [lesson 04](04_lambda_layer.ipynb) and put a lambda layer into a net of your own.
+# **Next.** It learns; but *what*? To open a trained net, look at its stencils and find out which half of a lambda carries the answer is a question for lesson 08, which is not written yet. And what is each half *worth*, measured by training without it? That is [lesson 09](09_what_the_lambda_is_worth.ipynb).
