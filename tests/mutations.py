@@ -501,8 +501,9 @@ MUTATIONS = [
              "names = sorted(records)"),
     Mutation("a twin of another length", "experiments.py", "replace(SMALL, model_kwargs=CONVOLUTIONS)",
              "replace(SMALL, model_kwargs=CONVOLUTIONS, epochs=48)"),
-    Mutation("twins of another length", "experiments.py", 'replace(COMPARED, model_kwargs={"twin": twin})',
-             'replace(TINY, model_kwargs={"twin": twin})'),
+    Mutation("twins of another length", "experiments.py", 'replace(COMPARED, model_kwargs={"twin": twin},',
+             'replace(TINY, model_kwargs={"twin": twin},'),
+    Mutation("a twin with another's rate", "experiments.py", "lr=RATES.get(twin, COMPARED.lr)", "lr=COMPARED.lr"),
     # twins.py
     Mutation("attention unscaled", "twins.py", "queries * queries.shape[-1] ** -0.5", "queries * 1"),
     Mutation("attention blind to places", "twins.py", "relative_embeddings(self.table, *size)[..., 0])",

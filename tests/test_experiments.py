@@ -8,7 +8,7 @@ import pytest
 
 from lambdalib import cli
 from lambdalib.cost import count_parameters, multiply_adds
-from lambdalib.experiments import ROWS, read_results, results_table
+from lambdalib.experiments import RECORDS, ROWS, read_results, results_table
 from lambdalib.resnet import create_model
 from lambdalib.twins import TWINS
 
@@ -37,8 +37,15 @@ def test_a_twin_differs_in_its_layers_only(name):
 @pytest.mark.parametrize("twin", ["convolution", *TWINS])
 def test_the_twins_share_one_recipe(twin):
     row = ROWS[f"twins-{twin}"]
-    assert replace(row, model_kwargs={}) == ROWS["twins-lambda"] == replace(ROWS["tiny"], epochs=10)
+    assert replace(row, model_kwargs={}, lr=0.75) == ROWS["twins-lambda"] == replace(ROWS["tiny"], epochs=10)
     assert row.model_kwargs == ({"layout": "CCC"} if twin == "convolution" else {"twin": twin})
+
+
+@pytest.mark.parametrize("twin", ["lambda", "convolution", *TWINS])
+def test_a_twin_has_the_rate_that_was_best_on_held_out_pictures(twin):
+    swept = {row.name: row.accuracies for row in read_results(RECORDS / "sweep") if row.name.startswith(f"twins-{twin}-lr")}
+    assert sorted(swept) == [f"twins-{twin}-lr{rate}" for rate in (0.375, 0.75, 1.5)]
+    assert max(swept, key=swept.get) == f"twins-{twin}-lr{ROWS[f'twins-{twin}'].lr}"
 
 
 def test_records_by_hand(tmp_path):
