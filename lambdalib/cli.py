@@ -209,8 +209,9 @@ def run_train(options: argparse.Namespace) -> None:
     if parallel.rank() > 0:
         return
     result = run.records[-1]
-    print(f"test accuracy {result['test_accuracy']:.2%}, last epoch, no test-time augmentation\n"
-          f"              {result['test_accuracy_flip_tta']:.2%} with flip test-time augmentation\n"
+    judges = "held-out pictures" if recipe.hold_out else "test accuracy"
+    print(f"{judges} {result['test_accuracy']:.2%}, last epoch, no test-time augmentation\n"
+          f"{'':{len(judges)}} {result['test_accuracy_flip_tta']:.2%} with flip test-time augmentation\n"
           f"{result['seconds']:.0f} s; weights: {out / 'weights.safetensors'}")
 
 
