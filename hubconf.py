@@ -21,14 +21,14 @@ def _load(_name, pretrained=False, **options):
 
     Args:
         pretrained: with the weights that come with the repository, in eval mode; no options then.
-        options: num_classes, stem, layout, dim_k, heads, dim_u, scope, as in lambdalib.resnet.create_model.
+        options: num_classes, stem, layout, dim_k, heads, dim_u, scope, twin, recompute, as in lambdalib.resnet.create_model.
     Raises:
         ValueError: there are no weights for this net, or an option does not go with them, or makes no net.
     """
     if not pretrained:
         return _create_model(_name, **options)
     if _name not in _list_pretrained():
-        raise ValueError(f"pretrained must be False for {_name}: only {', '.join(_list_pretrained())} comes with weights")
+        raise ValueError(f"pretrained must be False for {_name}: only {' and '.join(_list_pretrained())} come with weights")
     if options:
         raise ValueError(f"{', '.join(options)} cannot be chosen with pretrained=True: the weights belong to one net")
     return _load_pretrained(_name)

@@ -31,7 +31,8 @@ class Twin(nn.Module):
     attention          y_hn = Σ_m softmax_m((q_hn · k_hm + q_hn · T[m-n]) / √k) v_hm
     linear-attention   y_hn = Σ_m (q_hn · softmax_m(k_hm)) v_hm
     Queries and values pass a norm as in LambdaLayer, whose output is that of "content" plus that of "position".
-    Taught in notebooks/09_what_the_lambda_is_worth. The first two are the paper's ablation (Table 10 of its version of 2020); the attention is of Bello et al. 2019.
+    The first two are the paper's ablation (Table 10 of its version of 2020); the attention is of Bello et al. 2019.
+    Taught in notebooks/09_what_the_lambda_is_worth.
 
     Args:
         dim: channels in and out, a multiple of heads.

@@ -50,7 +50,7 @@ def test_the_trained_net():
 
 
 @pytest.mark.parametrize("name, options, message", [
-    ("tiny", dict(pretrained=True), r"^pretrained must be False for tiny: only small comes with weights$"),
+    ("resnet18", dict(pretrained=True), r"^pretrained must be False for resnet18: only small and tiny come with weights$"),
     ("small", dict(pretrained=True, num_classes=7), r"^num_classes cannot be chosen with pretrained=True"),
     ("small", dict(layout="X"), r"^layout must have 3 letters"),
 ], ids=str)
