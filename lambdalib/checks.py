@@ -865,6 +865,10 @@ QUESTIONS: dict[str, Question] = {
         (68.8, 78.1): "those would be the accuracies that are left, and the other way round",
     }, tolerance=0.1, otherwise=lambda guess: "you expect the palettes to be worth more than the stencils; the paper's table says 0.3 and 9.6" if guess[0] > guess[1]
         else "you expect the stencils to be worth more than the palettes, and so it is: the paper's table says 0.3 and 9.6"),
+    "09.3": Question("b", "less than half a point lies between them, and it is the frozen one that is a little ahead", {
+        "a": "the steering is what makes a position lambda more than a static filter, and yet; step 5 has the seeds",
+        "c": "it is a little ahead, but by far less than a point; step 5 has the seeds",
+    }, otherwise=lambda guess: 'the answer is one of the letters "a", "b" and "c"'),
     "09.7": Question("c", "without its palettes this net falls by far more than 20 points, as it does without its stencils", {
         "a": "that is what the paper's ResNet lost when it was trained again without palettes; this net is not trained again",
         "b": "it loses far more: the net was trained with both halves, and is not trained again without one",

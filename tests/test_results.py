@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from statistics import fmean
 
 import pytest
 import torch
@@ -84,3 +85,11 @@ def test_the_net_still_answers(name):
     assert not net.training and all(parameter.dtype == torch.float32 for parameter in net.parameters())
     accuracy, recorded = evaluate(net, normalize(sample.test_images), sample.test_labels), record(name)[-1]["test_accuracy"]
     assert abs(accuracy - recorded) < 3 * (recorded * (1 - recorded) / 500) ** 0.5
+
+
+def test_the_readme_tells_what_the_twins_found():
+    mean = {row.name.removeprefix("twins-"): 100 * fmean(row.accuracies) for row in read_results(RECORDS) if row.name.startswith("twins-")}
+    parts = [abs(mean[part] - mean["lambda"]) for part in ("content", "position", "frozen-query")]
+    for words in (f"ahead of the lambda layer by {mean['convolution'] - mean['lambda']:.2f} points", f"within {max(parts):.2f} points",
+                  f"{max(mean.values()) - min(mean.values()):.1f} points lie between the first and the last"):
+        assert words in " ".join(README.split()), f"the README does not say {words!r}"
