@@ -735,9 +735,12 @@ for row in record["step"]["rows"]:
     print(f"{row['title']}, {row['dtype']}, {row['batch']} pictures")
     for name, seconds in row["seconds"].items():
         print(f"  {name:<20}{seconds:6.2f} s a step, {seconds / row['seconds']['ours']:5.2f} times ours;   holds {row['held'][name] / 2**30:5.2f} GiB, {row['held'][name] / row['held']['ours']:5.2f} times ours")
-    assert all((seconds < row["seconds"]["ours"]) == ("twin" in name) for name, seconds in row["seconds"].items() if name != "ours")
+    assert all((seconds < row["seconds"]["ours"]) == ("twin" in name) for name, seconds in row["seconds"].items() if not name.startswith("ours"))
+    assert row["held"].get("ours, recompute", 0) < 0.6 * row["held"]["ours"]
 
 # %% [markdown]
+# This part was recorded with the settings of `make train`, which let a process keep the memory that it has had. With recompute, a net holds about as little as its twin. That costs a sixth more time with u = 1, and none in this record with u = 4, where the plain form moves twice as many bytes to and from memory.
+#
 # With our layers a step is faster than with the public ones, in each of these nets. (How much is left of a layer's ratio depends on how much of the net is lambda layers.) And it is slower than in the twin, which also holds less: convolutions, which processors and libraries have been made for, are still the faster ones, although the lambda layer needs fewer multiply-adds (step 4).
 #
 # ## 10 · Today
