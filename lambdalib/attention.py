@@ -63,8 +63,8 @@ def linear_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 class SelfAttention(nn.Module):
     """Multi-head softmax self-attention over a feature map of fixed size, with relative positions.
 
-    y = concat_h( softmax_m(q_hn · k_hm + q_hn · T[m-n]) v_hm )        Bello et al. 2019, section 3. The attention twin of
-    LambdaLayer in the experiments. Taught in notebooks/01_self_attention.
+    y = concat_h( softmax_m(q_hn · k_hm + q_hn · T[m-n]) v_hm )        Bello et al. 2019, section 3. In the experiments
+    a Twin with the lambda layer's norms stands for it (lambdalib.twins). Taught in notebooks/01_self_attention.
 
     Args:
         dim: channels that come in.

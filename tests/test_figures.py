@@ -1,0 +1,63 @@
+"""The pictures of figures/: each is drawn from the records, shown in the README, and none is left over."""
+
+import re
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+
+import make_figures
+from lambdalib import figures
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(autouse=True)
+def closed():
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+
+
+def texts(figure):
+    return [text.get_text() for ax in figure.axes for text in ax.texts]
+
+
+def test_every_picture_is_drawn_and_shown():
+    drawn = set(make_figures.PICTURES)
+    assert {path.name for path in (ROOT / "figures").iterdir()} == drawn
+    assert set(re.findall(r"figures/(\w+\.png)", (ROOT / "README.md").read_text(encoding="utf-8"))) == drawn
+
+
+@pytest.mark.parametrize("name", make_figures.PICTURES)
+def test_a_picture_can_be_drawn(name):
+    figure = make_figures.PICTURES[name]()
+    figure.canvas.draw()
+    assert figure.axes
+
+
+def test_curves_are_means_over_seeds():
+    def log(step):
+        return [{"kind": "start"}, *({"kind": "epoch", "loss": loss, "test_accuracy": accuracy, "seconds": seconds}
+                                     for loss, accuracy, seconds in ((2.0 + step, 0.5, 60), (1.0 + step, 0.7 + step / 10, 120 + 60 * step)))]
+
+    left, right = figures.curves({"ours": [log(0), log(1)]}).axes
+    np.testing.assert_allclose(left.lines[0].get_xydata(), [[1, 2.5], [2.5, 1.5]])
+    np.testing.assert_allclose(right.lines[0].get_xydata(), [[1, 50], [2.5, 75]])
+    assert right.get_legend().get_texts()[0].get_text() == "ours, 2 seeds"
+
+
+def test_sizes_put_a_net_where_it_belongs():
+    ax, = figures.sizes({"ours": (300_000, 91.0, 0.5)}, {"theirs": (11_200_000, 95.0)}).axes
+    assert {tuple(line.get_xydata()[0]) for line in ax.lines if len(line.get_xydata()) == 1} >= {(300_000, 91), (11_200_000, 95)}
+    assert texts(ax.figure) == ["theirs", "ours"]
+
+
+def test_confusion_counts_every_picture():
+    counts = np.array([[7, 1, 2], [0, 9, 1], [3, 0, 7]])
+    figure = figures.confusion(counts, ["a", "b", "c"])
+    left, right = figure.axes
+    assert sorted(text.get_text() for text in left.texts) == sorted(str(count) for count in counts.ravel() if count)
+    assert [text.get_text() for text in right.texts] == ["70.0", "90.0", "70.0"]
+    assert left.get_ylim() == right.get_ylim(), "a row of the matrix and its bar stand side by side"
