@@ -273,8 +273,8 @@ assert max(means.values()) - min(means.values()) < 1.3
 # * **The convolution is ahead.** It is told apart from the lambda layer, from its halves and from linear attention; against the frozen query and attention it has at least a hint. It also has almost twice their parameters, or more.
 # * **No half is missed.** Without palettes, and just as well without stencils, the net is not told apart from the one that has both. The paper lost 9.6 points without stencils. Here each block begins with a 3 × 3 convolution of its own, and the map behind it has 7 × 7 pixels or fewer: there is little left that only a stencil could see.
 # * **Steering did not pay.** With one query for all pixels, a plain convolution of each channel, the net did not fall. There is even a hint that it is better than with a query for each pixel (position), and it has the fewest parameters of all. Mind that these two were given different rates, which for the position twin lay five pictures apart in the sweep.
-# * **Attention**, with a softmax over every pair and with keys and values for each head, is not told apart from the lambda layer, which makes no map and has fewer parameters.
-# * **All seven lie close together.** Between the first and the last are little more than a point. What mixes the last pixels matters less here than the rest of the net.
+# * **Attention**, with a softmax over every pair and with keys and values for each head, is not told apart from the lambda layer, which has neither and fewer parameters.
+# * **All seven lie close together.** Between the first and the last lies little more than a point. What mixes the last pixels matters less here than the rest of the net.
 #
 # What it does *not* say:
 #
