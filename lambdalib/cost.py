@@ -87,6 +87,26 @@ def held_for_backward(model: nn.Module, *inputs: Tensor) -> int:
     return sum(storage.nbytes() for storage in saved - own)
 
 
+def made_again(model: nn.Module, *inputs: Tensor) -> int:
+    """Bytes that the hungriest part with recompute makes again for its own backward pass, what came in not counted.
+
+    Such parts are made again one at a time. Taught in notebooks/06_lambda_resnet.
+
+    Args:
+        model: any module; its parts with recompute lose it.
+        inputs: what it takes.
+    """
+    came_in = {}
+    parts = [part for part in model.modules() if getattr(part, "recompute", False)]
+    hooks = [part.register_forward_pre_hook(lambda part, given: came_in.update({part: given[0].detach()})) for part in parts]
+    with torch.no_grad():
+        model(*inputs)
+    for part, hook in zip(parts, hooks):
+        hook.remove()
+        part.recompute = False
+    return max((held_for_backward(part, features) - features.nbytes for part, features in came_in.items()), default=0)
+
+
 class TrainingMemory(NamedTuple):
     """Bytes that a training step needs at least, by what they are for. Taught in notebooks/06_lambda_resnet."""
 
@@ -105,6 +125,8 @@ def training_memory(model: nn.Module, batch: int, *, side: int = 32, dtype: torc
                     average: bool = False) -> TrainingMemory:
     """What one training step keeps in memory at its fullest, when the forward pass has ended.
 
+    With recompute the way back begins with one part that is made again, whole: the hungriest is counted as held.
+
     What is held for the backward pass is measured on this CPU for 2 and 4 pictures and continued in a straight line: the
     order of contraction does not depend on the batch, nor does what is held besides (weights rounded to dtype, dense
     embeddings). A GPU needs more: room for the kernels, and gradients of features, mostly while what was held is set free.
@@ -120,10 +142,10 @@ def training_memory(model: nn.Module, batch: int, *, side: int = 32, dtype: torc
     """
 
     def held(pictures: int) -> int:
+        shadow, images = copy.deepcopy(model).cpu().train(), torch.zeros(pictures, 3, side, side)  # its norms may learn from them
         with torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
-            return held_for_backward(shadow, torch.zeros(pictures, 3, side, side))
+            return held_for_backward(shadow, images) + made_again(shadow, images)
 
-    shadow = copy.deepcopy(model).cpu().train()  # its norms may learn from empty pictures
     weights = sum(tensor.nbytes for tensor in model.state_dict().values())
     trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
     two, four = held(2), held(4)

@@ -77,10 +77,11 @@ class HybridBottleneck(Bottleneck):
         width: channels in the middle, which the gate is for; 4·width go out.
         stride: 2 halves the map.
         lambda_options: keyword arguments of LambdaLayer; None: a 3×3 convolution and a gate.
+        recompute: hold nothing but what came in for the backward pass (see lambdalib.layer.frugal).
     """
 
-    def __init__(self, dim: int, width: int, stride: int = 1, lambda_options: dict | None = None):
-        super().__init__(dim, width, stride, lambda_options)
+    def __init__(self, dim: int, width: int, stride: int = 1, lambda_options: dict | None = None, recompute: bool = False):
+        super().__init__(dim, width, stride, lambda_options, recompute)
         if stride > 1:
             pool = nn.AvgPool2d(stride, ceil_mode=True)
             self.shortcut = nn.Sequential(pool, conv_norm(dim, self.expansion * width, 1))
@@ -98,7 +99,7 @@ class HybridResNet(ResNet):
         num_classes: how many numbers come out for each picture.
         stem: "cifar" (3×3, keeps the size) or "imagenet" (four of 3×3, two of them with stride 2).
         layout: None; the depth says where the lambda layers are.
-        dim_k, heads, dim_u, scope, recompute: of every lambda layer, see ResNet.
+        dim_k, heads, dim_u, scope, recompute: see ResNet.
     Raises:
         ValueError: an argument makes no net; the message names it.
     """
@@ -110,11 +111,11 @@ class HybridResNet(ResNet):
         if layout is not None:
             raise ValueError(f"layout must be None in a hybrid, whose depth says where the lambda layers are, got {layout!r}")
         blocks, lambdas = FAMILY[depth]
-        options = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope, "recompute": recompute}
-        super().__init__(blocks, "CCCL", num_classes, stem=stem, block=HybridBottleneck, **options)
+        options = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope}
+        super().__init__(blocks, "CCCL", num_classes, stem=stem, block=HybridBottleneck, recompute=recompute, **options)
         if stem == "imagenet":
             self.stem = deep_stem()
         c4, c5 = self.stages[2:]
         options["scope"] = c5[0].mix[0].table.shape[-1]  # ResNet's own choice where scope is None
         for position in lambda_positions(len(c4), lambdas):
-            c4[position] = HybridBottleneck(1024, 256, 1, options)
+            c4[position] = HybridBottleneck(1024, 256, 1, options, recompute)

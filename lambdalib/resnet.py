@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lambdalib.layer import LambdaLayer
+from lambdalib.layer import LambdaLayer, frugal
 from lambdalib.twins import Twin
 
 __all__ = ["conv_norm", "Bottleneck", "BasicBlock", "ResNet", "SmallBlock", "SmallResNet", "MODELS", "create_model", "list_models"]
@@ -48,12 +48,14 @@ class Bottleneck(nn.Module):
         width: channels in the middle; 4·width go out.
         stride: 2 halves the map.
         lambda_options: keyword arguments of LambdaLayer; None: a 3×3 convolution.
+        recompute: hold nothing but what came in for the backward pass (see lambdalib.layer.frugal).
     """
 
     expansion = 4
 
-    def __init__(self, dim: int, width: int, stride: int = 1, lambda_options: dict | None = None):
+    def __init__(self, dim: int, width: int, stride: int = 1, lambda_options: dict | None = None, recompute: bool = False):
         super().__init__()
+        self.recompute = recompute
         dim_out = self.expansion * width
         self.reduce = conv_norm(dim, width, 1)
         if lambda_options is None:
@@ -64,6 +66,7 @@ class Bottleneck(nn.Module):
         self.shortcut = shortcut(dim, dim_out, stride)
         nn.init.zeros_(self.expand[1].weight)  # at step 0 the block is its shortcut: depth costs nothing yet
 
+    @frugal
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, 4·width, ceil(H/stride), ceil(W/stride))."""
         inner = F.relu(self.reduce(features))
@@ -81,21 +84,24 @@ class BasicBlock(nn.Module):
         width: channels that go out.
         stride: 2 halves the map.
         lambda_options: None.
+        recompute: hold nothing but what came in for the backward pass (see lambdalib.layer.frugal).
     Raises:
         ValueError: lambda_options is not None.
     """
 
     expansion = 1
 
-    def __init__(self, dim: int, width: int, stride: int = 1, lambda_options: None = None):
+    def __init__(self, dim: int, width: int, stride: int = 1, lambda_options: None = None, recompute: bool = False):
         super().__init__()
         if lambda_options is not None:
             raise ValueError(f"lambda_options must be None in a basic block, which has no lambda layer, got {lambda_options!r}")
+        self.recompute = recompute
         self.first = conv_norm(dim, width, 3, stride)
         self.second = conv_norm(width, width, 3)
         self.shortcut = shortcut(dim, width, stride)
         nn.init.zeros_(self.second[1].weight)
 
+    @frugal
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, width, ceil(H/stride), ceil(W/stride))."""
         return F.relu(self.shortcut(features) + self.second(F.relu(self.first(features))))
@@ -142,7 +148,7 @@ class ResNet(nn.Module):
         dim_k, heads, dim_u: of every lambda layer.
         scope: side of the position lambdas' window, in pixels, odd. None: 23 with the "imagenet" stem and dim_u = 1,
             otherwise 7, as in the paper.
-        recompute: of every lambda layer; a training step then holds less and takes longer.
+        recompute: of every block; a training step then holds a fraction and takes longer.
     Raises:
         ValueError: an argument makes no net; the message names it.
     """
@@ -154,7 +160,7 @@ class ResNet(nn.Module):
         check_arguments(depths, layout, num_classes, stem, block)
         if scope is None:
             scope = 23 if stem == "imagenet" and dim_u == 1 else 7
-        lambda_options = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope, "recompute": recompute}
+        lambda_options = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope}
         self.stem = STEMS[stem]()
         self.stages = nn.Sequential()
         dim = 64
@@ -162,7 +168,7 @@ class ResNet(nn.Module):
             blocks = nn.Sequential()
             for position in range(depth):
                 stride = 2 if stage > 0 and position == 0 else 1
-                blocks.append(block(dim, 64 * 2**stage, stride, lambda_options if letter == "L" else None))
+                blocks.append(block(dim, 64 * 2**stage, stride, lambda_options if letter == "L" else None, recompute))
                 dim = 64 * 2**stage * block.expansion
             self.stages.append(blocks)
         self.head = nn.Linear(dim, num_classes)
@@ -182,13 +188,16 @@ class SmallBlock(nn.Module):
     Args:
         dim, dim_out: channels in and out.
         mix: M, from dim_out channels to as many.
+        recompute: hold nothing but what came in for the backward pass (see lambdalib.layer.frugal).
     """
 
-    def __init__(self, dim: int, dim_out: int, mix: nn.Module):
+    def __init__(self, dim: int, dim_out: int, mix: nn.Module, recompute: bool = False):
         super().__init__()
+        self.recompute = recompute
         self.widen = nn.Sequential(nn.Conv2d(dim, dim_out, 3, padding=1, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(dim_out))
         self.mix = nn.Sequential(mix, nn.BatchNorm2d(dim_out))
 
+    @frugal
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, dim_out, H//2, W//2)."""
         features = F.gelu(self.widen(features))
@@ -209,7 +218,7 @@ class SmallResNet(nn.Module):
         dim_k, heads, dim_u: of every lambda layer.
         scope: side of the position lambdas' window, in pixels, odd. None: twice the map, less one.
         twin: one of TWINS (lambdalib.twins), which then stands in for the lambda layers; it knows neither dim_u nor scope.
-        recompute: of every lambda layer.
+        recompute: of every block.
     Raises:
         ValueError: an argument makes no net; the message names it.
     """
@@ -229,11 +238,10 @@ class SmallResNet(nn.Module):
             if letter == "C":
                 mix = nn.Conv2d(dim_out, dim_out, 3, padding=1, bias=False)
             elif twin is None:
-                mix = LambdaLayer(dim_out, dim_k=dim_k, heads=heads, dim_u=dim_u, scope=scope or 2 * side - 1,
-                                  recompute=recompute)
+                mix = LambdaLayer(dim_out, dim_k=dim_k, heads=heads, dim_u=dim_u, scope=scope or 2 * side - 1)
             else:
                 mix = Twin(dim_out, twin, (side, side), dim_k=dim_k, heads=heads)
-            self.blocks.append(SmallBlock(dim, dim_out, mix))
+            self.blocks.append(SmallBlock(dim, dim_out, mix, recompute))
         self.head = nn.Linear(widths[-1], num_classes, bias=False)
 
     @torch.no_grad()

@@ -525,10 +525,29 @@ MUTATIONS = [
              "tests/test_twins.py -k refuse"),
     Mutation("scope beside a twin", "resnet.py", "if twin is not None and (dim_u, scope) != (1, None):", "if False:",
              "tests/test_twins.py -k refuse"),
-    Mutation("recompute not handed on by nets", "resnet.py", '"scope": scope, "recompute": recompute}',
-             '"scope": scope}', "tests/test_resnet.py -k recompute"),
-    Mutation("recompute not handed on by small nets", "resnet.py", "scope=scope or 2 * side - 1,\n                                  recompute=recompute)",
-             "scope=scope or 2 * side - 1)", "tests/test_resnet.py -k recompute"),
+    Mutation("recompute not handed on by nets", "resnet.py", 'lambda_options if letter == "L" else None, recompute))',
+             'lambda_options if letter == "L" else None))', "tests/test_resnet.py -k recompute"),
+    Mutation("recompute not handed on by small nets", "resnet.py", "SmallBlock(dim, dim_out, mix, recompute)",
+             "SmallBlock(dim, dim_out, mix)", "tests/test_resnet.py -k recompute"),
+    Mutation("recompute not handed on by hybrids", "pareto.py", "block=HybridBottleneck, recompute=recompute,",
+             "block=HybridBottleneck,", "tests/test_resnet.py -k recompute"),
+    Mutation("recompute not handed on where a hybrid has its lambdas", "pareto.py", "HybridBottleneck(1024, 256, 1, options, recompute)",
+             "HybridBottleneck(1024, 256, 1, options)", "tests/test_resnet.py -k recompute"),
+    Mutation("a bottleneck that holds all", "resnet.py", """    @frugal
+    def forward(self, features: Tensor) -> Tensor:
+        \"\"\"(b, dim, H, W) -> (b, 4·width""", """    def forward(self, features: Tensor) -> Tensor:
+        \"\"\"(b, dim, H, W) -> (b, 4·width""", "tests/test_resnet.py -k recompute"),
+    Mutation("a basic block that holds all", "resnet.py", """    @frugal
+    def forward(self, features: Tensor) -> Tensor:
+        \"\"\"(b, dim, H, W) -> (b, width""", """    def forward(self, features: Tensor) -> Tensor:
+        \"\"\"(b, dim, H, W) -> (b, width""", "tests/test_resnet.py -k recompute"),
+    Mutation("a small block that holds all", "resnet.py", """    @frugal
+    def forward(self, features: Tensor) -> Tensor:
+        \"\"\"(b, dim, H, W) -> (b, dim_out, H//2""", """    def forward(self, features: Tensor) -> Tensor:
+        \"\"\"(b, dim, H, W) -> (b, dim_out, H//2""", "tests/test_resnet.py -k recompute"),
+    Mutation("room for what is made again forgotten", "cost.py", " + made_again(shadow, images)", "", "tests/test_cost.py -k room"),
+    Mutation("what came in counts twice", "cost.py", "held_for_backward(part, features) - features.nbytes", "held_for_backward(part, features)",
+             "tests/test_cost.py -k room"),
     # hold_out
     Mutation("judges are trained on", "data.py", "train_images=data.train_images[:left], train_labels=data.train_labels[:left]",
              "train_images=data.train_images, train_labels=data.train_labels", "tests/test_data.py -k held"),

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from lambdalib import contractions, cost
-from lambdalib.layer import LambdaLayer
+from lambdalib.layer import LambdaLayer, frugal
 from lambdalib.resnet import create_model
 
 NUMBERS = dict(argvalues=[
@@ -201,6 +201,23 @@ def test_training_memory_is_what_a_batch_holds_and_leaves_the_net_alone():
     memory = cost.training_memory(net, 11)
     assert not net.training and all(torch.equal(before[name], tensor) for name, tensor in net.state_dict().items())
     assert memory.held == cost.held_for_backward(net.train(), torch.randn(11, 3, 32, 32))
+
+
+def test_a_part_that_is_made_again_needs_its_room():
+    class Part(torch.nn.Sequential):
+        forward = frugal(torch.nn.Sequential.forward)
+
+    def part(hidden, recompute):
+        made = Part(torch.nn.Conv2d(3, hidden, 3, padding=1), torch.nn.ReLU(), torch.nn.Conv2d(hidden, 3, 3, padding=1))
+        made.recompute = recompute
+        return made
+
+    n = 4 * 11 * 5 * 5  # bytes of a channel
+    plain, frugal_one, third = part(7, False), part(7, True), part(5, True)
+    net = torch.nn.Sequential(plain, frugal_one, third)
+    assert cost.held_for_backward(net, torch.randn(11, 3, 5, 5)) == n * (3 + 7 + 3 + 3)
+    assert cost.training_memory(net, 11, side=5).held == n * (3 + 7 + 3 + 3) + n * 7
+    assert frugal_one.recompute and third.recompute
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")

@@ -8,7 +8,7 @@ from torch import nn
 
 from lambdalib.cost import held_for_backward
 from lambdalib.layer import LambdaLayer
-from lambdalib.resnet import BasicBlock, Bottleneck, ResNet, create_model, list_models
+from lambdalib.resnet import BasicBlock, Bottleneck, ResNet, SmallBlock, create_model, list_models
 
 SMALL = {"dim_k": 5, "heads": 2, "dim_u": 3, "scope": 3}
 
@@ -200,9 +200,16 @@ def test_small_net_refuses():
 
 
 @pytest.mark.parametrize("name, images", [("lambda_resnet18", (2, 3, 16, 16)), ("lambda_resnet50_hybrid", (2, 3, 16, 16)),
-                                          ("tiny", (2, 3, 32, 32))])
-def test_recompute_reaches_every_lambda_layer(name, images):
-    plain, frugal = create_model(name), create_model(name, recompute=True)
-    layers = [module for module in frugal.modules() if isinstance(module, LambdaLayer)]
-    assert layers and all(layer.recompute for layer in layers)
-    assert held_for_backward(frugal, torch.randn(images)) < held_for_backward(plain, torch.randn(images))
+                                          ("resnet18", (2, 3, 16, 16)), ("tiny", (2, 3, 32, 32))])
+def test_recompute_reaches_every_block_and_changes_nothing(name, images):
+    plain, frugal, images = randomise(create_model(name)), create_model(name, recompute=True), torch.randn(images)
+    frugal.load_state_dict(plain.state_dict())
+    blocks = [module for module in frugal.modules() if isinstance(module, (Bottleneck, BasicBlock, SmallBlock))]
+    assert blocks and all(block.recompute for block in blocks)
+    runs = []
+    for net in (plain, frugal):
+        output = net(images)
+        gradients = torch.autograd.grad(output.square().sum(), net.parameters(), allow_unused=True)
+        runs.append([output, *(gradient for gradient in gradients if gradient is not None), *net.buffers()])
+    assert all(torch.equal(one, other) for one, other in zip(*runs, strict=True))
+    assert held_for_backward(frugal, images) < 0.6 * held_for_backward(plain, images)

@@ -728,7 +728,7 @@ for dtype in ("float32", "bfloat16"):
     assert len(rows) == 9 and min(regrets) >= 1
 
 # %% [markdown]
-# A layer is not a net. What does a whole training step take, where the projections, the norms and all other layers have their share? "Conv3d form" is our net with the layers of `lambda-networks` in it, and the same weights. "Ours, recompute" holds nothing of its lambda layers but what came in (step 5). The "convolutional twin" has a 3×3 convolution in the place of each lambda layer.
+# A layer is not a net. What does a whole training step take, where the projections, the norms and all other layers have their share? "Conv3d form" is our net with the layers of `lambda-networks` in it, and the same weights. "Ours, recompute" holds nothing of its blocks but what came in (step 5). The "convolutional twin" has a 3×3 convolution in the place of each lambda layer.
 
 # %%
 for row in record["step"]["rows"]:

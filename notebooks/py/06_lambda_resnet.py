@@ -44,7 +44,7 @@ from torch import Tensor, nn
 from lambdalib import contractions, cost, figures, widgets
 from lambdalib.checks import check_answer, check_budget, check_mix
 from lambdalib.examples import plane
-from lambdalib.layer import LambdaLayer
+from lambdalib.layer import LambdaLayer, frugal
 from lambdalib.resnet import STEMS, check_arguments, conv_norm, create_model, shortcut
 
 torch.manual_seed(0)
@@ -57,7 +57,7 @@ plt.show()
 #
 # ## 1 · The bottleneck
 #
-# `conv_norm(dim, dim_out, side, stride)` is a convolution with its batch norm, and `shortcut` is nothing at all where the shapes agree, else a 1×1 convolution with its norm. With a *stride* of 2 the block halves the map. The class is the one in `lambdalib.resnet`:
+# `conv_norm(dim, dim_out, side, stride)` is a convolution with its batch norm, and `shortcut` is nothing at all where the shapes agree, else a 1×1 convolution with its norm. With a *stride* of 2 the block halves the map; `@frugal` and `recompute` are lesson 05's trade of time for memory, here for a whole block. The class is the one in `lambdalib.resnet`:
 
 # %%
 class Bottleneck(nn.Module):
@@ -68,8 +68,9 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, dim: int, width: int, stride: int = 1, lambda_options: dict | None = None):
+    def __init__(self, dim: int, width: int, stride: int = 1, lambda_options: dict | None = None, recompute: bool = False):
         super().__init__()
+        self.recompute = recompute
         dim_out = self.expansion * width
         self.reduce = conv_norm(dim, width, 1)
         if lambda_options is None:
@@ -80,6 +81,7 @@ class Bottleneck(nn.Module):
         self.shortcut = shortcut(dim, dim_out, stride)
         nn.init.zeros_(self.expand[1].weight)  # at step 0 the block is its shortcut: depth costs nothing yet
 
+    @frugal
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, 4·width, ceil(H/stride), ceil(W/stride))."""
         inner = F.relu(self.reduce(features))
@@ -169,7 +171,7 @@ class ResNet(nn.Module):
         check_arguments(depths, layout, num_classes, stem, block)
         if scope is None:
             scope = 23 if stem == "imagenet" and dim_u == 1 else 7
-        lambda_options = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope, "recompute": recompute}
+        lambda_options = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope}
         self.stem = STEMS[stem]()
         self.stages = nn.Sequential()
         dim = 64
@@ -177,7 +179,7 @@ class ResNet(nn.Module):
             blocks = nn.Sequential()
             for position in range(depth):
                 stride = 2 if stage > 0 and position == 0 else 1
-                blocks.append(block(dim, 64 * 2**stage, stride, lambda_options if letter == "L" else None))
+                blocks.append(block(dim, 64 * 2**stage, stride, lambda_options if letter == "L" else None, recompute))
                 dim = 64 * 2**stage * block.expansion
             self.stages.append(blocks)
         self.head = nn.Linear(dim, num_classes)
@@ -458,7 +460,7 @@ assert before.shape == (1, 10) and torch.equal(before, after)
 print("ten numbers for the plane, the same with any stencils:", torch.equal(before, after))
 
 # %% [markdown]
-# Will training fit into your memory? For the backward pass every layer holds what came in and much of what it made. `cost.training_memory` adds that to the weights, their gradients and the optimiser's numbers; `lambdalib params --memory` does it for every recipe of lesson 07. A lambda layer can also hold nothing but what came in, and make the rest again: `recompute=True`, from lesson 05.
+# Will training fit into your memory? For the backward pass every layer holds what came in and much of what it made. `cost.training_memory` adds that to the weights, their gradients and the optimiser's numbers; `lambdalib params --memory` does it for every recipe of lesson 07. With `recompute=True`, from lesson 05, a block holds nothing but what came in. On the way back the blocks are made again, one at a time, and the hungriest of them needs its room too; the sum below has it.
 
 # %%
 pictures, needed = 512, {}
@@ -466,7 +468,7 @@ for label, name, options in (("lambda layers, u = 4", "lambda_resnet18", {"dim_u
                              ("convolutions", "resnet26", {})):
     needed[label] = cost.training_memory(create_model(name, **options), pictures, dtype=torch.bfloat16).total
     print(f"{label:<22}{needed[label] / 2**30:5.1f} GiB for a step with {pictures} pictures in bfloat16")
-assert needed["with recompute"] < 0.6 * needed["lambda layers, u = 4"]
+assert needed["with recompute"] < 0.5 * needed["lambda layers, u = 4"]
 
 # %% [markdown]
 # ## Exercises
