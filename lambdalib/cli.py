@@ -95,7 +95,8 @@ def build_parser() -> Parser:
     command = add("train", run_train, "train a net on CIFAR-10 by a preset recipe")
     presets = ", ".join(train.RECIPES)
     command.add_argument("--preset", type=one_of(list(train.RECIPES)), default="cpu", help=f"{presets} (default: cpu)")
-    command.add_argument("--row", type=one_of(list(experiments.ROWS)), help=f"an experiment instead of a preset: {', '.join(experiments.ROWS)}")
+    command.add_argument("--row", type=one_of([*experiments.ROWS, *experiments.LADDER]), help="an experiment instead of a preset: "
+                         f"{', '.join([*experiments.ROWS, *experiments.LADDER])}")
     command.add_argument("--model", type=one_of(resnet.list_models()), help="instead of the preset's")
     command.add_argument("--epochs", type=positive, help="passes over the training set; need not be whole")
     command.add_argument("--batch-size", type=count, help="pictures per step")
@@ -180,7 +181,7 @@ def chosen_recipe(options: argparse.Namespace, init_from: Path | None) -> train.
     elif init_from:
         card = read_card(init_from)
         changes |= {"model": card["model"], "model_kwargs": {**card["model_kwargs"]}}
-    return replace(experiments.ROWS[options.row] if options.row else train.RECIPES[options.preset], **changes)
+    return replace((experiments.ROWS | experiments.LADDER)[options.row] if options.row else train.RECIPES[options.preset], **changes)
 
 
 def with_classes(recipe: train.Recipe, classes: int) -> train.Recipe:

@@ -1,12 +1,14 @@
 """The experiments: one list of runs, and what their records say.
 
 `lambdalib train --row NAME --seed S` runs one; its log is the record. RECORDS holds those that come with the package, and below
-it sweep those that chose the learning rates; `lambdalib results` reads them. A row and its twin differ in one thing only, and in
-the learning rate where the sweep said so. Taught in notebooks/09_what_the_lambda_is_worth.
+it sweep those that chose the learning rates, ladder those that say what the recipe's parts are worth; `lambdalib results` reads
+them. A row and its twin differ in one thing only, and in the learning rate where the sweep said so.
+Taught in notebooks/09_what_the_lambda_is_worth, the ladder in notebooks/07_train_on_cifar10.
 """
 
 import json
 from dataclasses import replace
+from itertools import accumulate
 from math import sqrt
 from pathlib import Path
 from statistics import fmean, stdev
@@ -20,7 +22,7 @@ from lambdalib.resnet import create_model
 from lambdalib.train import RECIPES, Recipe
 from lambdalib.twins import TWINS
 
-__all__ = ["RECORDS", "ROWS", "Row", "read_results", "results_table"]
+__all__ = ["RECORDS", "ROWS", "LADDER", "Row", "read_results", "results_table"]
 
 RECORDS = ASSETS / "results"
 SMALL = RECIPES["cpu"]
@@ -45,6 +47,20 @@ ROWS: dict[str, Recipe] = {
     "lambda-resnet18-u1-scope23": replace(LARGE, model_kwargs={"dim_u": 1, "scope": 23}),
     "lambda-resnet50-u4": replace(LARGE, model="lambda_resnet50"),
 }
+
+# The recipe of tiny, built up from a usual one: every rung keeps what is below it. Judged by held-out pictures, as it is for choosing.
+USUAL = replace(COMPARED, lr=0.4, bias_lr=1.0, momentum=0.9, weight_decay=5e-4, floor=0.0, label_smoothing=0.0, whiten=False, ema=None,
+                flip="random", crop=4, hold_out=5000)
+RUNGS = {
+    "smoothing": {"label_smoothing": COMPARED.label_smoothing},
+    "shifts": {"crop": COMPARED.crop},
+    "flips": {"flip": COMPARED.flip},
+    "whitening": {"whiten": COMPARED.whiten},
+    "rates": {name: getattr(COMPARED, name) for name in ("lr", "bias_lr", "momentum", "weight_decay", "floor")},
+    "average": {"ema": COMPARED.ema},
+}
+CLIMBED = accumulate(RUNGS.values(), lambda recipe, rung: replace(recipe, **rung), initial=USUAL)
+LADDER: dict[str, Recipe] = {f"ladder-{name}": recipe for name, recipe in zip(["usual", *RUNGS], CLIMBED)}
 
 
 # 97.5 % quantiles of Student's distribution, by the number of runs; with two runs it says nothing worth printing.
@@ -89,7 +105,7 @@ def read_results(folder: str | Path) -> list[Row]:
     Args:
         folder: where the records are.
     Returns:
-        One row for each name, in the order of ROWS; names that are no row of it come last.
+        One row for each name, in the order of ROWS and LADDER; names that they do not have come last.
     Raises:
         ValueError: there is no record, one has not ended, or two of one row were made by different recipes.
     """
@@ -101,7 +117,8 @@ def read_results(folder: str | Path) -> list[Row]:
         records.setdefault(path.stem.rpartition("-seed")[0], []).append(lines)
     if not records:
         raise ValueError(f"folder must hold records NAME-seedS.jsonl, got {str(folder)!r}, which holds none")
-    names = sorted(records, key=lambda name: list(ROWS).index(name) if name in ROWS else len(ROWS))
+    order = [*ROWS, *LADDER]
+    names = sorted(records, key=lambda name: order.index(name) if name in order else len(order))
     return [gathered(name, records[name]) for name in names]
 
 

@@ -1,14 +1,14 @@
 """The list of experiments, and what is made of their records."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from statistics import stdev
 
 import pytest
 
 from lambdalib import cli
 from lambdalib.cost import count_parameters, multiply_adds
-from lambdalib.experiments import RECORDS, ROWS, read_results, results_table
+from lambdalib.experiments import LADDER, RECORDS, ROWS, read_results, results_table
 from lambdalib.resnet import create_model
 from lambdalib.twins import TWINS
 
@@ -46,6 +46,15 @@ def test_a_twin_has_the_rate_that_was_best_on_held_out_pictures(twin):
     swept = {row.name: row.accuracies for row in read_results(RECORDS / "sweep") if row.name.startswith(f"twins-{twin}-lr")}
     assert sorted(swept) == [f"twins-{twin}-lr{rate}" for rate in (0.375, 0.75, 1.5)]
     assert max(swept, key=swept.get) == f"twins-{twin}-lr{ROWS[f'twins-{twin}'].lr}"
+
+
+def test_the_ladder_leads_from_a_usual_recipe_to_ours_and_never_back():
+    rungs, ours = [asdict(recipe) for recipe in LADDER.values()], asdict(replace(ROWS["twins-lambda"], hold_out=5000))
+    assert rungs[-1] == ours
+    assert (rungs[0]["ema"], rungs[0]["whiten"], rungs[0]["label_smoothing"], rungs[0]["bias_lr"]) == (None, False, 0, 1)
+    for below, above in zip(rungs, rungs[1:]):
+        changed = [name for name in ours if below[name] != above[name]]
+        assert changed and all(above[name] == ours[name] for name in changed)
 
 
 def test_records_by_hand(tmp_path):
@@ -94,4 +103,7 @@ def test_a_row_is_trained_by_its_name(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ZeroDivisionError):
         cli.main(["train", "--row", "tiny-convolutions", "--seed", "3", "--source", "sample"])
+    with pytest.raises(ZeroDivisionError):
+        cli.main(["train", "--row", "ladder-flips", "--source", "sample"])
+    assert seen[1][0] == LADDER["ladder-flips"]
     assert seen[0][0] == replace(ROWS["tiny-convolutions"], seed=3) and seen[0][1].name == "tiny-convolutions-seed3"

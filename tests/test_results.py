@@ -10,7 +10,7 @@ import torch
 
 from lambdalib.checkpoint import ASSETS, load_pretrained, read_card
 from lambdalib.data import load_sample, normalize
-from lambdalib.experiments import RECORDS, ROWS, read_results, results_table
+from lambdalib.experiments import LADDER, RECORDS, ROWS, read_results, results_table
 from lambdalib.train import Recipe, evaluate
 from ship import confusion, model_card
 
@@ -52,10 +52,10 @@ def test_a_record_has_its_evidence(path):
     name, _, seed = path.stem.rpartition("-seed")
     recipe = Recipe(**start["recipe"])
     assert recipe.seed == int(seed)
-    row = ROWS[name.partition("-lr")[0]]
+    row = (ROWS | LADDER)[name.partition("-lr")[0]]
     expected = replace(row, epochs=recipe.epochs, lr=float(name.partition("-lr")[2]), hold_out=5000) if swept else row
     assert replace(recipe, seed=row.seed) == expected, "the record is of the row as it is listed now"
-    assert start["data"]["test"] == (5000 if swept else 10_000)
+    assert start["data"]["test"] == (recipe.hold_out or 10_000)
     assert start["commit"] and "+" not in start["commit"], "a record names a commit, without changes on top"
     assert start["command"].startswith("lambdalib train --") and "/" not in start["command"].replace("runs/", "")
 
