@@ -52,9 +52,9 @@ ROWS: dict[str, Recipe] = {
 USUAL = replace(COMPARED, lr=0.4, bias_lr=1.0, momentum=0.9, weight_decay=5e-4, floor=0.0, label_smoothing=0.0, whiten=False, ema=None,
                 flip="random", crop=4, hold_out=5000)
 RUNGS = {
-    "smoothing": {"label_smoothing": COMPARED.label_smoothing},
-    "shifts": {"crop": COMPARED.crop},
-    "flips": {"flip": COMPARED.flip},
+    "label-smoothing": {"label_smoothing": COMPARED.label_smoothing},
+    "smaller-shifts": {"crop": COMPARED.crop},
+    "alternating-flips": {"flip": COMPARED.flip},
     "whitening": {"whiten": COMPARED.whiten},
     "rates": {name: getattr(COMPARED, name) for name in ("lr", "bias_lr", "momentum", "weight_decay", "floor")},
     "average": {"ema": COMPARED.ema},

@@ -505,7 +505,7 @@ MUTATIONS = [
              'replace(TINY, model_kwargs={"twin": twin},'),
     Mutation("a twin with another's rate", "experiments.py", "lr=RATES.get(twin, COMPARED.lr)", "lr=COMPARED.lr"),
     Mutation("a rung forgets those below it", "experiments.py", "lambda recipe, rung: replace(recipe, **rung)", "lambda recipe, rung: replace(USUAL, **rung)"),
-    Mutation("a rung of the ladder is missing", "experiments.py", '    "flips": {"flip": COMPARED.flip},\n', ""),
+    Mutation("a rung of the ladder is missing", "experiments.py", '    "alternating-flips": {"flip": COMPARED.flip},\n', ""),
     Mutation("the ladder is judged by the test set", "experiments.py", "crop=4, hold_out=5000)", "crop=4)"),
     # twins.py
     Mutation("attention unscaled", "twins.py", "queries * queries.shape[-1] ** -0.5", "queries * 1"),

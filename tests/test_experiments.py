@@ -104,6 +104,6 @@ def test_a_row_is_trained_by_its_name(monkeypatch, tmp_path):
     with pytest.raises(ZeroDivisionError):
         cli.main(["train", "--row", "tiny-convolutions", "--seed", "3", "--source", "sample"])
     with pytest.raises(ZeroDivisionError):
-        cli.main(["train", "--row", "ladder-flips", "--source", "sample"])
-    assert seen[1][0] == LADDER["ladder-flips"]
+        cli.main(["train", "--row", "ladder-alternating-flips", "--source", "sample"])
+    assert seen[1][0] == LADDER["ladder-alternating-flips"]
     assert seen[0][0] == replace(ROWS["tiny-convolutions"], seed=3) and seen[0][1].name == "tiny-convolutions-seed3"
