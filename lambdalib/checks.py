@@ -102,7 +102,8 @@ def check_content_lambda(function: Callable) -> Verdict:
                      "is the softmax over the context, and is its division by the sum there?")
     keys, values = random(b, m, k, 2), random(b, m, v, 2)
     if (message := same(run(function, (b, k, v), keys, values), lambdas.content_lambda(keys, values))) is not None:
-        return wrong(f"right for constant values and u = 1, but {message}: does every soft key meet the value of its own position and its own u?")
+        return wrong(f"right for constant values and u = 1, but {message}: does every soft key meet the value of its own position "
+                     "and its own u, and is each u divided by its own sum before the u are added?")
     return right("every entry is right: a softmax over the context, and one sum over m (and u)")
 
 
@@ -599,7 +600,7 @@ QUESTIONS: dict[str, Question] = {
         8464: "that is the variance, the number of terms; the standard deviation is its square root",
         23: "√(r · r): the sum also runs over the k = 16 stencils",
         math.sqrt(16 * 23): "r · r taps in a stencil, not r",
-        16 * 23: "√k · √(r · r): the number of terms is k · r · r, and its root is √16 · 23",
+        16 * 23: "k · √(r · r): the root is due on k as well; the number of terms is k · r · r, and its root is √16 · 23",
         4: "√k alone: the sum also runs over the r · r taps",
         1: "each term has standard deviation 1, but there are k · r · r of them",
         75.5: "near, but part of the window is missing only at the border; far from it every tap reads a pixel",
@@ -752,7 +753,7 @@ QUESTIONS: dict[str, Question] = {
     "06.2": Question(frozenset({"c2", "c3"}), "there the map is large and d small: 529 taps cost more than the 9·d² per pixel of a narrow convolution", {
         ("c2", "c3", "c4", "c5"): "in all four? A convolution costs 9·d² per pixel, and d is 256 and 512 in the last two stages",
         (): "in none? Per pixel a convolution costs 9·d², with d = 64 in the first stage, where a window has 529 taps",
-        ("c2",): "c2, but not only: the first layer of c3 still works on the 56 × 56 map, before its pool",
+        ("c2",): "c2, but not only: in c3 a pixel still costs 529·k·v = 271 thousand against 9·128² = 147 thousand, and its first layer works on the 56 × 56 map",
         ("c2", "c3", "c4"): "c2 and c3, yes; but in c4 a convolution costs 9 · 256² per pixel, and the map is small enough for a cheaper order",
         ("c3",): "c3, but not only: in c2 every layer works on the 56 × 56 map, and the convolution costs only 9 · 64² per pixel",
         ("c4", "c5"): "those are the wide stages, where a convolution is dear; the large maps are at the other end",
@@ -783,7 +784,7 @@ QUESTIONS: dict[str, Question] = {
         22768: "× d for the stencils? All channels share them",
         2784: "u was forgotten: keys have k·u channels, values v·u, and the table k·u stencils",
     }, otherwise=lambda guess: "three parts: 48 times the channels of queries, keys and values; two per channel of the two norms; the table"),
-    "06.E2a": Question(0, "with r = 7 every stage costs less than its convolutions: 43, 56, 29 and 12 million against 75 each", {
+    "06.E2a": Question(0, "with r = 7 every stage costs less than its convolutions: 41, 46, 23 and 12 million against 75 each", {
         2: "that was ImageNet with r = 23; here the window has 49 taps",
         4: "the other way round: count the stages in which the lambda layers need *more*",
     }, otherwise=lambda guess: "a number from 0 to 4: compare the second columns of `stage_costs((2, 2, 2, 2), ..., 32, r=7)` for CCCC and LLLL"),

@@ -24,7 +24,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # ## What is a lambda, in one picture?
 #
-# Attention compares every pixel with every pixel. A **lambda layer** (Irwan Bello, *LambdaNetworks: Modeling Long-Range Interactions Without Attention*, ICLR 2021) first turns the whole picture into a small function, and then only applies that function to each pixel. The function is called a lambda, after the λ of mathematics; it has nothing to do with Python's keyword. A lambda has two halves, one for *what* is in the picture and one for *where* it is. This course finds out what that buys, what it costs, and which half does the work.
+# Attention compares every pixel with every pixel. A **lambda layer** (Irwan Bello, *LambdaNetworks: Modeling Long-Range Interactions Without Attention*, ICLR 2021) first turns the picture into small functions, and then only applies them to the pixels. Such a function is called a lambda, after the λ of mathematics; it has nothing to do with Python's keyword. It is the sum of two halves: one for *what* is in the picture, the same for all pixels, and one for *where* it is, another for each pixel. This course finds out what that buys, what it costs, and which half does the work.
 #
 # | lesson | its question |
 # |---|---|
@@ -37,6 +37,9 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # | [05 What it costs](05_cost.ipynb) | cheaper in what, and when? |
 # | [06 LambdaResNet](06_lambda_resnet.ipynb) | where in a network does it belong? |
 # | [07 Train it on CIFAR-10](07_train_on_cifar10.ipynb) | does it learn, and how would I know? |
+# | [09 What the lambda is worth](09_what_the_lambda_is_worth.ipynb) | which part of it earned the accuracy? |
+#
+# (Lesson 08, which will look into a trained net, is not written yet.)
 #
 # Every code cell that defines something the library `lambdalib` has *is* the library's code; a test compares them. First a look at your machine (`lambdalib doctor`, in a terminal, says more):
 
@@ -56,6 +59,7 @@ print("Python", platform.python_version(), "· torch", torch.__version__, "·", 
 
 # %%
 from lambdalib import figures, widgets
+from lambdalib.attention import softmax_attention
 from lambdalib.checks import check_answer, check_close
 from lambdalib.checkpoint import load_pretrained
 from lambdalib.data import CLASSES, load_sample, normalize
@@ -111,12 +115,14 @@ widgets.explore(draw_brackets, pixels=widgets.slider("pixels n = m", 4, 256, 64,
                 depth=widgets.slider("depth k = v", 2, 64, 16, 2))
 
 # %% [markdown]
-# So the trick is one bracket, and it is older than lambdas. What stands in the way is the **softmax** that real attention puts around $QK^\top$. It turns a list of numbers into positive weights that sum to 1: take the exponential of each, and divide by their sum. Written $\mathrm{softmax}_m$, it does so over the context pixels $m$. With it, the bracket cannot move. The two lines below are the whole course. Every lesson shows them again and boxes the term that it is about.
+# So the trick is one bracket, and it is older than lambdas. What stands in the way is the **softmax** that real attention puts around $QK^\top$. It turns a list of numbers into positive weights that sum to 1: take the exponential of each, and divide by their sum. Written $\mathrm{softmax}_m$, it does so over the context pixels $m$. With it, the bracket cannot move. The two lines below are the whole course. Most lessons show one of them again and box the term that they are about.
 #
 # $$\text{attention}\qquad y_n = \sum_m \mathrm{softmax}_m\big(q_n\cdot k_m + q_n\cdot e_{nm}\big)\; v_m$$
 # $$\text{lambda}\qquad\;\; y_n = \Big(\sum_m \mathrm{softmax}_m(K)_m\,v_m^\top + \sum_m e_{nm}\,v_m^\top\Big)^{\!\top} q_n$$
 #
-# The ingredients are the same: queries $q$, keys $k$, values $v$, and vectors $e_{nm}$ that say where pixel $m$ lies as seen from pixel $n$. In the second line the softmax has moved from the pairs onto the keys alone. Everything else in this course follows from that: the sums in the brackets no longer contain the query, so they can be made before anyone asks. The first is one **content lambda** for all pixels (lesson 02, which calls it a *palette*), the second a **position lambda** for each pixel (lesson 03, which makes it with a few small patterns of weights, *stencils*).
+# In the second line, $\mathrm{softmax}_m(K)_m$ is row $m$ of the keys after the softmax, $k$ numbers, taken as a column. A column of $k$ numbers times a row of $v$ numbers is a table of $k\times v$, and the sum of these tables over all $m$ is the tile $K^\top V$ of step 2, with soft keys. With $q_n$ as a column, the transposed table times $q_n$ is one row of $Q\,(K^\top V)$.
+#
+# The ingredients are the same: queries $q$, keys $k$, values $v$, and vectors $e_{nm}$ that say where pixel $m$ lies as seen from pixel $n$. In the second line the softmax has moved from the pairs onto the keys alone. Everything else in this course follows from that: the sums in the brackets no longer contain the query, so they can be made before anyone asks. The first is one **content lambda** for all pixels (lesson 02, which calls it a *palette*), the second a **position lambda** for each pixel (lesson 03, which makes it with a few small patterns of weights, *stencils*). So the tile of step 2 is the content half. The position half, written out, has a tile for each pixel; lesson 05 counts what that costs.
 
 # %% [markdown]
 # ## 3 · A net that does it
@@ -152,7 +158,7 @@ plt.show()
 # %% [markdown]
 # Which half of the lambdas carries the answer? The output of each layer is a sum, content plus position, so we can fade either half without touching the rest: the content half is what is left when all stencils are set to zero, and the position half is the difference. Each block also has a shortcut around its lambda layer, so the net does not go blind when both halves are gone.
 #
-# **Predict**, before you look at the bars below: which loss hurts more, that of the palettes (content) or that of the stencils (position)? The code is for later; today its last picture is enough.
+# **Predict**, before you look at the bars below: which loss hurts more, that of the palettes (content) or that of the stencils (position)? (This one is for your head; later there is a cell for the guess.) The code is for later; today its last picture is enough.
 
 # %%
 from lambdalib.layer import LambdaLayer
@@ -184,13 +190,13 @@ figures.bars(list(share), [100 * value for value in share.values()], "right answ
 plt.show()
 
 # %% [markdown]
-# Both halves count in this net, and one bar is a surprise: with its stencils alone the net does worse than with neither half. What comes after a lambda layer was trained on the *sum* of the halves. Half of a sum is not half of an answer; it may point somewhere else, and that can be worse than silence. For the same reason this picture does not yet say what each half is *worth*: a net that was trained with both and then loses one is not a net that was trained without it. For that, twins have to be trained, one without stencils and one without palettes; [lesson 09](09_what_the_lambda_is_worth.ipynb) reports on them. Keep your guess for it.
+# Both halves count in this net, and to lose the palettes hurts more. One bar is a surprise: with the palettes faded out and the stencils left, the net does worse than with both faded out. What comes after a lambda layer was trained on the *sum* of the halves. Half of a sum is not half of an answer; it may point somewhere else, and that can be worse than silence. For the same reason this picture does not yet say what each half is *worth*: a net that was trained with both and then loses one is not a net that was trained without it. For that, twins have to be trained, one without stencils and one without palettes; [lesson 09](09_what_the_lambda_is_worth.ipynb) reports on them. Keep your guess for it.
 
 # %% [markdown]
 # <a id="Notation"></a>
 # ## Notation
 #
-# Letters are axes, words are tensors. They are the same in all lessons, in the library and in the figures, and nearly the paper's.
+# In the code, letters are axes and words are tensors. In formulas a letter with an index is a vector ($q_n$, $k_m$, $v_m$, $e_{nm}$), and a capital is a matrix with one such vector in each row ($Q$, $K$, $V$); a bare $k$ or $v$ is a length. They are the same in all lessons, in the library and in the figures, and nearly the paper's.
 #
 # | letter | axis | tensors it appears in |
 # |---|---|---|
@@ -267,7 +273,7 @@ def attention(Q, K, V):
     return None  # replace: the softmax runs over the context, so each row of weights sums to 1
 
 
-truth = torch.tensor([[4, 4, 2], [6, 6, 1], [3, 3, 2.5], [6, 6, 1]], dtype=torch.float64)
+truth = softmax_attention(Q[None, None], K.log()[None, None], V[None, None])[0, 0]  # the library's; lesson 01 writes it
 check_close(attention(Q, K.log(), V), truth, "over which axis does each row of weights sum to 1?")
 
 # %% [markdown]
@@ -289,7 +295,7 @@ print("largest difference at each pixel:", [round(value, 3) for value in (moved 
 assert torch.allclose(moved[:2], truth[:2]) and not torch.allclose(moved[2:], truth[2:])
 
 # %% [markdown]
-# Pixels 0 and 1 get the same answer, because their queries, (1, 0) and (0, 1), read one column of the keys each. Pixels 2 and 3 are units of light apart, and that is no rounding: with the softmax on the keys alone, it is another function. Lesson 02 compares the two query by query.
+# Pixels 0 and 1 get the same answer, because their queries, (1, 0) and (0, 1), read one column of the keys each. At pixels 2 and 3 the two answers differ by several units of light, and that is no rounding: with the softmax on the keys alone, it is another function. Lesson 02 compares the two query by query.
 
 # %% [markdown]
 # ## What we now know

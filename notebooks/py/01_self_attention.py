@@ -289,7 +289,7 @@ for name, embeddings in (("without positions", torch.zeros_like(line_embeddings)
 assert torch.allclose(relative_attention(*line, torch.zeros_like(line_embeddings)), softmax_attention(*line))
 
 # %% [markdown]
-# With positions, the map can follow a pixel around. On the plane, we give the table one reading: the further away, the lower the score, by 0.001 / τ times the squared distance in pixels. Up to a part that is the same for all $m$, the score is then
+# With positions, the map can follow a pixel around. On the plane, we use one entry of the embeddings and leave the others 0: the further away, the lower the score, by 0.001 / τ times the squared distance in pixels. Up to a part that is the same for all $m$, the score is then
 #
 # $$-\tfrac1{2\tau}\,|c_n-c_m|^2-\tfrac{0.001}{\tau}\,\big|\text{offset}\big|^2$$
 #
@@ -318,7 +318,7 @@ plt.show()
 #
 # The widget needs a running kernel; the picture above is its first position. Three things to try:
 #
-# * **Temperature.** Cold, the pixel copies the few most similar ones, as a rule itself. Hot, all weights become equal and the answer is the mean. The dots never leave the grey bars.
+# * **Temperature.** Cold, the weight gathers on the most similar pixels, first of all on the pixel itself, and the answer comes near to its own colour. Hot, all weights become equal and the answer is the mean. The dots never leave the grey bars.
 # * **Positions off**, then move the pixel from one spot of the sky to another of about the same colour: the weights hardly change. **Positions on**: they move along.
 # * Look for a pixel whose answer differs much from its own colour. Which ones are they?
 
@@ -329,7 +329,7 @@ widgets.explore(answer_of_a_pixel, row=widgets.slider("row of the pixel that ask
                 positions=widgets.switch("relative positions", True))
 
 # %% [markdown]
-# The first claim in numbers, without positions: the largest differences over all 256 pixels and their channels.
+# The pixels of the last question are those of a rare colour: the many that are a little like them outweigh the few that are very like them. Now the temperature in numbers, without positions: the largest differences over all 256 pixels and their channels.
 
 # %%
 for temperature in (1e-5, 0.02, 1000.0):
@@ -342,9 +342,9 @@ for temperature in (1e-5, 0.02, 1000.0):
 # %% [markdown]
 # ## 6 · Heads, and the layer
 #
-# One map asks one kind of question. A layer therefore makes $h$ maps side by side, its **heads**: each with queries, keys and values of its own, each with $v=d/h$ of the layer's $d$ channels, laid side by side at the end. All heads may share the table of positions, since each asks it with its own queries.
+# One attention map asks one kind of question. A layer therefore makes $h$ of them side by side, one in each of its **heads**: each with queries, keys and values of its own, each with $v=d/h$ of the layer's $d$ channels, laid side by side at the end. All heads may share the table of positions, since each asks it with its own queries.
 #
-# Two heads are already more than one. Take a table with two readings, "one to the right" and "one to the left", each with the high score 30; let head 0 ask only for the first, head 1 only for the second, and let the keys be 0. Head 0 then copies the right neighbour, head 1 the left one (weight $1-3\,e^{-30}$, nearly), and the next layer can take their difference. (At an end of the strip, the head that finds no neighbour scores all pixels alike and gets their mean.)
+# Two heads are already more than one. Take embeddings with two entries, one for "one to the right" and one for "one to the left", each 30 at its own offset and 0 elsewhere; let head 0 ask only for the first, head 1 only for the second, and let the keys be 0. Head 0 then copies the right neighbour, head 1 the left one (weight $1-3\,e^{-30}$, nearly), and the next layer can take their difference. (At an end of the strip, the head that finds no neighbour scores all pixels alike and gets their mean.)
 
 # %%
 neighbours = torch.zeros(7, 2, dtype=torch.float64)  # offsets -3 ... 3
@@ -358,7 +358,7 @@ assert torch.allclose(right_minus_left[1], wish)
 
 
 # %% [markdown]
-# What no single head could do in step 3, two heads and a subtraction can. With relative positions, one head for each entry of the kernel and a linear layer after them, attention can come as near as you like to any convolution, borders aside (Cordonnier et al., 2020).
+# What no single head could do in step 3, two heads and a subtraction can. With relative positions, one head for each entry of the kernel, heads deep enough ($v$ no smaller than the number of output channels, so more than $d/h$) and a linear layer after them, attention can come as near as you like to any convolution, borders aside (Cordonnier et al., 2020).
 #
 # Now the whole layer. Queries, keys and values are linear functions of the features at the same pixel, that is, 1×1 convolutions. It is written for maps of a fixed size, because the table has one entry per offset: $2H-1$ by $2W-1$ of them. The first weights are chosen so that the scores $q\cdot k$ start with a standard deviation near 1 when the features have one of 1; the $1/\sqrt k$ that other texts put into the formula is in the queries' weights.
 
@@ -427,7 +427,7 @@ assert 0.9 < spread < 1.1
 # %% [markdown]
 # ## 7 · The bill
 #
-# The map has one number for each pair of pixels, for each head and each picture. In float32 a number takes 4 bytes:
+# The attention map has one number for each pair of pixels, for each head and each picture. In float32 a number takes 4 bytes:
 #
 # $$\text{bytes}=4\cdot b\cdot h\cdot n\cdot m,\qquad n=m=H\cdot W$$
 #
@@ -451,7 +451,7 @@ figures.growth(
 plt.show()
 
 # %% [markdown]
-# Both axes are logarithmic. Double the side, and the map takes 16 times the bytes; the values take four times. This is the cost that lambda layers set out to avoid, in 2021.
+# Both axes are logarithmic. Double the side of the picture, and the attention map takes 16 times the bytes; the values take four times. This is the cost that lambda layers set out to avoid, in 2021.
 #
 # **Must the map be stored at all?** No. Each row of it can be made, used and dropped. The cell below walks through the queries a few at a time and never holds the whole map; the answers are the same.
 
@@ -646,7 +646,7 @@ def two_sizes(function) -> Tensor:
 
 probe = torch.rand(1, 2, 3, 5) + torch.tensor([0, 2]).view(1, 2, 1, 1)  # channel 0 from 0 to 1, channel 1 from 2 to 3
 print("largest output in channel 0:", round(attend_to_map(probe)[:, 0].max().item(), 2))
-check_close(two_sizes(attend_to_map), two_sizes(by_definition), "print `rows` inside, for a map whose channel 0 is all 0 and channel 1 all 2")
+check_close(two_sizes(attend_to_map), two_sizes(by_definition), "for a map whose channel 0 is all 0 and channel 1 all 2, print `rows` (each row must be 0, 2), then the output (its channel 0 must be all 0)")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -661,7 +661,7 @@ check_close(two_sizes(attend_to_map), two_sizes(by_definition), "print `rows` in
 #     return answer[:, 0].transpose(1, 2).reshape(b, d, height, width)
 #
 #
-# check_close(two_sizes(attend_to_map), two_sizes(by_definition), "print `rows` inside, for a map whose channel 0 is all 0 and channel 1 all 2")
+# check_close(two_sizes(attend_to_map), two_sizes(by_definition), "for a map whose channel 0 is all 0 and channel 1 all 2, print `rows` (each row must be 0, 2), then the output (its channel 0 must be all 0)")
 # ```
 #
 # </details>
@@ -686,7 +686,7 @@ check_close(two_sizes(attend_to_map), two_sizes(by_definition), "print `rows` in
 # * Without positions it sees a bag of pixels. Relative embeddings add the offset to the scores.
 # * The plain code stores n × m numbers per head and picture: 64 GiB in the paper's example. If the softmax runs over the keys alone, the brackets can move and the square is never made; the function is then another one.
 #
-# **Ledger.** *The maps are huge*: for, 64 GiB for one layer in plain code; against, exact softmax attention can do without storing them, and fused kernels now do. [Lesson 05](05_cost.ipynb) counts again. *Long range*: attention has it already, each pixel reaches every other in one layer; what is left to claim is the price.
+# **Ledger.** *Without attention maps, less memory*: worth having, since plain code stores 64 GiB for one layer; but exact softmax attention can do without storing them too, and fused kernels now do. [Lesson 05](05_cost.ipynb) counts again. *Long-range interactions*: attention has it already, each pixel reaches every other in one layer; what is left to claim is the price.
 #
 # **The code of this lesson** lives in `lambdalib/attention.py`: `softmax_attention`, `relative_attention`, `linear_attention`, `SelfAttention`.
 #

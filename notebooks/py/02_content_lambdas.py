@@ -94,7 +94,7 @@ def content_lambda(keys: Tensor, values: Tensor) -> Tensor:
 
 
 # %% [markdown]
-# Two properties pin it down. It finds the palette that we mixed by hand. And if every value is 1, every entry of the lambda is 1, because a weighted average of ones is one. The second is a good probe for any code of this kind: a softmax over the wrong axis fails it.
+# Two quick tests. It finds the palette that we mixed by hand. And if every value is 1, every entry of the lambda is 1, because a weighted average of ones is one. The second is a good probe for any code of this kind: a softmax over the wrong axis fails it.
 
 # %%
 palette = content_lambda(keys, values)
@@ -199,7 +199,7 @@ plt.show()
 # For the last panel every pixel asked with a recipe: a softmax of its own keys, this time over $k$, so that the shares of the colours sum to 1. That is our choice for painting. A layer leaves its queries as they are.
 
 # %% [markdown]
-# ## 5 · What a palette ignores
+# ## 5 · Twice, shuffled, hidden
 #
 # **Predict.** Write every pixel of the strip twice, with its key: red, red, green, green and so on, eight pixels in all. Colour 1 of the palette was (6, 6, 1). What is it now?
 
@@ -276,7 +276,7 @@ plt.show()
 # %% [markdown]
 # Not the sharpest. At β = 0 there is one colour, the mean. At β = 100 there are four pure colours and hardly a mixture: a poster. In between, the colours differ *and* get mixed.
 #
-# These recipes were shares, positive and summing to 1. In a layer, a query has signs. Three of our four colours are linearly independent (the palette has rank 3), so with signs they reach every point in the space of colours. There is then an exact recipe for each pixel, and least squares finds it:
+# These recipes were shares, positive and summing to 1. In a layer, a query has signs. Three of our four colours are linearly independent (the palette has rank 3), so with signs they reach every point in the space of colours. There are then exact recipes for each pixel, more than one since four colours meet three channels; the pseudo-inverse (`pinv`) finds the shortest:
 
 # %%
 signed_recipes = colours[0, :, :, 0] @ torch.linalg.pinv(plane_palette[0])  # (n, k): the smallest q_n with λᵀ q_n = v_n
@@ -316,7 +316,7 @@ widgets.explore(
 )
 
 # %% [markdown]
-# What you should have seen: β decides *who writes*, from all 1024 pixels at β = 0 to those nearest to the anchor. The order never matters. Hiding rows moves the colours that lived there, and little else.
+# What you should have seen: β decides *who writes*, from all 1024 pixels at β = 0 to those nearest to the anchor. The order never matters. Hiding rows moves the colours that lived there, and little else. Taking an anchor away leaves the other colours as they were, since each column of keys has its own softmax; only the painting changes.
 
 # %% [markdown]
 # ## 8 · A bottleneck of rank k
@@ -450,7 +450,7 @@ check_other_strip(my_strip)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# Pixels 0, 1 and 2 have equal keys, so they come in through their sum alone. Any three colours that add up to (8, 8, 8) will do, three times the same grey for instance. Pixel 3 is fixed, since exercise 2 reads it from the palette. In numbers: the changes $\Delta V$ that nobody sees obey $\sigma^\top\Delta V=0$, that is two equations for each of the three channels of four pixels, and two free numbers stay in each channel.
+# Pixels 0, 1 and 2 have equal keys, so they come in through their sum alone. Any three colours that add up to (8, 8, 8) will do, three times the same grey for instance. Pixel 3 is fixed, since exercise 2 reads it from the palette. In numbers: the changes $\Delta V$ that nobody sees obey $\sigma^\top\Delta V=0$, that is, in each channel, two equations for four unknowns, one for each pixel, so two numbers stay free.
 #
 # ```python
 # my_strip = [[8 / 3, 8 / 3, 8 / 3]] * 3 + [[8, 8, 0]]
@@ -547,9 +547,9 @@ check_close(map_lambda(key_map, value_map), content_lambda(*as_rows), "what do t
 #
 # * A content lambda is a palette: $k$ averages over the whole context, made before any query, of $k\cdot v$ numbers for any number of pixels.
 # * A query mixes the palette linearly. It can subtract and add, which a blend cannot; it cannot choose new weights, which attention can.
-# * The palette is blind to layout. The plane and its confetti have the same one, and different strips can share one.
+# * Three things a palette cannot know: where a pixel lay (confetti has the same one), how often the whole set of pixels is repeated (step 5), and which of the many pictures with these averages it came from (step 9).
 #
-# **Ledger.** *Linear in the number of pixels*: for, $n\cdot m$ is never made. *New*: against, the content half is linear attention with shared keys and values (step 10). *Sees the whole picture*: for, every pixel counts; against, confetti looks the same.
+# **Ledger.** *Without attention maps, less memory*: for, the content half never makes $n\cdot m$ numbers. *Long-range interactions*: for, every pixel counts, at a cost linear in the pixels; against, confetti looks the same. Not one of the five, but worth a line: the content half is not new, it is linear attention with shared keys and values (step 10).
 #
 # **The code of this lesson** lives in `lambdalib/lambdas.py`: `content_lambda`, and `apply_lambdas`, which lesson 03 writes out.
 #

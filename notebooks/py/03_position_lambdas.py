@@ -75,7 +75,7 @@ colours, taps = values[0, :, :, 0], table[:, 0, 0]  # (n=4, v=3) and (k=2, r=3)
 readings = torch.zeros(4, 2, 3, dtype=torch.float64)  # (n, k, v): one position lambda per pixel
 for n in range(4):
     for m in range(4):
-        if abs(m - n) <= 1:  # within the scope
+        if abs(m - n) <= 1:  # within the stencil's three taps
             readings[n] += taps[:, m - n + 1, None] * colours[m]
 
 print("position lambda of pixel 1:")
@@ -140,7 +140,7 @@ plt.show()
 # %% [markdown]
 # ## 3 · Two dimensions
 #
-# On a real map an offset has two parts, $(dy, dx)$, and a stencil is a small square picture of $r\times r$ taps; $r$ is odd, so that there is a middle tap. Tap $(i, j)$ reads the pixel $(i-\lfloor r/2\rfloor,\; j-\lfloor r/2\rfloor)$ away. The paper counts taps where we name the side: its scope $|m| = 23\times 23$ is our $r = 23$. How far a stencil reaches is a choice: a table of $2H-1$ by $2W-1$ offsets reaches every pixel of an $H\times W$ map from every other, and the position lambdas are then global.
+# On a real map an offset has two parts, $(dy, dx)$, and a stencil is a small square picture of $r\times r$ taps; $r$ is odd, so that there is a middle tap. Tap $(i, j)$ reads the pixel $(i-\lfloor r/2\rfloor,\; j-\lfloor r/2\rfloor)$ away. How far a stencil reaches is called its **scope**. We give it as the side $r$; the paper gives the number of taps, $|m|$, so its $|m| = 23\times 23$ is our $r = 23$. The scope is a choice: a table of $2H-1$ by $2W-1$ offsets reaches every pixel of an $H\times W$ map from every other, and the position lambdas are then global.
 #
 # A picture whose pixels hold their own numbers shows whether the offsets are right. One tap, "one to the right", on a map of 3 rows and 5 columns:
 
@@ -205,11 +205,11 @@ print("loops = einsum = convolution, for", tuple(by_conv.shape), "= (b, n, k, v)
 # %% [markdown]
 # Look at the third way again: the convolution takes *one* channel in and gives *k* out, and it runs over each of the v value channels separately, with the same k stencils. An ordinary 3×3 convolution mixes all channels with all channels; a position lambda filters each channel alone and keeps all k results. In this form the paper calls it a *lambda convolution*. Nothing forces us to keep λ for all n in memory at once, either; lesson 05 looks at what has to be stored.
 #
-# On the plane, with its three colours as values, four hand-made stencils give 4 × 3 = 12 readings at every pixel. Here are the four of the red channel; signed numbers are drawn purple above zero, brown below, white at zero (the scale goes from −1 to 1). The frame that three of them have is the border, where the missing neighbours count as 0:
+# On the plane, with its three colours as values, four hand-made stencils give 4 × 3 = 12 readings at every pixel. Here are the four of the red channel; signed numbers are drawn purple above zero, brown below, white at zero (the scale goes from −1 to 1). The two differences are halved, so that they measure a slope per pixel. The rims (left and right, top and bottom, all round) are the border, where the missing neighbours count as 0:
 
 # %%
-def hand_made(r: int = 3) -> Tensor:
-    """Four stencils of 3 × 3: me, right minus left, below minus above, me minus my neighbours. (k=4, u=1, 3, 3)"""
+def hand_made() -> Tensor:
+    """Four stencils of 3 × 3: me, half of right minus left, half of below minus above, me minus the mean of my neighbours. (k=4, u=1, 3, 3)"""
     me = torch.tensor([[0.0, 0, 0], [0, 1, 0], [0, 0, 0]])
     dx = torch.tensor([[0.0, 0, 0], [-0.5, 0, 0.5], [0, 0, 0]])
     neighbours = torch.tensor([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]]) / 4
@@ -226,7 +226,7 @@ plt.show()
 # %% [markdown]
 # ## 5 · Steering
 #
-# Why keep k readings and let the query mix them, rather than learn the mixture at once? Because the query is *different at every pixel*. Take two stencils, ∂x = "right minus left" and ∂y = "below minus above", each divided by two so that they measure a slope.
+# Why keep k readings and let the query mix them, rather than learn the mixture at once? Because the query is *different at every pixel*. Take two of these stencils, ∂x = "right minus left" and ∂y = "below minus above", each halved.
 #
 # Let them read a ramp: a picture whose brightness grows by 1 per pixel in the direction 30°, where 0° points right and 90° points *down*, as rows count. Away from the border every pixel then reads the same lambda, $(\cos 30°, \sin 30°) = (0.866, 0.5)$. A query $(\cos\theta, \sin\theta)$ reads $\cos\theta\cos 30° + \sin\theta\sin 30° = \cos(\theta-30°)$.
 #
@@ -252,7 +252,7 @@ for degrees in (0, 30, 120, 210):
 
 
 # %% [markdown]
-# Two stencils hold *all* directions of slope at once (exactly on a ramp, nearly so on finer texture); the query only picks. Filters with this property are called steerable (Freeman and Adelson, 1991). Below, the same two stencils on the brightness of the plane. Turn the query and watch the edges that answer.
+# Two stencils hold *all* directions of slope at once (exactly on a ramp, nearly so where the picture changes slowly, and the less so the finer the texture); the query only picks. Filters with this property are called steerable (Freeman and Adelson, 1991). Below, the same two stencils on the brightness of the plane. Turn the query and watch the edges that answer.
 
 # %%
 def steer(degrees: float = 90, row: int = 20, column: int = 16):
@@ -270,7 +270,7 @@ steer()
 plt.show()
 
 # %% [markdown]
-# The widget needs a running kernel; the picture above is its first position. Move the angle, then the pixel: the curve at the right is always a cosine. For a pixel with lambda $(\lambda_0, \lambda_1)$ its height is $\sqrt{\lambda_0^2+\lambda_1^2}$, the steepness there, and its peak lies at the angle of $(\lambda_0, \lambda_1)$, the direction in which the picture gets brighter.
+# The widget needs a running kernel; the picture above is its first position. Move the angle, then the pixel: the curve at the right is always a cosine. For a pixel with lambda $(\lambda_0, \lambda_1)$ its height is $\sqrt{\lambda_0^2+\lambda_1^2}$, the steepness there, and its peak lies at the angle of $(\lambda_0, \lambda_1)$, the direction in which the picture brightens fastest.
 
 # %% tags=["nbval-ignore-output"]
 widgets.explore(steer, degrees=widgets.slider("angle of the query", 0, 360, 90, 5),
@@ -304,7 +304,7 @@ print("columns that differ:", (error > 1e-5).nonzero().flatten().tolist())
 assert (error > 1e-5).nonzero().flatten().tolist() == [0, 1, 11]
 
 # %% [markdown]
-# Columns 0 and 1 lie at the seam where the roll has put strangers side by side; column 11 has a new border. Everywhere else the readings are equal: position lambdas are **translation equivariant**, except where the pixel lay within $\lfloor r/2\rfloor$ of the border before the move or lies there after it. (Column 1 was column 0.) The paper asks for exactly this of its embeddings, $e_{nm}=e_{t(n)t(m)}$ for every translation $t$.
+# Columns 0 and 1 lie at the seam where the roll has put strangers side by side; column 11 has a new border. Everywhere else the readings are equal: position lambdas are **translation equivariant**, except where the pixel was among the outermost $\lfloor r/2\rfloor$ before the move, or is among them after it. (Column 1 was column 0.) The paper asks for exactly this of its embeddings, $e_{nm}=e_{t(n)t(m)}$ for every translation $t$.
 
 # %% [markdown]
 # ## 7 · What lesson 02 could not see
@@ -333,7 +333,7 @@ guess = None  # "a", "b" or "c"
 check_answer("03.3c", guess)
 
 # %% [markdown]
-# With $q_{hn}=q_h$, the sum over $k$ can be done once and for all: $\kappa_h = \sum_k q_{hk}T_k$ is one fixed kernel per head. Each head filters all v value channels with its own one kernel and nothing is added across channels. `conv2d` wants that spelt out, so the cell copies the v channels h times.
+# With $q_{hn}=q_h$, the sum over $k$ can be done once and for all: $\kappa_h = \sum_k q_{hk}T_k$ is one fixed kernel per head. Each head filters all v value channels with one kernel of its own, and nothing is added across channels. The cell copies the v channels h times, so that the outputs come head by head.
 
 # %%
 frozen = torch.randn(1, h, 1, k, dtype=torch.float64).expand(b, h, n, k)  # one query per head, for all pixels
@@ -349,7 +349,7 @@ print("a frozen query is a depthwise convolution; largest difference below 1e-10
       bool((y_lambda.transpose(2, 3).reshape_as(y_conv) - y_conv).abs().max() < 1e-10))
 
 # %% [markdown]
-# A depthwise convolution, and a poor one: the v channels of a head share a single kernel, and the heads share the v channels. (The projection that makes the values from the features does mix channels, but not pixels.) So what separates a position lambda from an ordinary static filter is the query, and nothing but the query. Whether that difference is worth its price is a question for an experiment: train both, by the same recipe.
+# A depthwise convolution, and a poor one: the v channels of a head share a single kernel, and the heads share the v channels. (The projection that makes the values from the features does mix channels, but not pixels.) So what separates a position lambda from an ordinary static filter is the query, and nothing but the query. Whether that difference is worth its price is a question for an experiment: train both, by the same recipe. Lesson 09 does.
 
 # %% [markdown]
 # ## 9 · How many kernels are there?
@@ -376,7 +376,7 @@ gathered = einsum("bhnt,bvtn->bhnv", own_kernels, neighbourhoods)
 assert torch.allclose(gathered, apply_lambdas(q, by_einsum))
 
 # %% [markdown]
-# On the plane, with the four hand-made stencils, every marked pixel uses another kernel. Any function of the pixel could be the query; here it is the pixel's own four readings of the brightness, scaled to length 1. No hand-made stencil reaches a corner, so no mixture does:
+# On the plane, with the four hand-made stencils, each marked pixel uses a different kernel. Any function of the pixel could be the query; here it is the pixel's own four readings of the brightness, less the picture's mean (so that "me" is negative at dark pixels), scaled to length 1. No hand-made stencil reaches a corner, so no mixture does:
 
 # %%
 brightness = plane().mean(0)[None, None]
@@ -392,7 +392,7 @@ plt.show()
 # %% [markdown]
 # ## 10 · Intra-depth: several readings at once
 #
-# The axis $u$ of the shapes gives each context position several values, each with stencils of its own, and sums what they read. Nothing new happens; the sum simply runs over $m$ and $u$:
+# The axis $u$ of the shapes gives each context position several values, each with stencils of its own, and sums what they read. The lambda stays k × v, but more is read into it, for u times the values and stencils. Nothing new happens; the sum simply runs over $m$ and $u$:
 
 # %%
 two_tables = torch.randn(k, 2, r, r, dtype=torch.float64)
@@ -480,24 +480,23 @@ check_position_lambdas(my_position_lambdas)
 identity, half_slope, blur, laplacian = None, None, None, None  # each a pair (q0, q1), or "impossible"
 print(check_answer("03.E4a", identity), check_answer("03.E4b", half_slope), check_answer("03.E4c", blur), check_answer("03.E4d", laplacian), sep="\n")
 
+
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# The query's two numbers are the weights of the two stencils, so (1, 0) and (1, ½). Blur and Laplacian are symmetric, while the only stencil that reaches the neighbours is antisymmetric. The best one can do leaves (⅓, 0, ⅓) and (1, 0, 1) over, as the least-squares fit in the next cell shows.
+# The query's two numbers are the weights of the two stencils, so (1, 0) and (1, ½). Blur and Laplacian are symmetric, while the only stencil that reaches the neighbours is antisymmetric. The best one can do leaves (⅓, 0, ⅓) and (1, 0, 1) over, as this least-squares fit shows.
 #
 # ```python
 # identity, half_slope, blur, laplacian = (1, 0), (1, 0.5), "impossible", "impossible"
 # print(check_answer("03.E4a", identity), check_answer("03.E4b", half_slope), check_answer("03.E4c", blur), check_answer("03.E4d", laplacian), sep="\n")
+#
+# for name, target in {"blur": (1 / 3, 1 / 3, 1 / 3), "Laplacian": (1, -2, 1)}.items():
+#     target = torch.tensor(target, dtype=torch.float64)
+#     best = torch.linalg.lstsq(taps.T, target).solution
+#     print(f"{name}: what no query can reach is", [round(float(rest), 2) for rest in target - taps.T @ best])
 # ```
 #
 # </details>
-
-# %%
-for name, target in {"blur": (1 / 3, 1 / 3, 1 / 3), "Laplacian": (1, -2, 1)}.items():
-    target = torch.tensor(target, dtype=torch.float64)
-    best = torch.linalg.lstsq(taps.T, target).solution
-    print(f"{name}: what no query can reach is", [round(float(rest), 2) for rest in target - taps.T @ best])
-
 
 # %% [markdown]
 # **5 · Repair.** This habit was seen in the wild: the map is flattened first, and the "neighbourhood" is taken along the flattened row. Compare what is printed with what right minus left should read, and change `flat_readings` so that the check passes on both maps, 3 × 5 and 5 × 3.
@@ -555,7 +554,7 @@ check_close(mine, torch.cat([position_lambdas(relative_embeddings(slope, *size),
 # * The query mixes the k readings, so each pixel has its own kernel, inside the span of k stencils. Freeze the query and a depthwise convolution is left.
 # * The stencils themselves never depend on the picture. Content comes in only through the query and the values.
 #
-# **Ledger.** *Models position*: for, the swap of step 7 is seen. *Content-based interaction*: open; here content enters through the values and the query, never through the pattern.
+# **Ledger.** *Long-range interactions*: for, stencils reach as far as you let them (step 3), and the swap of step 7 is seen; against, the stencils themselves never look at the picture. Content enters through the values, and through the query that mixes the stencils.
 #
 # **The code of this lesson** lives in `lambdalib/lambdas.py`: `relative_embeddings`, `position_lambdas`, `apply_lambdas`.
 #

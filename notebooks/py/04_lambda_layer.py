@@ -60,9 +60,9 @@ plt.show()
 #
 # Three 1 × 1 convolutions make queries, keys and values from the $d$ channels $x$ of each pixel. The context is the picture itself, so $m$ and $n$ count the same pixels. A 1 × 1 convolution is a matrix product at every pixel, the same matrix everywhere:
 #
-# $$q = \mathrm{BN}(W_q x)\in\mathbb{R}^{b\times h\times n\times k},\qquad K = W_k x\in\mathbb{R}^{b\times m\times k\times u},\qquad v=\mathrm{BN}(W_v x)\in\mathbb{R}^{b\times m\times v\times u}$$
+# $$Q = \mathrm{BN}(W_q x)\in\mathbb{R}^{b\times h\times n\times k},\qquad K = W_k x\in\mathbb{R}^{b\times m\times k\times u},\qquad V=\mathrm{BN}(W_v x)\in\mathbb{R}^{b\times m\times v\times u}$$
 #
-# BN is batch norm, and $u$ is lesson 03's intra-depth. The layer is to give $d_{out}$ channels, so each head gives $v = d_{out}/h$ of them. For a given $d_{out}$, more heads make the lambda *narrower*. Attention is different: its heads each have keys and values of their own, ours share them.
+# BN is batch norm, and $u$ is lesson 03's intra-depth. The layer is to give $d_{out}$ channels, so each head gives $v = d_{out}/h$ of them. For a given $d_{out}$, more heads make the lambda *narrower*. Attention's heads are as narrow, but each has keys and values of its own, $d_{out}$ value channels in all. Ours share them: a pixel has only $v$ value channels, however many heads ask.
 #
 # Below: $d=5$ channels in, $d_{out}=12$ out, $h=3$ heads, so $v=4$; $k=7$ and $u=2$. The map is 2 × 3 and $b=1$. The norms are left out here and come with the class in step 4.
 
@@ -152,7 +152,7 @@ check_merge_heads(my_merge)
 # %% [markdown]
 # ## 4 · The class
 #
-# Here is the whole layer, the code of `lambdalib.layer`. `forward` is the three steps above. What is new will be taken apart below, each time by breaking it:
+# Here is the whole layer, the code of `lambdalib.layer`. `forward` is the three steps above. (Its merge gives the same numbers as yours by another way: in memory the heads of a pixel lie together already, so it puts them side by side first and moves the channels to the front last.) What is new will be taken apart below, each time by breaking it:
 #
 # | line | question | step |
 # |---|---|---|
@@ -243,7 +243,7 @@ def two_halves(layer: LambdaLayer, features: Tensor) -> tuple[Tensor, Tensor]:
 assert torch.allclose(sum(two_halves(layer, features)), layer(features))
 
 # %% [markdown]
-# One output pixel by hand. A fresh layer, untrained, on the plane: four heads, k = 6, v = 4. The query of the chosen head (six orange bars) times the lambda (6 × 4; purple above zero, brown below) gives four numbers, the head's channels at this pixel.
+# One output pixel by hand. A fresh layer, untrained (with keys three times as large, so that the rows of its palette differ visibly), on the plane: four heads, k = 6, v = 4. The query of the chosen head (six orange bars) times the lambda (6 × 4; purple above zero, brown below) gives four numbers, the head's channels at this pixel.
 
 # %%
 torch.manual_seed(0)
@@ -323,9 +323,9 @@ plt.show()
 #
 # One such layer is no harm; what a stack of them does is exercise 4. With the norms, queries and values have the same size whatever comes in, and the position half does not grow at all, but for the tiny number that batch norm adds to the variance.
 #
-# (The bare content half grows faster still: the keys carry the factor too. While they are small, a palette of noise is nearly its mean, close to 0; larger keys make it pick.)
+# (The bare content half grows faster still: the keys carry the factor too. While they are small, each row of the palette is nearly the plain mean of the values, which for noise is close to 0; larger keys make it pick.)
 #
-# And the **keys**? The content half with norms still grows, here about four times: larger keys make a softmax sharper. But it levels off, for a soft key is a set of weights that sum to 1 over the context, and a weighted mean is never beyond the largest value (at u > 1 the palette is a sum of u such means). So the softmax bounds the palette as a norm would. What a batch norm on the keys would do first, the shift, the softmax would undo; its second work, the scale, would fix how sharp the softmax starts:
+# And the **keys**? The content half with norms still grows, here about four times: larger keys make a softmax sharper. But it levels off, for a soft key is a set of weights that sum to 1 over the context, and a weighted mean is never beyond the largest value (at u > 1 the palette is a sum of u such means). So the softmax bounds the palette as a norm would. A batch norm on the keys would do two more things. It would shift them, which the softmax undoes; and it would scale them, which sets how sharp the softmax starts. The bound needs neither, so the keys go without a norm, and the size of $W_k$ sets the sharpness (step 7). The cell checks the bound and the shift:
 
 # %%
 keys = torch.randn(2, 35, 7, 1, dtype=torch.float64)
@@ -354,7 +354,7 @@ check_answer("04.2", guess)
 # %% [markdown]
 # Each term has its own entry of the table, drawn independently with mean 0, so the terms are uncorrelated and their variances add: $k\cdot r^2 = 16\cdot 529 = 8464$ terms of variance 1, and $\sqrt{8464}=92$. Such a sum's number of terms is called the **fan-in**. The remedy is as old as deep networks: divide by the square root of the fan-in. Our table starts with standard deviation $(k\cdot u\cdot \text{visible})^{-1/2}$, where *visible* is the number of taps, or of pixels in the global form.
 #
-# The cell measures both on white noise, over the whole map of 32 × 32. There, part of each window lies outside and reads 0: at r = 23 the window of a pixel holds 18.875 × 18.875 pixels of the map on average.
+# The cell measures both on white noise, over the whole map of 32 × 32. There, part of many windows lies outside and reads 0: at r = 23 the window of a pixel holds 18.875 × 18.875 pixels of the map on average.
 
 # %%
 def visible_side(r: int, size: int) -> float:
@@ -376,7 +376,7 @@ for r in (7, 23):
 assert visible_side(23, 32) == 18.875
 
 # %% [markdown]
-# Seventy-six or about one: is that a matter of taste? What counts is how the two halves compare. White noise would be unfair to the content half, whose mean over all pixels is then nearly 0. So we compare them on photographs, 64 of CIFAR-10 through an untrained 3 × 3 convolution:
+# Seventy-six or about one: is that a matter of taste? What counts is how the two halves compare. White noise would be unfair to the content half: a row of the palette is a mean over all pixels, and the mean of noise is nearly 0. So we compare them on photographs, 64 of CIFAR-10 through an untrained 3 × 3 convolution:
 
 # %%
 torch.manual_seed(0)
@@ -534,12 +534,12 @@ print("the bias adds the same to each of a head's channels:", bool((extra.std(2)
 # %% [markdown]
 # ## 10 · Two puzzles
 #
-# Now the question of the title. The pictures are 8 × 8: noise in the first channel, and one coloured **marker** on a random pixel, red or blue, in the two others. Two questions are asked at every pixel:
+# Now the question from the beginning: do the two halves need each other? The pictures are 8 × 8: noise in the first channel, and one coloured **marker** on a random pixel, red or blue, in the two others. Two questions are asked at every pixel:
 #
 # * **A, edge:** is my right neighbour brighter than my left one?
 # * **B, far marker:** is the marker blue? The marker and the pixels next to it are not scored, so the answer has to come from afar.
 #
-# The network is small: a 1 × 1 convolution and ReLU, then $x + \mathrm{layer}(x)$ with stencils of 3 × 3, then a 1 × 1 convolution to two answers. Once trained, only the lambda layer can carry anything from one pixel to another. Three networks are trained on both puzzles at once: one keeps only the content half, one only the position half, one both.
+# The network is small: a 1 × 1 convolution and ReLU, then $x + \mathrm{layer}(x)$ with stencils of 3 × 3, then a 1 × 1 convolution to two answers. Only the lambda layer carries anything from one pixel to another. (In training the statistics of its norms do so too, a little; in `eval` mode they are fixed.) Three networks are trained on both puzzles at once: one keeps only the content half, one only the position half, one both.
 #
 # **Predict.** Guessing gets 0.5. How many of the six results (three networks, two puzzles) will be above 0.9?
 
@@ -778,7 +778,7 @@ check_masked_content_lambdas(my_masked_content_lambdas)
 # * It multiplies its input with its input. Norms on queries and values, and float32 in place of float16, keep that in hand; the keys have the softmax. Stencils that start by fan-in keep the two halves comparable.
 # * With a small scope, each half solves a puzzle that the other cannot.
 #
-# **Ledger.** *Content and position complement each other*: for, with a small scope, on two puzzles made to measure; what it means for photographs is an experiment for lesson 09. *Stable to train*: against, so far: the position half is of degree 2, and norms have to hold its size. [Lesson 07](07_train_on_cifar10.ipynb) trains it.
+# **Ledger.** *Long-range interactions*: for, with a small scope both halves are needed, on two puzzles made to measure; what that means for photographs is an experiment for lesson 09. And beside the five claims, *stable to train*: against, so far: the position half is of degree 2, and norms have to hold its size. [Lesson 07](07_train_on_cifar10.ipynb) trains it.
 #
 # **The code of this lesson** lives in `lambdalib/layer.py`: `LambdaLayer`.
 #

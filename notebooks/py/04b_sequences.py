@@ -29,7 +29,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 #
 # $$y_n \;=\; \Big(\boxed{\sum_{m\le n} \mathrm{softmax}_{m\le n}(K)_m\,v_m^\top} \;+\; \sum_{m\le n} e_{nm}\,v_m^\top\Big)^{\!\top} q_n$$
 #
-# ($q_n\in\mathbb{R}^k$ is the query, $v_m\in\mathbb{R}^v$ a value, $K\in\mathbb{R}^{m\times k}$ the keys, $e_{nm}\in\mathbb{R}^k$ an embedding; the bracket is $k\times v$.) In lesson 02 one palette served all queries. Now every position has its own, and that sounds costly. This lesson shows why it is not, and where the future gets in if one is careless.
+# ($q_n\in\mathbb{R}^k$ is the query, $v_m\in\mathbb{R}^v$ a value, $K\in\mathbb{R}^{m\times k}$ the keys, $e_{nm}\in\mathbb{R}^k$ an embedding; the bracket is $k\times v$.) In lesson 02 one palette served all queries. Now every position has its own, and that sounds costly. This lesson shows what it takes: n palettes of k·v numbers in training, but nothing of size n × m, and in writing a state that does not grow. It also shows where the future gets in if one is careless.
 
 # %% [markdown]
 # ## 1 · A palette for each position
@@ -258,16 +258,16 @@ print("numbers in the state after 1, 2, 3, 4, ..., 50 positions:", sizes[:4], ".
 assert sizes == [5 * (1 + 4) + min(n, 3) * 4 for n in range(1, 51)]  # u = 1
 
 # %% [markdown]
-# In train mode, batch norm tells position 0 the mean and the spread of what is to come. In eval mode it uses stored numbers, and the leak is gone, along with whatever the net had learnt from it. So the causal layer has a **layer norm** instead: mean and variance over the channels of one position. (A layer that is not causal takes any other mask, one for the whole batch: `layer(features, mask)`. It keeps its batch norm, so what a mask hides is fully apart in eval mode only.)
+# In train mode, batch norm tells position 0 the mean and the spread of what is to come. In eval mode it uses stored numbers, and the leak is gone, along with whatever the net had learnt from it. So the causal layer has a **layer norm** instead: mean and variance over the channels of one position. (A layer that is not causal takes any other mask, one for the whole batch: `layer(features, mask)`. It keeps its batch norm, so only in eval mode does nothing of what a mask hides get through.)
 #
 # Then one `step` after another gives what `forward` gives at once, as an assert says. The state: 25 numbers of memory, $k\,(1+v)$, and a window that is full after three positions. Attention that generates text keeps the keys and values of *all* positions, so its state grows with every word, and nothing in it is blurred. Here the past is $k$ averages for ever.
 
 # %% [markdown]
 # ## 6 · A waiter
 #
-# Does a net learn to use such a memory? We need a text that asks for it, and one whose entropy we know, so that we can tell when a loss is good. In a café five guests come and go all day. Who comes next is pure chance. What he or she orders is chance *the first time* that day, one of four drinks, and the same drink ever after. One text is one day:
+# Does a net learn to use such a memory? We need a text that asks for it, and one whose entropy we know, so that we can tell when a loss is good. In a café five guests come and go all day. Who comes next is pure chance. What he or she orders is chance *the first time* that day, one of four drinks, and the same drink ever after. One text is one day, and begins with the word `open:`:
 #
-# `ann tea bob milk ann tea eve tea ann tea ...`
+# `open: ann tea bob milk ann tea eve tea ann tea ...`
 #
 # A reader's loss at a word is $-\ln$ of the probability that it gave to that word. The **entropy** of a text is the smallest mean loss that any reader can reach. A guest costs $\ln 5$, always. A drink costs $\ln 4$ if the guest is new, and nothing if not. At visit $s=0,1,2,\dots$ the guest is new with probability $(4/5)^s$, since each of the $s$ guests before was somebody else with probability 4/5.
 #
@@ -298,7 +298,7 @@ assert torch.allclose(new.double().mean(0), 0.8**s.double(), atol=0.02)  # the f
 
 
 # %% [markdown]
-# The net: an embedding, two layers with a norm before and a shortcut around each, and a linear map to the ten words. Nothing is between the layers; a lambda layer is non-linear as it is. `step` does the same for one word.
+# The net: an embedding, two layers with a norm before and a shortcut around each, and a linear map to the ten words. There is no ReLU between the layers; a lambda layer is non-linear as it is. `step` does the same for one word.
 
 # %%
 class Waiter(nn.Module):
@@ -361,7 +361,7 @@ figures.traces({"the waiter": word_losses[:, 1::2].mean(0), "best without palett
 plt.show()
 
 # %% [markdown]
-# Above, the loss in training: first it learns who and what may come at all, then it falls through the line of those without palettes, down to the entropy. Below, the drinks alone, on days that it has not seen: the later in the day, the fewer strangers, and the waiter knows it nearly as well as anyone could.
+# The upper figure is the loss in training: first the waiter learns who and what may come at all, then the loss falls through the line of those without palettes, down to the entropy. The lower figure has the drinks alone, on days that the waiter has not seen: the later in the day, the fewer strangers, and the guesses are nearly as good as any could be.
 #
 # No reader can have a mean loss below the entropy, except by the luck of a finite test. A loss well below it is the sign of a leak.
 #
@@ -396,7 +396,7 @@ torch.set_num_threads(threads)
 # %% [markdown]
 # ## Exercises
 #
-# **1 · Predict.** A causal layer has d_out = 24 channels, h = 2 heads, k = 5, u = 1 and a scope of r = 7. How many numbers does the state that `step` hands on hold for one text, after 3 words, and after a million?
+# **1 · Predict.** A causal layer has d_out = 24 channels, h = 2 heads, k = 5, u = 1 and a scope of r = 7. How many numbers are there, for one text, in the state that `step` hands on, after 3 words, and after a million?
 
 # %%
 guess = None  # a pair (after 3 words, after 1,000,000 words)

@@ -117,7 +117,7 @@ assert torch.allclose(torch.tensor(mixed), apply_lambdas(queries, content_lambda
 #
 # Here are both orders for whole batches, each in two forms. All four take queries (b, h, n, k), the table of stencils (k, u, r, r) and values (b, m, v, u), and this is the code of `lambdalib.contractions`, which the layer of lesson 04 runs.
 #
-# **Lambdas first.** The dense form is lesson 03's definition. The other one uses what lesson 03 found: position lambdas are a convolution of each value channel with the k stencils, and a convolution never meets a pixel beyond the window. (`turn` is `permute` and a copy. Its gradient comes back in the memory layout in which the tensor came, because the layer's norms are slow on any other. Here it puts numbers that belong together side by side in memory, for speed; the values stay the same.)
+# **Lambdas first.** The dense form is lesson 03's definition. The other one uses what lesson 03 found: position lambdas are a convolution of each value channel with the k stencils, and a convolution never meets a pixel beyond the window. (`turn` is `permute` and a copy: it puts numbers that belong together side by side in memory, for speed; the values stay the same.)
 
 # %%
 def lambda_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
@@ -240,7 +240,7 @@ ORDERS = {"convolution": convolution_order, "lambda": lambda_order, "attention":
 
 
 # %% [markdown]
-# Do the four agree? On axes of different prime lengths, with two values per position (u = 2). The tiles of this example do not fill the map: they are 2 × 2, and the map is 5 × 7.
+# Do the four agree? On axes of prime lengths, with two values per position (u = 2). The tiles of this example do not fit the map: they are 2 × 2, and the map is 5 × 7, so the last ones stick out.
 
 # %%
 def random_inputs(b: int, h: int, side: int, k: int, v: int, u: int, r: int, dtype=torch.float32, width: int | None = None):
@@ -271,7 +271,7 @@ for name, result in results.items():
 # | attention | $b\,h\,n\,m\,k\,u \;+\; b\,h\,n\,m\,u\,v$ | $b\,h\,n\,m\,u$ (the map) |
 # | tiles | $b\,h\,n'c^2\,k\,u \;+\; b\,h\,n'c^2\,u\,v$ | $b\,h\,n'c^2\,u$ (the map) $\;+\; b\,(n'/t^2)\,c^2\,u\,v$ (copies of the values) |
 #
-# The first term of the first two makes lambdas, the second applies them; in the other two the first makes the map, the second weighs the values. (The convolution and the tiles also multiply the zeros beyond the border.) The palette of the content half costs $b\,m\,k\,u\,v + b\,h\,n\,k\,v$: it has no $n\cdot m$ at all.
+# The first term of the first two makes lambdas, the second applies them; in the other two the first makes the map, the second weighs the values. (The convolution and the tiles also multiply the zeros beyond the border.) The palette of the content half costs $b\,m\,k\,u\,v + b\,h\,n\,k\,v$: it has no $n\cdot m$ at all. The embeddings that the lambda, the attention and the tile order lay out are not in the last column, and so not in the price below: they are the same for all pictures of a batch. Step 5 counts them.
 
 # %%
 def position_costs(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int, sides: tuple[int, int]) -> dict[str, int]:
@@ -416,7 +416,7 @@ assert "lambda" not in planned.values() and maps_made == 56 and differ == 7
 assert plan(1, 4, (32, 32), 16, 16, 1, (63, 63)) == "lambda"  # a window over the whole of a large map with few channels
 
 # %% [markdown]
-# Large map, small window: tiles. Small map, or a window about as wide as the map: the attention order. Large map, very wide window, few channels: the convolution. The dense lambda order is named *nowhere* on these two charts: with 4 heads, too few queries share each lambda. (The last assert has a case where it is named, exercise 2 has one with more heads, and exercise 5 a fifth order.) Note what this says about the phrase "without attention maps": for most of these shapes the cheapest of our four ways to a position lambda's output makes a map, without a softmax, and no lambda.
+# Large map, small window: tiles. Small map, or a window about as wide as the map: the attention order. Large map, very wide window, few channels: the convolution. The dense lambda order is named *nowhere* on these two charts: on the small maps too few queries, 4, share each lambda; on the large ones the window has fewer taps than the map has pixels, so the convolution makes the same lambdas for less. (The last assert has a window over the whole of a large map. The lone convolution at r = 7, side 14, is there because tiles of 4 × 4 stick out of 14 × 14. Exercise 5 has a fifth order.) Note what this says about the phrase "without attention maps": for most of these shapes the cheapest of our four ways to a position lambda's output makes a map, without a softmax, and no lambda.
 #
 # All of this concerns one half of the layer. Here is all of it, projections included, beside the 3×3 convolution that it replaces:
 
@@ -554,7 +554,7 @@ assert cost.attention_memory(128) / cost.embedding_memory() == 64
 #
 # *One order, not the layer.* The paper's table of costs gives the lambda layer a time in proportion to $b\,n\,m\,k\,v$ and a space in proportion to $k\,n\,m + b\,n\,k\,v$, where self-attention needs a space in proportion to $b\,h\,n\,m$. You can tell by now whose costs these are: those of the lambda order. The term $k\,n\,m$ is $E$, the term $b\,n\,k\,v$ the lambdas. Neither is a property of the layer. The attention order has its time in proportion to $b\,h\,n\,m\,(k+v)$; with a window the convolution and the tiles have no $n\cdot m$ at all.
 #
-# Table 4 has a speed for both forms of the lambda layer, too: 1160 pictures per second for the layer over the whole map, and 1100 for a lambda convolution with a window of 7 × 7 (inference in float32, on eight TPU cores; not our measurement). Count both for the same 16 layers:
+# Table 4 has a speed for both forms of the lambda layer, too: 1160 pictures per second for its lambda layer (the net LLLL of lesson 06, with r = 23, whose row of the memory column counts dense embeddings), and 1100 for a lambda convolution with a window of 7 × 7 (inference in float32, on eight TPU cores; not our measurement). Count both for the same 16 layers, the first as if it were computed densely:
 
 # %%
 stages, adds = list(zip((56, 28, 14, 7), (3, 4, 6, 3), (64, 128, 256, 512))), {}
@@ -595,7 +595,7 @@ widgets.explore(dials, side=widgets.slider("side of the map", 4, 64, 32), d=widg
                 batch=widgets.choice("pictures b", [1, 8, 128], 8))
 
 # %% [markdown]
-# The batch moves everything but $E$ and the stencils, and it moves all four prices alike, so the choice stays. Wider windows make the tiles' contexts large, more values per position (u) make more maps and more copies but no more lambdas: both favour the convolution, on large maps. More heads make more maps and smaller lambdas, so they move the tie to smaller sides; a larger k moves it back. (Exercise 4 asks for the formula.)
+# The batch moves everything but $E$ and the stencils, and it moves all four prices alike, so the choice stays. Wider windows make the tiles' contexts large, more values per position (u) make more maps and more copies but no more lambdas: both favour the convolution, on large maps: on 32 × 32 the orange leaves the tiles at r = 15, with u = 4 at r = 7 already. More heads make more maps and smaller lambdas, so they move the tie to smaller sides; a larger k moves it back. (Exercise 4 asks for the formula.)
 #
 # ## 7 · The clock
 #
@@ -673,7 +673,7 @@ for title, row in groups.items():
 #
 # ## 9 · The whole layer beside the public ones
 #
-# Two well-known packages have a lambda layer: `lambda-networks` and `timm`. Each has a Conv3d for a window and a form with a table for the whole map. Our layer computes the same function (lesson 06 carries weights over, both ways), so only the way there is compared. The command `lambdalib bench` makes it: one process, all candidates in turn, the median, forward and backward, 64 pictures; each layer gets both memory layouts that PyTorch has for pictures, and its faster one counts. What follows is not measured now: it was recorded with that command, and the record comes with the course.
+# Two well-known packages have a lambda layer: `lambda-networks` and `timm`. Each has a Conv3d for a window and a form with a table for the whole map. Our layer computes the same function (lesson 06 carries weights over, both ways), so only the way there is compared. The command `lambdalib bench` makes it: one process, all candidates in turn, the median, forward and backward, 64 pictures; each layer gets both memory layouts that PyTorch has for pictures (channel after channel, or pixel after pixel), and its faster one counts. What follows is not measured now: it was recorded with that command, and the record comes with the course.
 
 # %%
 record = json.loads((ASSETS / "bench.json").read_text(encoding="utf-8"))
@@ -686,8 +686,9 @@ def best_peer(numbers: dict[str, float]) -> float:
     return min(value for name, value in numbers.items() if name != "ours")
 
 
-print("\nours: ms, forward and backward, and share of the machine's matrix rate; then the fastest public layer, and how many times as much")
-print("it takes: time, time of the forward pass alone, bytes held for the backward pass, bytes at the peak")
+print("\nours: ms, forward and backward, and share of the machine's matrix rate; then the fastest public layer and its time; then how many")
+print("times as much the public layer that is best in it takes: time, time of the forward pass alone, bytes held for the backward pass, and in")
+print("float32 bytes at the peak (of the fastest one only)")
 measures = {"seconds": "time", "forward_seconds": "forward time", "held": "bytes held", "peak": "bytes at the peak"}
 losing = []
 for row in record["layer"]["rows"]:
@@ -715,7 +716,7 @@ for row in record["growth"]["rows"]:
 assert [plan(16, 4, (16, 16), 16, 32, 1, (r, r)) for r in (3, 5, 7, 11, 15, 23, 31)] == 3 * ["tiles"] + 4 * ["attention"]
 
 # %% [markdown]
-# Left: how many times as long the fastest public layer takes, shape by shape; a bar to the left of 1 would be a shape where ours is the slower one. Each public layer has one fixed order, whatever the shape. In time, forward and backward, ours is the faster one at every shape of the table; in memory it is not. The list above the figure has every case: `plan` goes by a price that stands for time, and where it takes a map or tiles, these can be larger than the lambdas that others keep. `recompute=True` throws them away, for the price of making them twice. Middle: with a window, time grows no faster than in proportion to the pixels (the dotted lines), as the formulas of the convolution and of the tiles say; on small maps, what a layer takes whatever the map has its share too. Right: with the map fixed, a wider window costs more only until `plan` changes from tiles to the attention order (here between r = 7 and r = 11), which does not see the window.
+# Left: how many times as long the fastest public layer takes, shape by shape; a bar to the left of 1 would be a shape where ours is the slower one. Each public layer has one fixed order, whatever the shape. In time, forward and backward, ours is the faster one at every shape of the table; in memory it is not. The list above the figure has every case: `plan` goes by a price that stands for time, and where it takes a map or tiles, these can be larger than the lambdas that others keep (at 16 × 16 with u = 4 it makes lambdas too, and keeps 5 % more). `recompute=True` throws them away, for the price of making them twice. Middle: with a window, time grows no faster than in proportion to the pixels (the dotted lines), as the formulas of the convolution and of the tiles say; on small maps, the part of a layer's time that is the same for any map has its share too. Right: with the map fixed, a wider window costs more only until `plan` changes from tiles to the attention order (here between r = 7 and r = 11), which does not see the window.
 #
 # And `plan`? The same command has timed the position output alone, in every order:
 
@@ -728,7 +729,9 @@ for dtype in ("float32", "bfloat16"):
     assert len(rows) == 9 and min(regrets) >= 1
 
 # %% [markdown]
-# A layer is not a net. What does a whole training step take, where the projections, the norms and all other layers have their share? "Conv3d form" is our net with the layers of `lambda-networks` in it, and the same weights. "Ours, recompute" holds nothing of its blocks but what came in (step 5). The "convolutional twin" has a 3×3 convolution in the place of each lambda layer.
+# On that machine the rule has cost nothing: at all 18 it named the fastest order. That is one machine; step 7 asks yours.
+#
+# A layer is not a net. What does a whole training step take, where the projections, the norms and all other layers have their share? "Conv3d form" is our net with the layers of `lambda-networks` in it, and the same weights. `lambda_resnet18` is lesson 06's net for CIFAR-10; in timm's own net, "timm" has timm's layers and "ours" has ours in their place. A block is a lambda layer with the convolutions around it, and "ours, recompute" does for each block what step 5 did for a layer: it holds nothing but what came in. The "convolutional twin" has a 3×3 convolution in the place of each lambda layer.
 
 # %%
 for row in record["step"]["rows"]:
@@ -739,9 +742,9 @@ for row in record["step"]["rows"]:
     assert row["held"].get("ours, recompute", 0) < 0.2 * row["held"]["ours"]
 
 # %% [markdown]
-# This part was recorded with the settings of `make train`, which let a process keep the memory that it has had. With recompute, a net holds an eighth to a seventh of what it did, and about a quarter of what its twin does. One more forward pass costs a third more time with u = 1, and only a twentieth in this record with u = 4, where the plain form has twice as many bytes to move to and from memory as with u = 1.
+# This part was recorded with the settings of `make train`, which let a process keep the memory that it has had. With recompute, a net holds an eighth to a seventh of what it did, and about a quarter of what its twin does. One more forward pass costs 37 % more time with u = 1 and only 5 % with u = 4, in this record; why so little there, we have not measured.
 #
-# With our layers a step is faster than with the public ones, in each of these nets. (How much is left of a layer's ratio depends on how much of the net is lambda layers.) And it is slower than in the twin, which also holds less: convolutions, which processors and libraries have been made for, are still the faster ones, although the lambda layer needs fewer multiply-adds (step 4).
+# With our layers a step is faster than with the public ones, in each of these nets. (How much is left of a layer's ratio depends on how much of the net is lambda layers.) And it is slower than in the twin, which also holds less, unless ours recomputes. With u = 4 the lambda net needs more multiply-adds than its twin (lesson 06); with u = 1 it needs fewer and is slower all the same: processors and libraries have been made for convolutions.
 #
 # ## 10 · Today
 #
@@ -782,7 +785,7 @@ print(f"{'one map of 4 heads':<36}       {4 * 1024**2 * 4 / 2**20:6.2f} MiB;  E 
 #
 # Relative positions are the awkward case. Scores $q_n\cdot e_{nm}$ handed over as a mask are an array of $n\times m$ numbers per head again, so little or nothing is saved. There are kernels that let you change each score on the way, without storing it (PyTorch's FlexAttention is one); we have not measured what they keep for such a term. With a window, the position output keeps little too: lambdas if by convolution, a map of the contexts if by tiles. Both are linear in n.
 #
-# So what would one put there today? Three things beside a lambda layer, from the same record: fused attention, without positions; a 3×3 convolution; and a lambda layer over the whole map. (d = 128, 16 pictures; the projections of each are included. FlexAttention could add positions, but has no backward pass on a CPU so far.)
+# So what would one put in the place of a lambda layer today? Three things beside a lambda layer, from the same record: fused attention, without positions; a 3×3 convolution; and a lambda layer over the whole map. (d = 128, 16 pictures; the projections of each are included. FlexAttention could add positions, but has no backward pass on a CPU so far.)
 
 # %%
 figures.alternatives(record["alternatives"]["rows"])
@@ -794,7 +797,7 @@ for row in record["alternatives"]["rows"]:
     assert row["side"] != 32 or in_layers["lambda layer, whole map"] > in_layers["attention without positions"]
 
 # %% [markdown]
-# The numbers are times, in units of the lambda layer with a window of 7: where one is below 1, that module is faster. The 3×3 convolution is, on every map. Fused attention pays for every pair of pixels, so from 16 × 16 on it falls behind, further and further; a window has no such price. But a lambda layer over the whole map pays for every pair too, and on 32 × 32 it is slower than fused attention, by far. None of them computes what another computes, so which is *worth* its time is a question of accuracy, and not of this lesson. (This is a CPU. A graphics card has other fused kernels, and other ratios.)
+# The numbers are times, in units of the lambda layer with a window of 7: where one is below 1, that module is faster. The 3×3 convolution is, on every map. Fused attention pays for every pair of pixels, so it falls behind from 16 × 16 on in float32, and on every map in bfloat16, further and further; a window has no such price. But a lambda layer over the whole map pays for every pair too, and on 32 × 32 it is slower than fused attention, by far (on 64 × 64 it was not timed). None of them computes what another computes, so which is *worth* its time is a question of accuracy, and not of this lesson. (This is a CPU. A graphics card has other fused kernels, and other ratios.)
 #
 # ## Exercises
 #
