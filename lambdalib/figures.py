@@ -17,7 +17,7 @@ __all__ = [
     "alternatives", "bars", "blends", "brackets", "colour_bars", "colour_table", "confusion", "cost_bars", "counted_and_clocked",
     "coverage", "curves",
     "dots", "faders", "growth", "hybrids", "kernels_in_place", "maps", "measured", "one_pixel", "one_row", "palette_card",
-    "palettes_in_time", "phases", "puzzle_answers", "reruns", "scale_curves", "sheets", "sizes", "spectra", "squares", "stage_bars",
+    "palettes_in_time", "phases", "puzzle_answers", "reruns", "scale_curves", "seeds", "sheets", "sizes", "spectra", "squares", "stage_bars",
     "steering", "strip_palette", "strip_readings", "tiles", "traces", "training_curve", "two_bottlenecks", "two_steps",
 ]
 
@@ -830,21 +830,22 @@ def training_curve(records) -> Figure:
 
 
 def curves(rows) -> Figure:
-    """Loss and test accuracy of rows of runs, over minutes: every seed as a pale line, and their mean.
+    """Loss and test accuracy of rows of runs, over minutes: the mean over the seeds, in a band from the lowest to the highest.
 
     Args:
-        rows: name -> logs, each the list of dicts of one run's log.jsonl; the runs of a row have the same epochs.
+        rows: name -> logs, each the list of dicts of one run's log.jsonl; the runs of a row have the same epochs. The clock is that
+            of the first: how fast the others were says something about what else their machine did.
     """
     fig, axes = plt.subplots(1, 2, figsize=(9, 3.2))
     for colour, (name, logs) in zip((LIT, INK, GREY), rows.items()):
         for ax, key, scale in ((axes[0], "loss", 1), (axes[1], "test_accuracy", 100)):
             lines = [[record for record in log if record["kind"] == "epoch" and key in record] for log in logs]
             values = scale * np.array([[record[key] for record in line] for line in lines])
-            minutes = np.mean([[record["seconds"] / 60 for record in line] for line in lines], axis=0)
+            minutes = [record["seconds"] / 60 for record in lines[0]]
             ax.fill_between(minutes, values.min(0), values.max(0), color=colour, alpha=0.25, linewidth=0)
             ax.plot(minutes, values.mean(0), color=colour, linewidth=1.4, label=f"{name}, {len(logs)} seed{'s' * (len(logs) > 1)}")
-    axes[0].set(xlabel="minutes", ylabel="training loss", xlim=(0, None))
-    axes[1].set(xlabel="minutes", ylabel="test accuracy, %", xlim=(0, None), ylim=(60, 96))
+    axes[0].set(xlabel="minutes, by the first seed's clock", ylabel="training loss", xlim=(0, None))
+    axes[1].set(xlabel="minutes, by the first seed's clock", ylabel="test accuracy, %", xlim=(0, None), ylim=(60, 96))
     axes[1].legend(frameon=False, fontsize=8, loc="lower right")
     fig.tight_layout()
     return fig
@@ -926,6 +927,18 @@ def dots(names, means, spreads, points=None, label: str = "accuracy, %", lit=(),
     ax.tick_params(axis="y", length=0)
     fig.tight_layout()
     return fig
+
+
+def seeds(runs, label: str, lit=(), notes=None) -> Figure:
+    """Named runs with several seeds, as dots(): their mean, their standard deviation, and below it every run.
+
+    Args:
+        runs: name -> one number for each seed.
+        label, lit, notes: as in dots.
+    """
+    means = [np.mean(values) for values in runs.values()]
+    spreads = [np.std(values, ddof=1) if len(values) > 1 else np.nan for values in runs.values()]
+    return dots(list(runs), means, spreads, list(runs.values()), label, lit, notes)
 
 
 def faders(accuracies, fades, chosen: tuple[float, float], image, names, probabilities, truth: int) -> Figure:

@@ -496,7 +496,7 @@ MUTATIONS = [
     Mutation("a run that has not ended counts", "experiments.py", 'if lines[-1]["kind"] != "end":',
              'if lines[-1]["kind"] != "end" and False:'),
     Mutation("two recipes in one row", "experiments.py", "if any(recipe != recipes[0] for recipe in recipes):", "if False:"),
-    Mutation("the longest run's minutes", "experiments.py", "[len(ends) // 2]", "[-1]"),
+    Mutation("the longest run's minutes", "experiments.py", "min(end[", "max(end["),
     Mutation("rows by the alphabet", "experiments.py", "names = sorted(records, key=lambda name: order.index(name) if name in order else len(order))",
              "names = sorted(records)"),
     Mutation("a twin of another length", "experiments.py", "replace(SMALL, model_kwargs=CONVOLUTIONS)",

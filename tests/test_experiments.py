@@ -41,6 +41,13 @@ def test_the_twins_share_one_recipe(twin):
     assert row.model_kwargs == ({"layout": "CCC"} if twin == "convolution" else {"twin": twin})
 
 
+@pytest.mark.parametrize("size", [name for name in ROWS if name.startswith("sizes-")])
+def test_a_size_differs_in_one_thing(size):
+    row, plain = ROWS[size], ROWS["twins-lambda"]
+    assert replace(row, model_kwargs={}) == plain and len(row.model_kwargs) == 1
+    assert count_parameters(create_model(row.model, **row.model_kwargs)) != count_parameters(create_model(plain.model))
+
+
 @pytest.mark.parametrize("twin", ["lambda", "convolution", *TWINS])
 def test_a_twin_has_the_rate_that_was_best_on_held_out_pictures(twin):
     swept = {row.name: row.accuracies for row in read_results(RECORDS / "sweep") if row.name.startswith(f"twins-{twin}-lr")}
@@ -58,18 +65,18 @@ def test_the_ladder_leads_from_a_usual_recipe_to_ours_and_never_back():
 
 
 def test_records_by_hand(tmp_path):
-    for seed, (accuracy, seconds) in enumerate([(0.90, 60), (0.92, 600), (0.93, 120)]):
+    for seed, (accuracy, seconds) in enumerate([(0.90, 120), (0.92, 60), (0.93, 600)]):
         write(tmp_path, "tiny", seed, accuracy, seconds, threads=1 + seed % 2)
     write(tmp_path, "another-thing", 7, 0.5)
     tiny, other = read_results(tmp_path)
-    assert tiny.name == "tiny" and tiny.accuracies == [0.90, 0.92, 0.93] and tiny.minutes == 2
+    assert tiny.name == "tiny" and tiny.accuracies == [0.90, 0.92, 0.93] and tiny.minutes == 1
     margin = 4.303 * stdev([90, 92, 93]) * (4 / 3) ** 0.5  # Student's t, two degrees of freedom
     assert tiny.expected() == f"{275 / 3 - margin:.2f} to {275 / 3 + margin:.2f}"
     assert tiny.told(tiny.accuracies) == f"91.67 ± {100 * stdev([0.90, 0.92, 0.93]):.2f}"
     assert other.name == "another-thing" and other.told(other.accuracies) == "50.00"
     assert tiny.adds == multiply_adds(create_model("tiny"), (1, 3, 32, 32)) and tiny.epochs == 7
     assert results_table([tiny, other]).splitlines()[2] == (
-        "| tiny | 1,234 | 26.0 M | 7 | 3 | 91.67 ± 1.53 | 84.08 to 99.26 | 92.67 ± 1.53 | 2.0 | a machine, 1 thread; a machine, 2 threads |")
+        "| tiny | 1,234 | 26.0 M | 7 | 3 | 91.67 ± 1.53 | 84.08 to 99.26 | 92.67 ± 1.53 | 1.0 | a machine, 1 thread; a machine, 2 threads |")
 
 
 def test_what_was_not_measured_is_told(tmp_path):

@@ -43,9 +43,17 @@ def test_curves_are_means_over_seeds():
                                      for loss, accuracy, seconds in ((2.0 + step, 0.5, 60), (1.0 + step, 0.7 + step / 10, 120 + 60 * step)))]
 
     left, right = figures.curves({"ours": [log(0), log(1)]}).axes
-    np.testing.assert_allclose(left.lines[0].get_xydata(), [[1, 2.5], [2.5, 1.5]])
-    np.testing.assert_allclose(right.lines[0].get_xydata(), [[1, 50], [2.5, 75]])
+    np.testing.assert_allclose(left.lines[0].get_xydata(), [[1, 2.5], [2, 1.5]])
+    np.testing.assert_allclose(right.lines[0].get_xydata(), [[1, 50], [2, 75]])
     assert right.get_legend().get_texts()[0].get_text() == "ours, 2 seeds"
+
+
+def test_seeds_stand_at_their_mean_with_their_deviation():
+    ax, = figures.seeds({"one": [90.0], "three": [90.0, 92.0, 94.0]}, "%").axes
+    dots = sorted((tuple(point) for line in ax.lines if line.get_linestyle() == "None" for point in line.get_xydata()), key=str)
+    assert {(90, 0), (92, 1)} <= set(dots) and [x for x, y in dots if y > 1] == [90, 92, 94]
+    whisker, = [bar for container in ax.containers for bar in container[2] if np.isfinite(bar.get_segments()).all() and bar.get_segments()]
+    np.testing.assert_allclose(whisker.get_segments()[0][:, 0], [90, 94])  # 2, the deviation of 90, 92 and 94, to each side
 
 
 def test_sizes_put_a_net_where_it_belongs():

@@ -39,6 +39,12 @@ def test_a_shipped_net_has_a_card_that_tells_of_its_record(name, least):
     assert model_card(name, card) == (ASSETS / f"{name}.md").read_text(encoding="utf-8"), "tools/ship.py writes the card anew"
 
 
+@pytest.mark.parametrize("name, least", [("tiny", 0.911), ("small", 0.930)])
+def test_a_net_reaches_its_mark_on_average(name, least):
+    row, = [row for row in read_results(RECORDS) if row.name == name]
+    assert fmean(row.accuracies) >= least
+
+
 def test_confusion_by_hand():
     counts = confusion(torch.tensor([3, 3, 0, 9]), torch.tensor([3, 5, 0, 9]))
     assert counts[3][3] == counts[5][3] == counts[0][0] == counts[9][9] == 1 and sum(map(sum, counts)) == 4

@@ -59,17 +59,23 @@ def training_curves():
 def results():
     """Accuracy over parameters, ours and what others have published."""
     ours = {row.name: (row.parameters, 100 * fmean(row.accuracies), 100 * stdev(row.accuracies) if len(row.accuracies) > 1 else nan)
-            for row in read_results(RECORDS) if not row.name.startswith("twins-")}
+            for row in read_results(RECORDS) if not row.name.startswith(("twins-", "sizes-"))}
     return figures.sizes(ours, PUBLISHED)
 
 
 def twins():
     """Seven middles of one net."""
     rows = sorted((row for row in read_results(RECORDS) if row.name.startswith("twins-")), key=lambda row: fmean(row.accuracies))
-    points = [[100 * accuracy for accuracy in row.accuracies] for row in rows]
-    spreads = [stdev(three) if len(three) > 1 else nan for three in points]
-    return figures.dots([row.name.removeprefix("twins-") for row in rows], [fmean(three) for three in points], spreads, points,
-                        "test accuracy after 10 epochs, %", lit=("lambda",), notes=[f"{row.parameters:,} parameters" for row in rows])
+    runs = {row.name.removeprefix("twins-"): [100 * accuracy for accuracy in row.accuracies] for row in rows}
+    return figures.seeds(runs, "test accuracy after 10 epochs, %", lit=("lambda",), notes=[f"{row.parameters:,} parameters" for row in rows])
+
+
+def ladder():
+    """The recipe, rung by rung, judged by held-out pictures."""
+    rungs = read_results(RECORDS / "ladder")
+    runs = {row.name.removeprefix("ladder-").replace("-", " "): [100 * accuracy for accuracy in row.accuracies] for row in rungs}
+    return figures.seeds(runs, "accuracy on 5,000 held-out pictures after 10 epochs, %", lit=("average",),
+                         notes=[f"{row.minutes:.1f} minutes" for row in rungs])
 
 
 def classes():

@@ -23,7 +23,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # ## Does it learn, and how would I know?
 #
-# Lesson 00 showed a trained net, and lessons 01 to 06 built one without ever training it: all of its numbers were drawn at random, or made by hand. Here is a layer of it once more, for one head and without its norms:
+# Lesson 00 showed a trained net, and lessons 01 to 06 built its parts. They trained nothing but toys on made-up puzzles; the numbers of the net itself were drawn at random, or made by hand. Here is a layer of it once more, for one head and without its norms:
 #
 # $$\boxed{\;y_n \;=\; \Big(\underbrace{\sum_m \mathrm{softmax}_m(K)_m\,v_m^\top}_{\lambda^c,\;k\times v} \;+\; \sum_m e_{nm}\,v_m^\top\Big)^{\!\top} q_n\;}\qquad q=W_q x,\quad K=W_k x,\quad v=W_v x,\quad e_{nm}=T_{m-n}$$
 #
@@ -377,8 +377,8 @@ plt.show()
 # * **EMA**, exponential moving average: a second copy of the weights, pulled a little towards the trained ones after every step. Where it is set, the copy is the result.
 # * **Weight decay**: filters, matrices and tables shrink a little at each step; norms and biases do not.
 # * **Whitening**: the first filters of `small` see 2 × 2 pixels. In a photograph these are nearly equal, so almost every fresh filter sees much the same thing. With `whiten` the filters are computed from 5,000 training pictures such that their outputs are uncorrelated and equally strong, and then stay as they are (`SmallResNet.whiten`).
-# * **A rate for biases**: a bias moves a whole channel up or down, and may do so in large steps; `bias_lr` says how many times the learning rate it gets. Both of these are taken from Jordan's speed record (2024), where the net has convolutions only.
-# * **The rest**: `crop` is the largest shift of step 2, in pixels. `channels_last` keeps the colours of a pixel side by side in memory, and `compile` translates the net into faster code; both are about speed. `max_steps` ends a run early.
+# * **A rate for biases**: a bias moves a whole channel up or down, and may do so in large steps; `bias_lr` says how many times the learning rate it gets. Whitening and this are taken from Jordan's speed record (2024), where the net has convolutions only.
+# * **The rest**: `crop` is the largest shift of step 2, in pixels. `channels_last` keeps the colours of a pixel side by side in memory, and `compile` translates the net into faster code; both are about speed. `max_steps` ends a run early, `evaluate_every` counts the epochs between two tests, and `hold_out` sets training pictures aside to judge by. What is left is for other recipes and your own pictures.
 #
 # How much each of these is worth, we have not measured one by one, so no number stands here. That is an experiment: switch one off, keep the rest, several seeds.
 
@@ -477,7 +477,7 @@ figures.maps(data.test_images[wrong] / 255, titles, columns=5)
 plt.show()
 
 # %% [markdown]
-# Its most confident mistakes: first the true class, then its answer and the probability that it gave to it. Look at the pictures before you blame the net. (Label smoothing taught it not to say 100 %.)
+# Its most confident mistakes: first the true class, then its answer and the probability that it gave to it. Look at the pictures before you blame the net. (And do not judge TTA by the line above them: it helped on all 10,000, by half a point, which 500 pictures with their error of 1.1 points cannot show.) (Label smoothing taught it not to say 100 %.)
 
 # %% [markdown]
 # ## 10 · Why a 93 needs a log
@@ -552,7 +552,7 @@ print(check_answer("07.E3a", disease_a), check_answer("07.E3b", disease_b), sep=
 #
 # The first is the third number of step 4. Random guessing (c) would also give about 10 %, but it would scatter from epoch to epoch with a standard deviation of $\sqrt{0.1\cdot0.9/10000}$, 0.3 points; these six lie within 0.2 of each other. The first training loss, far above ln 10, and then a loss that settles at ln 10, tell how it came about: it exploded, and then fell silent. A slow learner (a) has a loss that falls below ln 10. The second has a gap of 28 points between training and test pictures, and more epochs cannot help a training accuracy of 99.5 %.
 #
-# Both pieces belong to one run: the [log](https://github.com/yhgon/LambdaNetworks) of a LambdaResNet-50 that its author published as it was. The log prints its epochs 1 to 14, all between 10.01 and 10.17 % on the test set, and 306 to 309. So a silent net need not be a dead one: somewhere in between this one began to learn. It started at its highest learning rate, without warm-up, with stencils drawn from N(0, 1); which of these was to blame, a log alone cannot tell.
+# Both pieces belong to one run: the [log](https://github.com/yhgon/LambdaNetworks) of a LambdaResNet-50 that its author published as it was. The log prints its epochs 1 to 14, all between 10.01 and 10.17 % on the test set (the third number, but for a few pictures), and 306 to 309. So a silent net need not be a dead one: somewhere in between this one began to learn. It started at its highest learning rate, without warm-up, with stencils drawn from N(0, 1); which of these was to blame, a log alone cannot tell.
 #
 # ```python
 # disease_a, disease_b = "b", "d"

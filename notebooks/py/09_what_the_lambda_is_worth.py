@@ -102,13 +102,13 @@ plt.show()
 
 
 # %% [markdown]
-# Remove the palettes and this net loses 0.3 points, which is 150 pictures of 50,000 and within the reach of chance. Remove the stencils and it loses 9.6. So the half that sees the whole picture, and the content in it, is hardly missed; nearly all of the accuracy is there with stencils that never change, steered by the query.
+# Remove the palettes and this net loses 0.3 points, which is about 150 pictures of 50,000 (100 to 200, since the paper rounds) and within the reach of chance. Remove the stencils and it loses 9.6. So the half that sees the whole picture, and the content in it, is hardly missed; nearly all of the accuracy is there with stencils that never change, steered by the query.
 #
 # Before we believe this, three cautions:
 #
 # * **One run each**, and no seeds that we know of. The intervals above hold the chance of the *pictures*, not the chance of the *training*: another seed may move a net by more than 0.3 points.
 # * **The same pictures.** Both nets answered the same 50,000, so the two scores are not independent, and 1.15 is only a first look. Step 6 does better.
-# * **"Content only" is not blind to shape.** The net around the layers has a 7 × 7 convolution at its start, and pooling. It loses the stencils, not every pattern.
+# * **"Content only" speaks of the layers, not of the net.** Exercise 4 asks what the rest of the net still sees.
 #
 # And the table lacks a row. The position half consists of stencils *and* of a query that steers them. What if the query stood still?
 
@@ -151,15 +151,15 @@ print("content + position = lambda layer; largest difference below 1e-12:", bool
 assert gap < 1e-12 and content(features).abs().max() > 0.01 and position(features).abs().max() > 0.01
 
 # %% [markdown]
-# The frozen query is the row that the paper lacks. Lesson 03 showed what is left of a position lambda then: a convolution of each value channel alone. In PyTorch's words, with `groups` = channels, and with one kernel for all channels of a head:
+# The frozen query is the row that the paper lacks. Lesson 03 showed what is left of a position lambda then: a convolution. Here it is in PyTorch's words (exercise 5 asks for the derivation):
 
 # %%
 frozen = Twin(21, "frozen-query", (5, 7), dim_k=4, heads=3).double().eval()
 values = frozen.to_values(features)  # (b, v=7, H, W), shared by the heads
-kernels = einsum("hk,kyx->hyx", frozen.queries[:, 0], frozen.table[:, 0])  # (h, 2H-1, 2W-1): one for each head
+kernels = einsum("hk,kyx->hyx", frozen.queries[:, 0], frozen.table[:, 0])  # (h, 2H-1, 2W-1)
 by_convolution = F.conv2d(values.repeat(1, 3, 1, 1), kernels.repeat_interleave(7, 0)[:, None], padding=(4, 6), groups=21)
 gap = (by_convolution - frozen(features)).abs().max()
-print("a frozen query is a convolution of each channel alone; largest difference below 1e-12:", bool(gap < 1e-12))
+print("with a frozen query the layer is a convolution; largest difference below 1e-12:", bool(gap < 1e-12))
 assert gap < 1e-12
 
 # %% [markdown]
@@ -174,7 +174,7 @@ check_answer("09.3", guess)
 # %% [markdown]
 # ## 4 · A fair comparison
 #
-# All seven stand in the same net, `tiny`: a first convolution, a block of convolutions, and two blocks whose *mixer* is the layer in question, on maps of 7 × 7 and 3 × 3 pixels with 128 channels. The recipe, the pictures, their order and their augmentation are the same. Two things are not the same, and cannot all be: the number of parameters and the work.
+# All seven stand in the same net, `tiny`: a first convolution, a block of convolutions, and two blocks whose *mixer* is the layer in question, on maps of 7 × 7 and 3 × 3 pixels with 128 channels. The recipe is `cpu` of lesson 07 with 10 epochs; the pictures are the same, and runs of the same seed see them in the same order and with the same shifts. Two things differ and cannot both be made equal: the number of parameters and the work. A third, the learning rate, we chose for each mixer.
 
 # %%
 rows = {row.name.removeprefix("twins-"): row for row in read_results(RECORDS) if row.name.startswith("twins-")}
@@ -186,7 +186,7 @@ assert rows["convolution"].parameters > 2 * rows["lambda"].parameters
 assert max(row.adds for row in rows.values()) < 1.35 * min(row.adds for row in rows.values())
 
 # %% [markdown]
-# The convolution has more than twice the lambda net's parameters; the two attentions have more, the frozen query has fewer. We did not widen or narrow the nets to make them equal, because then something else would differ. Keep it in mind where the convolution wins.
+# The convolution has more than twice the lambda net's parameters; the two attentions have about 15 % more than the lambda net, the frozen query 9 % less. We did not widen or narrow the nets to make them equal, because then something else would differ. Keep it in mind where the convolution wins.
 #
 # The **learning rate** is the setting that decides most often. A recipe that was tuned for one layer is unfair to the others, and ours was tuned for nets with lambda layers. So each mixer got its own choice among three rates: half the recipe's, the recipe's, twice the recipe's.
 #
@@ -216,12 +216,12 @@ error = 100 * standard_error(0.86, 5_000)
 print(f"\neach judged by 5,000 training pictures that it was not trained on: standard error about {error:.1f} points")
 
 # %% [markdown]
-# Three of the seven, the position twin, linear attention and the convolution, did best at twice the recipe's rate, the others at the recipe's own. So it mattered to ask. But read the table with its error: for the position twin the two better rates lie five pictures apart, and 1.5 is the edge of what we tried, so the best rate of these three may be higher still. Linear attention, worst in the middle, shows that a single run scatters by more than its pictures alone explain. The sweep is one seed and 4 epochs; it serves to choose, and no more.
+# Three of the seven, the position twin, linear attention and the convolution, did best at twice the recipe's rate, the others at the recipe's own. Read the table with its error: only linear attention gains clearly more than that, 1.5 points; for the position twin the two better rates lie five pictures apart, for the convolution twelve. And 1.5 is the edge of what we tried, so the best rate of these three may be higher still. The sweep is one seed and 4 epochs, not 10; it serves to choose, and no more.
 
 # %% [markdown]
 # ## 5 · The result
 #
-# Seven mixers, 10 epochs, three seeds each: 21 trainings on all 50,000 training pictures. What counts is the last epoch, not the best one, and no choice was made by the test pictures.
+# Seven mixers, 10 epochs, three seeds each: 21 trainings on all 50,000 training pictures. What counts is the last epoch, not the best one, and no choice in this comparison was made by the test pictures.
 
 # %%
 scores = {name: [100 * accuracy for accuracy in row.accuracies] for name, row in rows.items()}
@@ -232,21 +232,27 @@ assert all(len(values) == 3 for values in scores.values())
 print(f"{'mixer':18}{'test accuracy, %':>18}   {'seeds 0, 1, 2':24}")
 for name in order:
     print(f"{name:18}{means[name]:10.2f} ± {spreads[name]:.2f}    " + ", ".join(f"{value:.2f}" for value in scores[name]))
-figures.dots(order, [means[name] for name in order], [spreads[name] for name in order], [scores[name] for name in order],
-             label="CIFAR-10 test accuracy, %: mean and standard deviation of three seeds; each seed below it", lit=["lambda"],
-             notes=[f"{rows[name].parameters / 1000:.0f},000 parameters" for name in order])
+figures.seeds({name: scores[name] for name in order}, "CIFAR-10 test accuracy, %: mean and standard deviation of three seeds; each seed below it",
+              lit=["lambda"], notes=[f"{rows[name].parameters / 1000:.0f},000 parameters" for name in order])
 plt.show()
 
 # %% [markdown]
-# How far apart must two means be? The standard deviation tells how far two *seeds* of one net lie apart; with three of them each is itself known badly, so we take the seven together. A mean of three has a standard error of $s/\sqrt3$, and the difference of two means one of $s\sqrt{2/3}$:
+# How far apart must two means be? The standard deviation $s$ tells how far a seed lies from its mixer's mean. Two things make it sharper than the column above.
+#
+# * Runs of one *seed* belong together: they saw the pictures in the same order, with the same shifts, and a seed that is unlucky for one mixer is a little unlucky for the others. So we take off each seed's mean over the seven mixers.
+# * Three seeds give an $s$ that is itself known badly, so we assume that it is the same for all mixers, and take the seven together. Of the 21 numbers, 7 means and 2 differences between seeds are used up; 12 *degrees of freedom* are left.
+#
+# A mean of three then has a standard error of $s/\sqrt3$, and the difference of two means one of $s\sqrt{2/3}$. In 95 of 100 such experiments the true difference lies within 2.18 of these errors (Student's distribution with 12 degrees of freedom):
 
 # %%
-pooled = math.sqrt(fmean(spread**2 for spread in spreads.values()))
-error = pooled * math.sqrt(2 / 3)
-print(f"pooled standard deviation of a seed {pooled:.2f}, standard error of a difference of two means {error:.2f} points")
-print(f"the test set's own: {100 * standard_error(means['lambda'] / 100, 10_000):.1f} points for any of these accuracies\n")
+grand = fmean(means.values())
+lucky = [fmean(scores[name][seed] for name in order) - grand for seed in range(3)]  # how much better a seed is, for all seven
+left = [scores[name][seed] - means[name] - lucky[seed] for name in order for seed in range(3)]
+s = math.sqrt(sum(number**2 for number in left) / 12)
+error = s * math.sqrt(2 / 3)
+print("seeds 0, 1, 2 are better than their mean by " + ", ".join(f"{points:+.2f}" for points in lucky) + " points")
+print(f"standard deviation s of what is left {s:.2f}, standard error of a difference of two means {error:.2f} points\n")
 
-halves_of_it = ("content", "position")
 questions = {
     "the palette (lambda - position)": ("lambda", "position"),
     "the stencils (lambda - content)": ("lambda", "content"),
@@ -257,31 +263,34 @@ questions = {
 }
 worth = {words: means[one] - means[other] for words, (one, other) in questions.items()}
 for words, points in worth.items():
-    print(f"{words:48}{points:+.2f} points, {points / error:+5.1f} standard errors")
-assert all(means["convolution"] - means[name] > 4 * error for name in ("lambda", *halves_of_it, "linear-attention"))
-assert all(means["convolution"] - means[name] > 2 * error for name in ("frozen-query", "attention"))
-assert all(abs(means["lambda"] - means[name]) < 2 * error for name in (*halves_of_it, "frozen-query"))
-assert abs(means["attention"] - means["lambda"]) < 2 * error
+    print(f"{words:48}{points:+.2f} points, between {points - 2.18 * error:+.2f} and {points + 2.18 * error:+.2f}")
+print(f"\nall pairs, row less column, in standard errors\n{'':17}" + "".join(f"{name[:9]:>11}" for name in order))
+for one in order:
+    print(f"{one:17}" + "".join(f"{(means[one] - means[other]) / error:11.1f}" for other in order))
+assert all(means["convolution"] - means[name] > 4 * error for name in order[1:])
+assert all(abs(means["lambda"] - means[name]) < 2 * error for name in ("content", "position", "frozen-query"))
+assert 2 * error < means["attention"] - means["lambda"] < 2.3 * error
+assert all(abs(worth[words]) + 2.18 * error < 0.45 for words in ("the palette (lambda - position)", "the stencils (lambda - content)"))
 assert 2 * error < -worth["the steering (position - frozen-query)"] < 4 * error
 assert max(means.values()) - min(means.values()) < 1.3
 
 # %% [markdown]
-# The last column needs a ruler. Seven twins make 21 pairs, and of 21 differences that are pure chance about one lies beyond 2 standard errors. So we say *told apart* beyond 4, *a hint* from 2 to 4, and nothing below 2.
+# The table needs a ruler. Seven mixers make 21 pairs, and of 21 differences that are pure chance about one lies beyond 2 standard errors; for all 21 together to be safe at 5 in 100, a pair needs nearly 4. So we say *told apart* beyond 4, *a hint* from 2 to 4, and nothing below 2.
 #
 # What the numbers say, for this net, this recipe and these pictures:
 #
-# * **The convolution is ahead.** It is told apart from the lambda layer, from its halves and from linear attention; against the frozen query and attention it has at least a hint. It also has almost twice their parameters, or more.
-# * **No half is missed.** Without palettes, and just as well without stencils, the net is not told apart from the one that has both. The paper lost 9.6 points without stencils. Here each block begins with a 3 × 3 convolution of its own, and the map behind it has 7 × 7 pixels or fewer: there is little left that only a stencil could see.
-# * **Steering did not pay.** With one query for all pixels, a plain convolution of each channel, the net did not fall. There is even a hint that it is better than with a query for each pixel (position), and it has the fewest parameters of all. Mind that these two were given different rates, which for the position twin lay five pictures apart in the sweep.
-# * **Attention**, with a softmax over every pair and with keys and values for each head, is not told apart from the lambda layer, which has neither and fewer parameters.
-# * **All seven lie close together.** Between the first and the last lies little more than a point. What mixes the last pixels matters less here than the rest of the net.
+# * **The convolution is ahead.** It is told apart from all six others. It also has almost twice their parameters, or more.
+# * **No half is worth much.** The palette is worth less than half a point here, if anything, and so are the stencils. For the palette that agrees with the paper's 0.3; for the stencils the paper's 9.6 points are far away. Here each block begins with a 3 × 3 convolution of its own, and the map behind it has 7 × 7 pixels or fewer: there is little left that only a stencil could see.
+# * **Steering did not pay.** With one query for all pixels, a static filter, the net did not fall. There is even a hint that it is better than with a query for each pixel (position), and it has the fewest parameters of all. Mind that these two were given different rates, which for the position twin lay five pictures apart in the sweep.
+# * **Attention**, with a softmax over every pair and with keys and values for each head, has a hint of an advantage over the lambda layer, a quarter of a point, with 16 % more parameters. From linear attention, which has no positions, it is told apart.
+# * **All seven lie close together.** Whatever mixes the last pixels, the accuracy stays within little more than a point.
 #
 # What it does *not* say:
 #
 # * **Not more than three seeds of one small net can.** It has a quarter of a million weights and was trained for 10 epochs; the `tiny` that ships with the course had 48. With more training an order can change.
 # * **Little about long range.** The maps have 7 × 7 and 3 × 3 pixels, and the convolutions before them have already seen shapes. A palette of a large map, or stencils that reach where no convolution has reached yet, are not tested here.
 # * **Nothing about equal budgets.** The convolution spends twice the parameters, the frozen query the fewest.
-# * **Nothing beyond these pictures' kind.** All nets answered the same 10,000, so the pictures' chance, 0.3 points for any one net, is largely shared, and falls out of the differences in part, not wholly (step 6).
+# * **Nothing beyond these 10,000 pictures.** The errors above are the chance of the training. On other pictures the differences would be a little different too; by how much, our records do not say, since they hold no answers to single pictures (step 6).
 
 # %% [markdown]
 # ## 6 · The same pictures: count the flips
@@ -312,7 +321,7 @@ print(f"as two independent scores: {unpaired:.1f} standard errors;   by their fl
 # %% [markdown]
 # The flips see the difference more sharply, because what both nets find easy or hard no longer adds noise. (`small` has almost four times as many parameters as `tiny` and is better on the full test set too, by the records that come with both.)
 #
-# Back to the paper's 0.3 points: 150 pictures more, of the same 50,000. With $D$ flips in all, $z=150/\sqrt D$. It passes 2 if fewer than 5,625 pictures were flips, 11 in a hundred. We do not know $D$. So "0.3 points may be chance" is the most that can be said, and not that it is chance.
+# Back to the paper's 0.3 points: 150 pictures more, of the same 50,000. With $D$ flips in all, $z=150/\sqrt D$. It passes 2 if fewer than 5,625 pictures were flips, 11 in a hundred (2,500 to 10,000, as the paper rounds). We do not know $D$. So "0.3 points may be chance" is the most that can be said, and not that it is chance.
 #
 # And mind what $z$ is about: *these two nets*. Whether the method behind one is better than the method behind the other is a question about all the nets that each could have produced, and only seeds answer that.
 
@@ -392,7 +401,7 @@ widgets.explore(draw, alpha=widgets.slider("α · content", 0.0, 2.0, 1.0, 0.5),
 
 
 # %% [markdown]
-# Move both faders. Without any lambda half the plane gets about one tenth for every class, with either half alone about 0.4 for *airplane*, and with both 0.85. Over all pictures it is much the same: switch off the palettes or switch off the stencils, and more than 20 points are lost. In the paper's table the palettes are worth 0.3. Do the two contradict each other?
+# Move both faders. Without any lambda half the plane gets about one tenth for every class, with either half alone about 0.4 for *airplane*, and with both 0.85. Over all pictures it is much the same: switch off the palettes or switch off the stencils, and more than 20 points are lost. (In lesson 00, with `small`, the stencils alone did worse than neither half. Such numbers belong to one net.) In the paper's table the palettes are worth 0.3. Do the two contradict each other?
 #
 # No, because two different things were asked. *Fading shifts statistics; it is not retraining.* The norm behind each layer, and every later filter, were fitted to the sum of both halves. Take one away and they get numbers of another mean and size than they were made for. Part of that can be mended without training: let the norms of the two blocks measure their mean and variance anew, on a thousand training pictures, with the faders where they are.
 
@@ -426,14 +435,14 @@ for name, setting in {"both halves": (1, 1), "position only": (0, 1), "content o
     print(f"{name:20}{100 * share[setting]:12.1f}{100 * anew[setting]:15.1f}")
 
 # %% [markdown]
-# After that, a half alone is only a few points better than no lambda layer at all; and even that is not so bad, because convolutions carry most of this net. The two halves *together* are worth far more than one of them. They were trained as a pair and lean on each other.
+# After that, a half alone is at most a few points better than no lambda layer at all, which 500 pictures, with an error of 2 points, hardly see; and even "neither" is not so bad, because convolutions carry most of this net. The two halves *together* are worth far more than one of them. They were trained as a pair and lean on each other.
 #
 # So there are at least three worths of one part: what is lost when it is switched off, what is lost when the rest may settle again, and what is lost when all is trained without it from the start. The third is what a designer of nets wants to know, and the only one that says whether the part could have been left out. It is also the dearest, which is why the first is seen more often.
 
 # %% [markdown]
 # ## 8 · The speed claim taken apart
 #
-# "3.2 and 4.4 times faster than EfficientNets" (lesson 06). Faster by what? The net differs in more than its layers: another family of ResNets, another training recipe, another way to scale. The paper's Figure 4 also shows a third kind of net, ResNet-RS with squeeze-and-excitation: the family, the recipe and the scaling *without* lambda layers. At equal accuracy, 83.7 to 83.8 %, one can therefore take the factor apart. The seconds below are read off that plot, to about ± 0.01; they are for training on 1024 pictures, on TPUs.
+# "3.2 and 4.4 times faster than EfficientNets" (lesson 06). Faster by what? The net differs in more than its layers: another family of ResNets, another training recipe, another way to scale. The paper's Figure 4 also shows a third kind of net, ResNet-RS with squeeze-and-excitation: the family, the recipe and the scaling *without* lambda layers. At equal accuracy one can therefore take the factor apart. All three curves reach 83.7 to 83.8 %, and there the plot gives a factor of 3.1. The seconds below are read off that plot, to about ± 0.01; they are for training on 1024 pictures, on TPUs.
 
 # %%
 seconds = {"EfficientNet-B5, 83.7 %": 1.51, "ResNet-RS with SE, 83.8 %": 0.82, "LambdaResNet-152, 83.75 %": 0.49}
@@ -451,7 +460,7 @@ plt.show()
 # %% [markdown]
 # ## 9 · Done again
 #
-# A number gains most when somebody else gets it too. These are the public reruns that we know of, claimed number → what came out. The last is not a rerun but a comparison of its own: students at TU Delft trained ResNet-50 with and without lambda layers, by one recipe ([report](https://github.com/joigalcar3/LambdaNetworks), 2021; its arrow goes from the convolutions to the lambda layers).
+# A number gains most when somebody else gets it too. These are the public reruns that we know of, claimed number → what came out. The fourth is not a rerun but a comparison of its own: students at TU Delft trained ResNet-50 with and without lambda layers, by one recipe ([report](https://github.com/joigalcar3/LambdaNetworks), 2021; its arrow goes from the convolutions to the lambda layers). The orange dots are ours.
 
 # %%
 own = {row.name: row for row in read_results(RECORDS)}
@@ -473,13 +482,13 @@ plt.show()
 # | paper, ImageNet, 15.0 million parameters | [d-li14](https://github.com/d-li14/lambda.pytorch) | 130 epochs where the paper has 90; one run. **It held** |
 # | [leaderj1001](https://github.com/leaderj1001/LambdaNetworks), LambdaResNet-18 | readers, [issue 1](https://github.com/leaderj1001/LambdaNetworks/issues/1) | 71.39 with a stem made for ImageNet, 89.10 without; a later version of the page says 94.20 (lesson 07) |
 # | the same page, LambdaResNet-50, marked as work in progress | [yhgon](https://github.com/yhgon/LambdaNetworks), on that code | the log's net has 15.0 million parameters, the page says 13; so it may not be the same net |
-# | (its own pair) | TU Delft | their code evaluates in training mode and flattens its maps in another order than channels × pixels asks for (lesson 07, step 3), so the 3.2 points may be the code's |
+# | (its own pair) | TU Delft | their code evaluates in training mode (lesson 07, step 3) and flattens its maps in another order than channels × pixels asks for, so the 3.2 points may be the code's |
 #
 # So the ImageNet number was reached by an independent hand, to 0.2 points. The CIFAR-10 numbers were not. A rerun that fails does not prove that the first was wrong, let alone why; it proves that the page does not say enough to get there.
 #
 # One more public pair speaks for the layer. In the [results of timm](https://github.com/huggingface/pytorch-image-models/blob/main/results/results-imagenet.csv), `lambda_resnet26t` has 79.13 % on ImageNet with 10.96 million parameters, `resnet26t` 77.88 % with 16.01 million, both at 256 × 256 pixels. Whether their recipes were alike, the table does not say.
 #
-# The orange dots are ours. They are *other nets*, one seed each, with convolutions in their first half and lambda layers in the second, made for CIFAR-10. They show that nets with lambda layers train well on it. They neither confirm nor refute any arrow above.
+# Our own are *other nets*, with convolutions in their first half and lambda layers in the second, made for CIFAR-10. They show that nets with lambda layers train well on it. They neither confirm nor refute any arrow above.
 
 # %% [markdown]
 # ## 10 · The ledger, read aloud
@@ -491,8 +500,8 @@ plt.show()
 # | **long-range interactions** | every pixel counts in the palette, at a cost linear in the pixels (02); stencils reach as far as you let them (03); both are needed on puzzles made to measure (04) | attention had the range already (01); confetti has the same palette (02); the stencils never look at the picture (03); without palettes the paper's net loses 0.3 points (step 2); in our small net the layer without palettes is not told apart from the whole one (step 5) |
 # | **without attention maps** | true of the content half (02) | for most shapes the cheapest way to compute the position half makes a map (05) |
 # | **less memory** | 16 times less in training at 32 × 32, d = 64 (05); a text's state that does not grow (04b) | 32 times more at 4 × 4, d = 512; fused attention, which came later, keeps no map either (05) |
-# | **faster** | than other public lambda layers at every shape measured, than fused attention at some (05); 1.67 times at equal accuracy in the paper's best family (step 8) | than a 3 × 3 convolution nowhere in our record (05); 7240 → 1160 examples per second in the paper's own ablation (06); 1.84 of the 3.1 is not the layer's (step 8) |
-# | **more accurate** | ImageNet 76.9 → 78.4 with 25.6 → 15.0 million parameters (paper, 06), reached again at 78.2; timm's pair (step 9); with half its parameters within a point of the convolution (step 5) | CIFAR-10 numbers not reached again (07, step 9); among our twins the convolution is ahead, and a frozen query does as well as the whole layer (step 5) |
+# | **faster** | than other public lambda layers at every shape measured, than fused attention at some (05); 1.67 times at equal accuracy in the paper's best family (step 8) | than a 3 × 3 convolution nowhere in our record (05); 7240 → 1160 examples per second in the paper's own ablation (06); of 3.1 = 1.84 × 1.67 the 1.84 is not the layer's (step 8) |
+# | **more accurate** | ImageNet 76.9 → 78.4 with 25.6 → 15.0 million parameters (paper, 06), reached again at 78.2; timm's pair (step 9); with half its parameters within a point of the convolution (step 5) | CIFAR-10 numbers not reached again (07, step 9); among our twins the convolution is ahead, and a frozen query is not told apart from the whole layer (step 5) |
 #
 # **Claim.** Lambda layers owe their accuracy to long-range, content-based interactions. **What we found.** In the paper's table nearly all of the accuracy is there without the content half, so it is the stencils that earn it (step 2). In our small net even the stencils, and the steering, can go without a loss that three seeds could see, since convolutions do their work (step 5). A net that was trained with both halves does need both (step 7), but that is habit and no proof of worth. **What would change our mind.** The frozen query on ImageNet, with seeds, and by each net's own learning rate; photographs, or tasks, on which position only falls clearly behind both; the answers of the paper's nets to each picture, so that the flips can be counted.
 
@@ -630,7 +639,7 @@ check_answer("09.E5", guess)
 # ## What we now know
 #
 # * An accuracy without its error cannot be compared: 0.3 points of 50,000 pictures are about one standard error, 9.6 are more than thirty; and seeds have an error of their own.
-# * In the paper's net the stencils earned nearly all of the accuracy and the palettes hardly any. In our small net, full of convolutions, no single part of the lambda layer was missed, and a 3 × 3 convolution with more parameters was ahead.
+# * In the paper's net the stencils earned nearly all of the accuracy and the palettes hardly any. In our small net, full of convolutions, neither half was worth half a point, and a 3 × 3 convolution with more parameters was ahead.
 # * Switched off, measured anew, trained without: three ways to take a part away, three different worths. Only the last one says whether the part could have been left out.
 #
 # **Ledger.** Closed, and read aloud in step 10. It can be opened again by anybody with a record.
