@@ -93,6 +93,13 @@ def test_the_net_still_answers(name):
     assert abs(accuracy - recorded) < 3 * (recorded * (1 - recorded) / 500) ** 0.5
 
 
+def test_the_readme_tells_what_the_ladder_found():
+    mean = {row.name.removeprefix("ladder-"): 100 * fmean(row.accuracies) for row in read_results(RECORDS / "ladder")}
+    for words in (f"{mean['average'] - mean['usual']:.1f} points lie between its foot and its top",
+                  f"the whitened stem alone is worth {mean['whitening'] - mean['alternating-flips']:.1f}"):
+        assert words in " ".join(README.split()), f"the README does not say {words!r}"
+
+
 def test_the_readme_tells_what_the_twins_found():
     mean = {row.name.removeprefix("twins-"): 100 * fmean(row.accuracies) for row in read_results(RECORDS) if row.name.startswith("twins-")}
     parts = [abs(mean[part] - mean["lambda"]) for part in ("content", "position", "frozen-query")]

@@ -91,7 +91,7 @@ def bench():
 
 
 PICTURES = {"palette_and_stencils.png": palette_and_stencils, "training_curves.png": training_curves, "results.png": results,
-            "twins.png": twins, "classes.png": classes, "bench.png": bench}
+            "ladder.png": ladder, "twins.png": twins, "classes.png": classes, "bench.png": bench}
 
 if __name__ == "__main__":
     FIGURES.mkdir(exist_ok=True)

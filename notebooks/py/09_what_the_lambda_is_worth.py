@@ -264,9 +264,9 @@ questions = {
 worth = {words: means[one] - means[other] for words, (one, other) in questions.items()}
 for words, points in worth.items():
     print(f"{words:48}{points:+.2f} points, between {points - 2.18 * error:+.2f} and {points + 2.18 * error:+.2f}")
-print(f"\nall pairs, row less column, in standard errors\n{'':17}" + "".join(f"{name[:9]:>11}" for name in order))
+print(f"\nall pairs, row less column, in standard errors\n{'':17}" + "".join(f"{name.split('-')[0]:>12}" for name in order))
 for one in order:
-    print(f"{one:17}" + "".join(f"{(means[one] - means[other]) / error:11.1f}" for other in order))
+    print(f"{one:17}" + "".join(f"{(means[one] - means[other]) / error:12.1f}" for other in order))
 assert all(means["convolution"] - means[name] > 4 * error for name in order[1:])
 assert all(abs(means["lambda"] - means[name]) < 2 * error for name in ("content", "position", "frozen-query"))
 assert 2 * error < means["attention"] - means["lambda"] < 2.3 * error
