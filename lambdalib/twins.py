@@ -1,4 +1,4 @@
-"""Twins of the lambda layer: one part less, or attention in its place, and everything else alike.
+"""Twins of the lambda layer: one part less, or attention in its place, and all else of the net alike.
 
 What a twin loses against the layer is what the missing part was worth. Taught in notebooks/09_what_the_lambda_is_worth.
 """
@@ -19,6 +19,7 @@ TWINS = {
     "frozen-query": ("v", False),
     "attention": ("qkv", True),
     "linear-attention": ("qkv", True),
+    "pointwise": ("v", True),
 }
 
 
@@ -30,8 +31,10 @@ class Twin(nn.Module):
     frozen-query       y_hn = λᵖ_nᵀ q_h                      q_h learned, the same for every pixel: a convolution, channel by channel
     attention          y_hn = Σ_m softmax_m((q_hn · k_hm + q_hn · T[m-n]) / √k) v_hm
     linear-attention   y_hn = Σ_m (q_hn · softmax_m(k_hm)) v_hm
-    Queries and values pass a norm as in LambdaLayer, whose output is that of "content" plus that of "position".
-    The first two are the paper's ablation (Table 10 of its version of 2020); the attention is of Bello et al. 2019.
+    pointwise          y_hn = v_hn                           a 1×1 convolution: no pixel sees another
+    Queries and values pass a norm as in LambdaLayer, whose output is that of "content" plus that of "position"; a frozen
+    query has none. The first two are the paper's ablation (Table 10 of its version of 2020). The attention is in the manner
+    of Shaw et al. 2018 and Bello et al. 2019, with one table for both axes and all heads, and the lambda layer's norms.
     Taught in notebooks/09_what_the_lambda_is_worth.
 
     Args:
@@ -59,7 +62,7 @@ class Twin(nn.Module):
 
         if "q" in taken:
             self.to_queries = nn.Sequential(projection(heads * dim_k, (dim_k * dim) ** -0.5), nn.BatchNorm2d(heads * dim_k))
-        else:
+        elif kind == "frozen-query":
             self.queries = nn.Parameter(torch.randn(heads, 1, dim_k))  # as large as a norm would make them
         self.to_keys = projection(self.groups * dim_k, dim**-0.5) if "k" in taken else None
         depth = self.groups * dim // heads
@@ -74,6 +77,9 @@ class Twin(nn.Module):
         size = tuple(features.shape[2:])
         if size != self.feat_size:
             raise ValueError(f"features must be {self.feat_size} pixels for this layer, got {size}")
+
+        if self.kind == "pointwise":
+            return self.to_values(features)
 
         def split(maps: Tensor, groups: int) -> Tensor:
             return maps.flatten(2).unflatten(1, (groups, -1)).transpose(2, 3)  # (b, groups, n, depth)

@@ -34,8 +34,8 @@ def taken(twin, features):
         depth = maps.shape[1] // groups
         return torch.stack([torch.stack([maps[:, g * depth + i].flatten(1) for i in range(depth)], -1) for g in range(groups)], 1)
 
-    groups = HEADS if "attention" in twin.kind else 1
-    queries = (twin.queries.expand(BATCH, HEADS, N, K) if twin.kind == "frozen-query"
+    groups = HEADS if "attention" in twin.kind or twin.kind == "pointwise" else 1
+    queries = None if twin.kind == "pointwise" else (twin.queries.expand(BATCH, HEADS, N, K) if twin.kind == "frozen-query"
                else split(loop_norm(twin.to_queries[1], project(twin.to_queries[0])), HEADS))
     keys = None if twin.to_keys is None else split(project(twin.to_keys), groups)
     return queries, keys, split(loop_norm(twin.to_values[1], project(twin.to_values[0])), groups)
@@ -54,7 +54,9 @@ def loop_attention(queries, keys, values, scores_of):
 
 def by_formula(twin, features):
     queries, keys, values = taken(twin, features)
-    if twin.kind == "attention":
+    if twin.kind == "pointwise":
+        output = values
+    elif twin.kind == "attention":
         embeddings = loop_embeddings(twin.table, HEIGHT, WIDTH)[..., 0]
         output = loop_attention(queries, keys, values, lambda q, k, n, m: (q @ k + q @ embeddings[n, m]) / K**0.5)
     elif twin.kind == "linear-attention":
@@ -89,6 +91,14 @@ def test_content_and_position_add_up_to_the_lambda_layer():
         assert (content(features) + position(features) - layer(features)).abs().max() < 1e-12
 
 
+def test_pointwise_sees_no_other_pixel():
+    twin, features = make("pointwise")
+    weight, norm = twin.to_values[0].weight[:, :, 0, 0], twin.to_values[1]
+    mixed = torch.einsum("od,bdyx->bxyo", weight, features)
+    expected = (mixed - norm.running_mean) / (norm.running_var + norm.eps).sqrt() * norm.weight + norm.bias
+    assert (twin(features) - expected.permute(0, 3, 2, 1)).abs().max() < 1e-12
+
+
 def test_a_frozen_query_is_a_convolution_of_each_channel():
     twin, features = make("frozen-query")
     values, kernels = twin.to_values(features), torch.einsum("hk,kyx->hyx", twin.queries[:, 0], twin.table[:, 0])
@@ -102,11 +112,11 @@ def test_a_twin_has_the_parameters_it_uses_and_no_others(kind):
     twin, features = make(kind, train=True)
     (twin(features) ** 3).sum().backward()
     assert all(p.grad is not None and p.grad.abs().max() > 1e-9 for p in twin.parameters())
-    own = HEADS if "attention" in kind else 1
+    own = HEADS if "attention" in kind or kind == "pointwise" else 1
     queries, keys, values = HEADS * K * DIM + 2 * HEADS * K, own * K * DIM, own * V * DIM + 2 * own * V
     table = K * (2 * HEIGHT - 1) * (2 * WIDTH - 1)
     expected = {"content": queries + keys + values, "position": queries + values + table, "frozen-query": HEADS * K + values + table,
-                "attention": queries + keys + values + table, "linear-attention": queries + keys + values}
+                "attention": queries + keys + values + table, "linear-attention": queries + keys + values, "pointwise": values}
     assert sum(p.numel() for p in twin.parameters()) == expected[kind]
 
 
