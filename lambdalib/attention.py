@@ -79,7 +79,7 @@ class SelfAttention(nn.Module):
     def __init__(self, dim: int, dim_out: int | None = None, *, dim_k: int = 16, heads: int = 4, feat_size: tuple[int, int]):
         super().__init__()
         dim_out = dim if dim_out is None else dim_out
-        if dim_out % heads:
+        if heads < 1 or dim_out % heads:
             raise ValueError(f"heads must divide dim_out = {dim_out}, got {heads}")
         self.heads, self.feat_size = heads, tuple(feat_size)
         self.to_queries = nn.Conv2d(dim, heads * dim_k, 1, bias=False)
@@ -91,12 +91,11 @@ class SelfAttention(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, dim_out, H, W)."""
-        b, _, height, width = features.shape
-        if (height, width) != self.feat_size:
-            raise ValueError(f"features must be {self.feat_size} pixels for this layer, got {(height, width)}")
+        if tuple(features.shape[2:]) != self.feat_size:
+            raise ValueError(f"features must be {self.feat_size} pixels for this layer, got {tuple(features.shape[2:])}")
         queries, keys, values = (
             projection(features).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)  # (b, h, n, depth)
             for projection in (self.to_queries, self.to_keys, self.to_values)
         )
-        output = relative_attention(queries, keys, values, relative_embeddings(self.table, height, width)[..., 0])
-        return output.transpose(2, 3).reshape(b, -1, height, width)  # head-major: channel = head·v + value
+        output = relative_attention(queries, keys, values, relative_embeddings(self.table, *self.feat_size)[..., 0])
+        return output.transpose(2, 3).flatten(1, 2).unflatten(2, self.feat_size)  # head-major: channel = head·v + value

@@ -438,8 +438,11 @@ def bench(parts: list[str] | None = None, out: Path | None = None, quick: bool =
     Returns:
         What the file holds: part -> {"evidence", "rows"}, and the layer's summary.
     Raises:
-        ValueError: a package to compare with is not installed.
+        ValueError: there is no such part, or a package to compare with is not installed.
     """
+    unknown = [part for part in parts or () if part not in PARTS]
+    if unknown:
+        raise ValueError(f"parts must be of {', '.join(PARTS)}, got {unknown[0]!r}")
     for name in ("timm", "lambda_networks"):
         if find_spec(name) is None and not {"layer", "step"}.isdisjoint(parts or PARTS):
             raise ValueError(f"{name} must be installed for the parts 'layer' and 'step': pip install \".[dev]\" brings it")

@@ -1,4 +1,4 @@
-"""Weights and training states on disk: written whole or not at all, and believed only after a look at their hash.
+"""Weights and training states on disk: written whole or not at all, and believed only after a look at their hash or checksums.
 
 Weights are safetensors, with a card (JSON: which net, how trained, SHA-256) beside them; a training state is a file of plain
 tensors and dicts that torch loads without unpickling code. Taught in notebooks/07_train_on_cifar10.
@@ -7,7 +7,7 @@ tensors and dicts that torch loads without unpickling code. Taught in notebooks/
 import hashlib
 import json
 import os
-import pickle
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -99,22 +99,36 @@ def load_state(path: str | os.PathLike) -> dict:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: the file holds something else, or is cut short.
+        ValueError: the file holds something else, is cut short, or was damaged.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no training state at {path}")
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
-        raise ValueError(f"{path} is not a training state of lambdalib: {str(error).splitlines()[0]}") from error
+        with zipfile.ZipFile(path) as archive:  # which torch.save writes, with a checksum for each part, and does not read
+            damaged = archive.testzip()
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # whatever another file makes of torch.load
+        raise ValueError(f"{path} is not a training state of lambdalib: {' '.join(str(error).splitlines()[:1])}") from error
+    if damaged or not isinstance(state, dict):
+        raise ValueError(f"{path} is not a training state of lambdalib: {f'{damaged} is damaged' if damaged else 'no dict'}")
+    return state
 
 
 def read_card(path: str | os.PathLike) -> dict:
-    """The card beside a weights file: NAME.json for NAME.safetensors. Raises FileNotFoundError where there is none."""
+    """The card beside a weights file: NAME.json for NAME.safetensors.
+
+    Raises FileNotFoundError where there is none, ValueError where it does not say which net the weights belong to.
+    """
     card = Path(path).with_suffix(".json")
     if not card.is_file():
         raise FileNotFoundError(f"no card at {card}: it names the net that {Path(path).name} belongs to")
-    return json.loads(card.read_text())
+    written = json.loads(card.read_text())
+    missing = sorted({"model", "model_kwargs", "sha256"} - written.keys())
+    if missing:
+        raise ValueError(f"{card} must name model, model_kwargs and sha256, but has no {', '.join(missing)}")
+    return written
 
 
 def load_net(path: str | os.PathLike) -> nn.Module:
@@ -123,14 +137,17 @@ def load_net(path: str | os.PathLike) -> nn.Module:
     Args:
         path: a file that save_weights or fit has written, NAME.safetensors.
     Returns:
-        The net on the CPU, in float32 and eval mode. It takes (b, 3, 32, 32) images normalised as data.normalise does.
+        The net on the CPU, in float32 and eval mode. It takes (b, 3, 32, 32) images normalised as data.normalize does.
     Raises:
         FileNotFoundError: no such weights, or no card beside them.
         ValueError: the weights are not those that the card describes.
     """
     card = read_card(path)
     model = create_model(card["model"], **card["model_kwargs"])
-    model.load_state_dict(load_weights(path, card["sha256"]))  # float16 is widened on the way
+    try:
+        model.load_state_dict(load_weights(path, card["sha256"]))  # float16 is widened on the way
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not hold the weights of the net on its card: {error}") from error
     return model.eval()
 
 
@@ -170,7 +187,7 @@ def load_pretrained(name: str) -> nn.Module:
         name: one of list_pretrained().
     Returns:
         The net in eval mode. It takes (b, 3, 32, 32) images normalised by the CIFAR-10 mean and standard deviation
-        (data.normalise) and gives (b, 10) logits.
+        (data.normalize) and gives (b, 10) logits.
     Raises:
         ValueError: no such name, or the file's SHA-256 is not the one on its card.
     """

@@ -720,7 +720,7 @@ QUESTIONS: dict[str, Question] = {
         ("attention", "attention", "attention"): "on the large map each query would meet 576 pixels where the window has 25",
         ("convolution", "attention", "attention"): "two are right. The third has 32 heads of v = 2: h · (k + v) = 320 against k · v = 16",
         ("convolution", "attention", "convolution"): "two are right. In the third the window has 121 taps, most of them beyond the border of 36 pixels",
-        ("convolution", "convolution", "lambda"): "two are right. The second: 25 taps · k · v = 256 against 36 pixels · h · (k + v) = 80",
+        ("convolution", "convolution", "lambda"): "two are right. The second: 25 taps times k · v = 256 are 6,400; 36 pixels times h · (k + v) = 80 are 2,880",
     }, otherwise=orders_of),
     "05.E3": Question(8, "h = 8: v = 8, so k · v = 128 against h · (k + v) = 192; at h = 4 it is 256 against 128", {
         4: "h = 4: v = 16, so the lambdas need k · v = 256 for each pair of pixels, the maps h · (k + v) = 128",
@@ -870,7 +870,7 @@ QUESTIONS: dict[str, Question] = {
         "a": "the steering is what makes a position lambda more than a static filter, and yet; step 5 has the seeds",
         "c": "it is a little ahead, but by far less than a point; step 5 has the seeds",
     }, otherwise=lambda guess: 'the answer is one of the letters "a", "b" and "c"'),
-    "09.7": Question("c", "without its palettes this net falls by far more than 20 points, as it does without its stencils", {
+    "09.8": Question("c", "without its palettes this net falls by far more than 20 points, as it does without its stencils", {
         "a": "that is what the paper's ResNet lost when it was trained again without palettes; this net is not trained again",
         "b": "it loses far more: the net was trained with both halves, and is not trained again without one",
     }, otherwise=lambda guess: 'the answer is one of the letters "a", "b" and "c"'),

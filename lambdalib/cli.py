@@ -61,7 +61,7 @@ def a_device(text: str) -> torch.device:
     """A converter for argparse: a device that is there."""
     try:
         device = torch.device(text)
-        torch.empty(1, device=device)
+        torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         raise argparse.ArgumentTypeError(f"must be a device of this machine (cpu, cuda, cuda:1, ...), got {text!r}") from error
     return device
@@ -202,7 +202,11 @@ def run_train(options: argparse.Namespace) -> None:
     recipe = chosen_recipe(options, init_from)
     watch = None if options.tensorboard is None or parallel.rank() > 0 else board(options.tensorboard)
     out = options.out or Path("runs") / f"{options.row or options.preset}-seed{recipe.seed}"
-    pictures = load_data(options, "sample" if options.preset == "demo" else "auto", recipe.image_size)
+    if options.resume:  # what the run began with, where that was the sample
+        sample = load_state(out / "state.pt")["data"]["source"] == "sample"
+    else:
+        sample = options.preset == "demo" and options.row is None
+    pictures = load_data(options, "sample" if sample else "auto", recipe.image_size)
     recipe = with_classes(recipe, int(pictures.train_labels.max()) + 1)
     device = options.device or parallel.local_device()
     run = train.fit(recipe, pictures, out, resume=options.resume, device=device, progress=not options.quiet, init_from=init_from,
@@ -221,6 +225,9 @@ def run_evaluate(options: argparse.Namespace) -> None:
     path = weights_file("WEIGHTS", options.weights)
     model, recipe = load_net(path), read_card(path).get("run", {}).get("recipe", {})
     pictures = load_data(options, "auto", recipe.get("image_size", 32))
+    outputs, classes = train.predict(model, data.normalize(pictures.test_images[:1])).shape[1], int(pictures.train_labels.max()) + 1
+    if outputs != classes:
+        raise ValueError(f"argument WEIGHTS: must be of a net for {classes} classes, as many as the pictures have, got one for {outputs}")
     device = train.pick_device(options.device)
     images, labels = data.normalize(pictures.test_images.to(device)), pictures.test_labels.to(device)
     print(f"{options.weights} on {len(labels):,} test pictures ({pictures.source})")
@@ -316,7 +323,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.function(options) or 0
     except ValueError as error:
         return complain(options, error, 2)
-    except (FileNotFoundError, FloatingPointError, ConnectionError, data.DataError) as error:
+    except (OSError, FloatingPointError, data.DataError) as error:
         return complain(options, error, 2 if isinstance(error, FileNotFoundError) else 1)
     except KeyboardInterrupt as error:
         return complain(options, error or "interrupted", 130)

@@ -106,7 +106,7 @@ def from_jsonl(path: Path) -> Curve:
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON line by line: {error}") from error
     if rows and isinstance(rows[0], dict) and rows[0].get("kind") == "start":
-        table = from_rows(path, [row for row in rows if row["kind"] == "epoch"])
+        table = from_rows(path, [row for row in rows if row.get("kind") == "epoch"])
         return table._replace(means=True, batch=rows[0]["recipe"]["batch_size"])
     return from_rows(path, rows)
 
@@ -135,6 +135,8 @@ def from_rows(path: Path, rows: list[dict]) -> Curve:
         try:
             losses.append(float(loss))
             steps.append(int(step))
+            if float(step) != steps[-1]:
+                raise ValueError
         except (TypeError, ValueError):
             raise ValueError(f"{path}: row {count} has no loss, or no whole step: {rows[count - 1]}") from None
     return Curve(torch.tensor(steps, dtype=torch.int64), torch.tensor(losses, dtype=torch.float64))
@@ -166,7 +168,8 @@ def align(first: Curve, second: Curve) -> tuple[Tensor, Tensor, Tensor]:
     Returns:
         steps, losses of the first, losses of the second, (n,) each.
     Raises:
-        ValueError: their steps are of different size, or less than half of the longer curve could be compared.
+        ValueError: their steps are of different size, or too little could be compared: less than half of the
+            steps of the curve that has fewer, or of the way of the one that goes on longer.
     """
     if None not in (first.batch, second.batch) and first.batch != second.batch:
         raise ValueError(f"the runs cannot be compared: a step is {first.batch} pictures in the first and {second.batch} in the "

@@ -107,7 +107,7 @@ def convolution_order(queries: Tensor, table: Tensor, values: Tensor, size: tupl
     """
     (b, m, v, u), (k, _, r_y, r_x) = values.shape, table.shape
     maps = turn(values, (0, 2, 1, 3)).view(b * v, *size, u).permute(0, 3, 1, 2)  # in memory u, then k, innermost: twice as fast
-    table, (pad_y, pad_x) = table.contiguous(memory_format=torch.channels_last), (r_y // 2, r_x // 2)
+    table, (pad_y, pad_x) = turn(table, (0, 2, 3, 1)).permute(0, 3, 1, 2), (r_y // 2, r_x // 2)
     if r_y > size[0] or r_x > size[1]:  # conv2d's own padding writes beyond its memory under some windows as tall as this
         lambdas = F.conv2d(F.pad(maps, (pad_x, pad_x, pad_y, pad_y)), table)
     else:
@@ -139,14 +139,25 @@ def map_first(queries: Tensor, embeddings: Tensor, values: Tensor) -> Tensor:
     return (torch.cat(outputs) if len(outputs) > 1 else outputs[0]).view(b, n, h, v)
 
 
+def plain(tensor: Tensor) -> bool:
+    """Whether a tensor is numbers in memory, and no stand-in of a compiler or of torch.func.vmap, which forbids the question."""
+    try:
+        return type(tensor.data) is Tensor
+    except RuntimeError:
+        return False
+
+
 def kept(make: Callable) -> Callable:
-    """Without gradients, on a CPU: make the embeddings of a table once, and again when its numbers or the sizes change."""
+    """Without gradients, on a CPU: make the embeddings of a table once, and again when its numbers or the sizes change.
+
+    They are held for as long as the table is.
+    """
     last = WeakIdKeyDictionary()  # table -> (sizes, its numbers then, its embeddings); forgotten together with the table
 
     @wraps(make)
     def remembered(table: Tensor, *sizes) -> Tensor:
-        traced = torch.compiler.is_compiling() or torch.jit.is_tracing() or type(table.data) is not Tensor  # fake ones
-        if torch.is_grad_enabled() or traced or table.device.type != "cpu":
+        traced = torch.compiler.is_compiling() or torch.jit.is_tracing()
+        if torch.is_grad_enabled() or traced or table.device.type != "cpu" or not plain(table):
             return make(table, *sizes)
         was = last.get(table)
         if was is None or was[0] != (sizes, table.dtype) or not torch.equal(was[1], table):  # the table itself is small

@@ -52,7 +52,7 @@ def multiply_adds(model: nn.Module, input_shape: tuple[int, ...]) -> int:
 
 @contextmanager
 def contraction_order(order: str) -> Iterator[None]:
-    """Inside this context every lambda layer uses one order of contraction, whatever plan() would choose.
+    """Inside this context every lambda layer whose order is "auto" uses this one, whatever plan() would choose.
 
     For comparing and timing; not for several threads at once. Taught in notebooks/05_cost.
 

@@ -115,8 +115,9 @@ def read_results(folder: str | Path) -> list[Row]:
     records: dict[str, list[list[dict]]] = {}
     for path in sorted(Path(folder).glob("*-seed*.jsonl")):
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        if lines[-1]["kind"] != "end":
-            raise ValueError(f"folder must hold records of runs that have ended, but {path.name} ends with {lines[-1]['kind']!r}")
+        last = lines[-1]["kind"] if lines else "nothing"
+        if last != "end":
+            raise ValueError(f"folder must hold records of runs that have ended, but {path.name} ends with {last!r}")
         records.setdefault(path.stem.rpartition("-seed")[0], []).append(lines)
     if not records:
         raise ValueError(f"folder must hold records NAME-seedS.jsonl, got {str(folder)!r}, which holds none")

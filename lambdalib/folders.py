@@ -32,7 +32,8 @@ def load_folder(root: str | Path, image_size: int = 32, workers: int | None = No
     """Read root/train/CLASS/*.jpg and root/test/CLASS/*.jpg (or val) into memory. Taught in notebooks/07_train_on_cifar10.
 
     The shorter side of a picture is scaled to image_size, and what sticks out of the square in the middle is cut off. The
-    classes are numbered in the order of their names. All pictures stay in memory, image_size²·3 bytes each, so a step never
+    classes are numbered in the order of their names; the pictures to train on come shuffled, the same way each time, so that
+    any stretch of them holds all classes, and train_index says which they are. All pictures stay in memory, image_size²·3 bytes each, so a step never
     waits for a file; a folder that does not fit is refused.
 
     Args:
@@ -55,9 +56,9 @@ def load_folder(root: str | Path, image_size: int = 32, workers: int | None = No
     if count * 3 * image_size**2 > memory:
         raise DataError(f"{root}: {count:,} pictures of {image_size} pixels take {count * 3 * image_size**2 / 1e9:.0f} GB, this "
                         f"machine has {memory / 1e9:.0f} GB; choose a smaller image size, or fewer pictures")
-    images = [decode([path for path, _ in part.samples], image_size, workers) for part in parts]
-    labels = [torch.tensor(part.targets) for part in parts]
-    numbers = [torch.arange(len(part)) for part in labels]
+    numbers = [torch.randperm(len(parts[0]), generator=torch.Generator().manual_seed(0)), torch.arange(len(parts[1]))]
+    images = [decode([part.samples[i][0] for i in which], image_size, workers) for part, which in zip(parts, numbers)]
+    labels = [torch.tensor(part.targets)[which] for part, which in zip(parts, numbers)]
     return CIFAR10(images[0], labels[0], images[1], labels[1], numbers[0], numbers[1], source=f"folder {root.resolve().name}")
 
 

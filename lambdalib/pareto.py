@@ -30,8 +30,12 @@ def lambda_positions(blocks: int, lambdas: int) -> list[int]:
     Args:
         blocks: of the stage.
         lambdas: how many of them have a lambda layer.
+    Raises:
+        ValueError: by this rule so many do not fit.
     """
     step = round(blocks / (lambdas + 1))
+    if not 1 <= step <= blocks / max(lambdas, 1):
+        raise ValueError(f"lambdas must be so few that {blocks} blocks have room for them, got {lambdas}")
     return [step * (i + 1) - 1 for i in range(lambdas)]
 
 

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lambdalib.layer import LambdaLayer, frugal
-from lambdalib.twins import Twin
+from lambdalib.twins import TWINS, Twin
 
 __all__ = ["conv_norm", "Bottleneck", "BasicBlock", "ResNet", "SmallBlock", "SmallResNet", "MODELS", "create_model", "list_models"]
 
@@ -230,6 +230,8 @@ class SmallResNet(nn.Module):
         check_arguments(widths[1:], layout, num_classes, stem, SmallBlock)
         if stem != "cifar":
             raise ValueError(f"stem must be 'cifar' for a small net, got {stem!r}")
+        if twin not in (None, *TWINS):
+            raise ValueError(f"twin must be None or one of {list(TWINS)}, got {twin!r}")
         if twin is not None and (dim_u, scope) != (1, None):
             raise ValueError(f"twin must be None where dim_u or scope is given, got {twin!r}")
         self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 2), nn.GELU())
@@ -238,7 +240,7 @@ class SmallResNet(nn.Module):
             if letter == "C":
                 mix = nn.Conv2d(dim_out, dim_out, 3, padding=1, bias=False)
             elif twin is None:
-                mix = LambdaLayer(dim_out, dim_k=dim_k, heads=heads, dim_u=dim_u, scope=scope or 2 * side - 1)
+                mix = LambdaLayer(dim_out, dim_k=dim_k, heads=heads, dim_u=dim_u, scope=2 * side - 1 if scope is None else scope)
             else:
                 mix = Twin(dim_out, twin, (side, side), dim_k=dim_k, heads=heads)
             self.blocks.append(SmallBlock(dim, dim_out, mix, recompute))
@@ -324,7 +326,8 @@ def create_model(name: str, num_classes: int = 10, *, stem: str = "cifar", layou
             field's net of basic blocks. small and tiny are SmallResNets, trained in this course.
         num_classes: how many numbers come out for each picture.
         stem: "cifar" or "imagenet", see ResNet.
-        layout, dim_k, heads, dim_u, scope, recompute: see ResNet and SmallResNet. None: the model's own.
+        layout, dim_k, heads, dim_u, scope, recompute: see ResNet and SmallResNet. None: the model's own. What is said of
+            lambda layers says nothing where the layout has none.
         twin: for small and tiny; see SmallResNet.
     Raises:
         ValueError: the name is unknown, or an argument makes no net.

@@ -102,7 +102,7 @@ def causal_content_lambdas(keys: Tensor, values: Tensor) -> Tensor:
 
     λᶜ_n = Σ_{m≤n} softmax_{m≤n}(K)_m ⊗ V_m        Bello 2021, appendix B.2. Taught in notebooks/04b_sequences.
 
-    Computed in float32 at least, for keys of any range; the last lambda is content_lambda(keys, values).
+    Computed in float32 at least, for finite keys of any range; the last lambda is content_lambda(keys, values).
 
     Args:
         keys: (b, n, k, u), not yet normalised.
@@ -194,7 +194,7 @@ class LambdaLayer1d(nn.Module):
         n, device = features.shape[2], features.device.type
         if under_float16(device):
             with torch.autocast(device, enabled=False):
-                return self.forward(features.float(), mask)
+                return self.forward(features.to(self.table.dtype), mask)
         queries, keys, values = self.project(features)
         if mask is not None:
             check_mask(mask, n, n)
@@ -224,7 +224,7 @@ class LambdaLayer1d(nn.Module):
             raise ValueError(f"features must be (b, {self.to_keys.in_channels}) for a step, got {tuple(features.shape)}")
         if under_float16(features.device.type):
             with torch.autocast(features.device.type, enabled=False):
-                return self.step(state, features.float())
+                return self.step(state, features.to(self.table.dtype))
         queries, keys, values = self.project(features[..., None])
         memory, window = (None, values[:, :0]) if state is None else state
         content, memory = causal_step(memory, keys[:, 0], values[:, 0])

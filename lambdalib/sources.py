@@ -49,7 +49,7 @@ class CIFAR10(NamedTuple):
     train_images, test_images: (n, 3, 32, 32) uint8, red, green, blue; rows from the top.
     train_labels, test_labels: (n,) int64, positions in data.CLASSES.
     train_index, test_index: (n,) int64, the number of each picture in the official order.
-    source: where the pictures came from: "disk", "mirror", "npm" or "sample".
+    source: where the pictures came from: "disk", "mirror", "npm" or "sample"; "folder NAME" of pictures of your own.
     """
     train_images: Tensor
     train_labels: Tensor

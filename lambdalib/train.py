@@ -33,6 +33,7 @@ from lambdalib import __version__, parallel
 from lambdalib.checkpoint import load_body, load_state, save_state, save_weights, whole_file
 from lambdalib.data import CIFAR10, Augment, batches, hold_out, normalize
 from lambdalib.resnet import create_model
+from lambdalib.sources import content_hash
 
 __all__ = ["Recipe", "RECIPES", "train_step", "predict", "evaluate", "fit", "Run", "lr_factor", "create_optimizer",
            "create_scheduler", "evidence"]
@@ -83,9 +84,12 @@ class Recipe:
     seed: int = 0                                      # of the first weights, the order and the augmentation
 
     def __post_init__(self):
+        def whole(number, least: int) -> bool:
+            return isinstance(number, int) and number >= least
+
         allowed = {
             "epochs": (0 < self.epochs < math.inf, "above 0"),
-            "batch_size": (self.batch_size >= 1, "at least 1"),
+            "batch_size": (whole(self.batch_size, 1), "a whole number, at least 1"),
             "optimizer": (self.optimizer in ("sgd", "adam"), "'sgd' or 'adam'"),
             "lr": (0 < self.lr < math.inf, "above 0"),
             "bias_lr": (0 < self.bias_lr < math.inf, "above 0"),
@@ -98,13 +102,13 @@ class Recipe:
             "restart": (self.restart is None or 0 < self.restart < math.inf, "above 0 epochs, or None"),
             "ema": (self.ema is None or 0 < self.ema < 1, "between 0 and 1, or None"),
             "flip": (self.flip in ("none", "random", "alternating"), "'none', 'random' or 'alternating'"),
-            "image_size": (self.image_size >= 1, "at least 1 pixel"),
-            "crop": (self.crop >= 0, "at least 0 pixels"),
-            "cutout": (self.cutout >= 0, "at least 0 pixels"),
+            "image_size": (whole(self.image_size, 1), "whole pixels, at least 1"),
+            "crop": (whole(self.crop, 0), "whole pixels, at least 0"),
+            "cutout": (whole(self.cutout, 0), "whole pixels, at least 0"),
             "dtype": (self.dtype in DTYPES, f"one of {', '.join(map(repr, DTYPES))}"),
-            "evaluate_every": (self.evaluate_every >= 1, "at least 1 epoch"),
-            "hold_out": (self.hold_out >= 0, "at least 0"),
-            "max_steps": (self.max_steps is None or self.max_steps >= 1, "at least 1, or None"),
+            "evaluate_every": (whole(self.evaluate_every, 1), "whole epochs, at least 1"),
+            "hold_out": (whole(self.hold_out, 0), "a whole number, at least 0"),
+            "max_steps": (self.max_steps is None or whole(self.max_steps, 1), "a whole number, at least 1, or None"),
         }
         for name, (fine, words) in allowed.items():
             if not fine:
@@ -146,7 +150,7 @@ def lr_factor(step: int, total: int, warmup: float, schedule: str, floor: float 
     Args:
         step: counted from 0.
         total: steps of the whole run.
-        floor: the lowest share.
+        floor: the share that it falls to.
         cycle: steps of the first fall; None: one fall over the whole run.
     """
     climb = round(warmup * total)
@@ -323,7 +327,9 @@ class Run:
     """
 
     def __init__(self, recipe: Recipe, data: CIFAR10, device: torch.device):
-        train_size = len(data.train_labels)
+        train_size, side = len(data.train_labels), recipe.image_size
+        if tuple(data.train_images.shape[2:]) != (side, side):
+            raise ValueError(f"image_size must be that of the pictures, {tuple(data.train_images.shape[2:])}, got {side}")
         if recipe.batch_size > train_size:
             raise ValueError(f"batch_size must be at most {train_size}, the number of training pictures, got {recipe.batch_size}")
         self.recipe, self.device, self.dtype = recipe, device, pick_dtype(recipe.dtype, device)
@@ -351,9 +357,9 @@ class Run:
 
         self.test_images = normalize(data.test_images.to(device)).contiguous(memory_format=self.memory_format)
         self.test_labels = data.test_labels.to(device)
-        sizes = {"source": data.source, "train": train_size, "test": len(data.test_labels)}
+        pictures = {"source": data.source, "train": train_size, "test": len(data.test_labels), "sha256": content_hash(data)[:16]}
         parameters = sum(parameter.numel() for parameter in self.model.parameters())
-        self.records = [{"kind": "start", "recipe": asdict(recipe), "data": sizes, "parameters": parameters,
+        self.records = [{"kind": "start", "recipe": asdict(recipe), "data": pictures, "parameters": parameters,
                          "dtype": str(self.dtype).removeprefix("torch."), **evidence(device)}]
 
     @property
@@ -422,7 +428,9 @@ class Run:
     def load(self, state: dict) -> None:
         """Go on from a state. Raises ValueError where recipe or data are not those that the run began with."""
         recipes = asdict(Recipe(**state["recipe"])), asdict(self.recipe)  # a field that is younger than the state has its default
-        for name, (began, ours) in {"recipe": recipes, "data": (state["data"], self.records[0]["data"])}.items():
+        known = state["data"].keys() - {"source"}  # the same pictures may come from elsewhere: a download is on the disk afterwards
+        pictures = [{key: side[key] for key in known} for side in (state["data"], self.records[0]["data"])]
+        for name, (began, ours) in {"recipe": recipes, "data": pictures}.items():
             changed = [key for key in ours if key not in began or ours[key] != began[key]]
             if changed:
                 was, now = (", ".join(f"{key}={side.get(key)!r}" for key in changed) for side in (began, ours))
@@ -505,6 +513,8 @@ def fit(recipe: Recipe, data: CIFAR10, out_dir: str | Path | None = None, *, res
         raise ValueError(f"batch_size must be a multiple of {parallel.size()}, the number of processes, got {recipe.batch_size}")
     data, folder = hold_out(data, recipe.hold_out), None if out_dir is None else Path(out_dir)
     run = open_run(recipe, data, folder, resume, pick_device(device), init_from)
+    if folder is not None:
+        folder.mkdir(parents=True, exist_ok=True)  # a name that cannot be a folder is told before the first step
     train_images, train_labels = data.train_images.to(run.device), data.train_labels.to(run.device)
     augment = Augment(padding=recipe.crop, flip=recipe.flip, cutout=recipe.cutout)
     model = parallel.spread(torch.compile(run.model) if recipe.compile else run.model, run.device)

@@ -50,7 +50,7 @@ class Twin(nn.Module):
         super().__init__()
         if kind not in TWINS:
             raise ValueError(f"kind must be one of {list(TWINS)}, got {kind!r}")
-        if dim % heads:
+        if heads < 1 or dim % heads:
             raise ValueError(f"heads must divide dim = {dim}, got {heads}")
         taken, own = TWINS[kind]
         self.kind, self.feat_size, self.heads, self.groups = kind, tuple(feat_size), heads, heads if own else 1
@@ -99,4 +99,4 @@ class Twin(nn.Module):
             output = apply_lambdas(queries, content_lambda(keys[:, 0, ..., None], values[:, 0, ..., None]))
         else:
             output = position_output(queries, self.table, values[:, 0, ..., None], size)
-        return output.transpose(2, 3).reshape(len(features), -1, *size)  # head-major: channel = head·v + value
+        return output.transpose(2, 3).flatten(1, 2).unflatten(2, size)  # head-major: channel = head·v + value

@@ -249,9 +249,15 @@ def test_gradients_of_the_layer():
     assert all(p.grad.abs().min() > 0 for p in layer.parameters()), "every entry of the weights and of the table takes part"
 
 
+def test_no_pictures_give_no_pictures():
+    assert SelfAttention(4, 12, feat_size=(3, 5))(torch.randn(0, 4, 3, 5)).shape == (0, 12, 3, 5)
+
+
 def test_what_does_not_fit_is_refused():
     with pytest.raises(ValueError, match="heads must divide dim_out = 10, got 3"):
         SelfAttention(12, 10, heads=3, feat_size=(4, 4))
+    with pytest.raises(ValueError, match="heads must divide dim_out = 12, got 0"):
+        SelfAttention(12, heads=0, feat_size=(4, 4))
     with pytest.raises(ValueError, match="heads must divide dim_out = 7, got 4"):
         SelfAttention(7, feat_size=(4, 4))
     layer = SelfAttention(4, feat_size=(3, 5))

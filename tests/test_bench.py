@@ -266,6 +266,11 @@ def test_each_part_is_written_as_soon_as_it_is_measured(monkeypatch, tmp_path):
     assert json.loads((tmp_path / "bench.json").read_text())["first"]["rows"] == [True]
 
 
+def test_a_part_that_is_none_is_named():
+    with pytest.raises(ValueError, match="parts must be of layer, .*got 'foo'"):
+        bench.bench(["foo"])
+
+
 def test_a_missing_peer_is_named(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(bench, "find_spec", lambda name: None)
     assert cli.main(["bench", "--part", "layer", "--out", str(tmp_path / "bench.json")]) == 2

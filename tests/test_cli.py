@@ -57,6 +57,7 @@ def fails(capsys, words, *parts):
     ("train --source torrent", "--source", "'torrent'", "mirror"),
     ("train --threads 0", "--threads", "'0'", "at least 1"),
     ("train --device abacus", "--device", "'abacus'", "cpu, cuda"),
+    ("train --device meta", "--device", "'meta'", "cpu, cuda"),
     ("train --resume", "--out", "nothing", "the folder of the run"),
     ("train --resume --out nowhere", "no training state", "nowhere", "state.pt"),
     ("train --colour red", "--colour", "red", "train --help"),
@@ -97,6 +98,18 @@ def test_max_steps_and_model(tmp_path, small_world):
     assert cli.main("train --preset gpu --model toy --batch-size 16 --max-steps 3 --out o --quiet --device cpu".split()) == 0
     log = [json.loads(line) for line in (tmp_path / "o" / "log.jsonl").read_text().splitlines()]
     assert log[-2]["step"] == 3 and log[0]["recipe"]["model_kwargs"] == {} and small_world == [(None, "auto")]
+
+
+def test_a_run_on_the_sample_goes_on_with_the_sample(monkeypatch, small_world):
+    interrupt_at(monkeypatch, 1)
+    assert cli.main("train --preset demo --out o --quiet --device cpu".split()) == 130
+    assert cli.main("train --resume --out o --quiet --device cpu".split()) == 0
+    assert [source for _, source in small_world] == ["sample", "sample"]
+
+
+def test_a_net_for_other_classes_is_not_evaluated(capsys):
+    checkpoint.save_weights(Toy(7), "toy.safetensors", {"model": "toy", "model_kwargs": {"num_classes": 7}})
+    fails(capsys, "evaluate toy.safetensors --device cpu", "WEIGHTS", "10 classes", "got one for 7")
 
 
 def test_a_folder_with_a_run_is_not_overwritten(capsys):

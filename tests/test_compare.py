@@ -75,6 +75,7 @@ def test_tables(tmp_path, name, text, steps):
     ("a.csv", "step,loss\n1,2.5\n2\n", r"expected 2 columns \(step, loss\), got \['2'\]"),
     ("a.txt", "2.5\nhello\n", "row 2 has no loss"),
     ("a.csv", "step,loss\n1.5,2\n", "row 1 has no loss, or no whole step"),
+    ("a.jsonl", '{"step": 1.9, "loss": 2}\n', "row 1 has no loss, or no whole step"),
     ("a.jsonl", '{"accuracy": 1}\n', "row 1 has no loss"),
     ("a.jsonl", '[1]\n', "row 1 has no loss"),
     ("a.jsonl", "loss 3\n", "is not JSON line by line"),

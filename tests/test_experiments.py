@@ -99,6 +99,9 @@ def test_records_that_prove_nothing_are_refused(tmp_path):
     write(tmp_path, "tiny", 1, 0.9, lr=0.3)
     with pytest.raises(ValueError, match="records of 'tiny' differ in more than the seed"):
         read_results(tmp_path)
+    (tmp_path / "tiny-seed1.jsonl").write_text("")
+    with pytest.raises(ValueError, match="tiny-seed1.jsonl ends with 'nothing'"):
+        read_results(tmp_path)
     (tmp_path / "tiny-seed1.jsonl").write_text('{"kind": "start"}\n')
     with pytest.raises(ValueError, match="tiny-seed1.jsonl ends with 'start'"):
         read_results(tmp_path)

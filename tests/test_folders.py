@@ -11,6 +11,7 @@ from test_train import Toy
 
 from lambdalib import checkpoint, cli, folders, resnet, train
 from lambdalib.data import DataError
+from lambdalib.sources import content_hash
 
 COLOURS = {"ant": (255, 0, 0), "bee": (0, 255, 0), "cat": (0, 0, 255)}
 
@@ -42,9 +43,11 @@ def test_a_folder_becomes_tensors(tmp_path, test, workers):
     data = folders.load_folder(write_pictures(tmp_path / "mine", test), 13, workers)
     assert data.train_images.shape == (15, 3, 13, 13) and data.test_images.shape == (6, 3, 13, 13)
     assert data.train_images.dtype == torch.uint8 and data.source == "folder mine"
-    assert data.train_labels.tolist() == [0] * 5 + [1] * 5 + [2] * 5 and data.test_labels.tolist() == [0, 0, 1, 1, 2, 2]
-    for image, label in zip(data.train_images, data.train_labels):
-        assert image[:, 6, 9].tolist() == list(list(COLOURS.values())[label])
+    assert sorted(data.train_labels.tolist()) == [0] * 5 + [1] * 5 + [2] * 5 and data.test_labels.tolist() == [0, 0, 1, 1, 2, 2]
+    for image, label, index in zip(data.train_images, data.train_labels, data.train_index):
+        assert image[:, 6, 9].tolist() == list(list(COLOURS.values())[label]) and label == index // 5
+    assert set(data.train_labels[-8:].tolist()) == {0, 1, 2}, "any stretch has all classes: the last pictures may judge (hold_out)"
+    assert torch.equal(folders.load_folder(tmp_path / "mine", 13).train_index, data.train_index)
 
 
 def test_the_middle_square_is_kept(tmp_path):
@@ -89,7 +92,8 @@ def test_train_and_evaluate_on_a_folder(tmp_path, capsys, monkeypatch):
     assert cli.main(command) == 0
     start = start_of(tmp_path / "o")
     assert start["recipe"]["model_kwargs"] == {"num_classes": 3} and start["recipe"]["image_size"] == 16
-    assert start["data"] == {"source": "folder mine", "train": 15, "test": 6}
+    found = content_hash(folders.load_folder(tmp_path / "mine", 16))[:16]
+    assert start["data"] == {"source": "folder mine", "train": 15, "test": 6, "sha256": found}
     capsys.readouterr()
     sizes, evaluate = set(), train.evaluate
     monkeypatch.setattr(train, "evaluate", lambda model, images, *more: sizes.add(images.shape) or evaluate(model, images, *more))

@@ -527,6 +527,32 @@ def test_the_position_output_starts_near_one(options, u):
     assert 0.5 < std < 2
 
 
+@pytest.mark.parametrize("gradients", [False, True])
+@pytest.mark.parametrize("order", ORDERS)
+def test_an_ensemble_of_layers_runs_as_one(order, gradients):
+    layers = [LambdaLayer(8, dim_k=3, heads=2, scope=3, order=order).eval() for _ in range(3)]
+    features, (parameters, buffers) = torch.randn(2, 8, 5, 7), torch.func.stack_module_state(layers)
+    with torch.set_grad_enabled(gradients):
+        together = torch.func.vmap(lambda *state: torch.func.functional_call(layers[0], state, (features,)))(parameters, buffers)
+        assert_close(together, torch.stack([layer(features) for layer in layers]))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_no_pictures_give_no_pictures(order):
+    layer = LambdaLayer(8, 6, dim_k=3, heads=2, scope=3, stride=2, order=order)
+    assert layer.eval()(torch.randn(0, 8, 5, 7)).shape == (0, 6, 3, 4)
+
+
+def test_a_layer_in_half_precision_runs_under_autocast():
+    features = torch.randn(2, 8, 5, 7)
+    for dtype in (torch.float16, torch.float64):
+        layer = LambdaLayer(8, dim_k=3, heads=2, scope=3).eval().to(dtype)
+        with torch.no_grad():
+            expected = layer(features.to(dtype))
+            with torch.autocast("cpu", torch.float16):
+                assert_close(layer(features.to(dtype)), expected)
+
+
 @pytest.mark.filterwarnings("ignore::torch.jit.TracerWarning")  # a trace is of one size: known, and no matter here
 @pytest.mark.parametrize("order", ORDERS)
 def test_the_layer_can_be_traced_exported_and_vectorised(order):

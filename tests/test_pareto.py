@@ -148,6 +148,12 @@ def test_the_guess_that_fits_the_published_numbers(depth, convolution_in_c5, few
     assert round((cost.count_parameters(net) + statistics) / 1e6, 1) == published
 
 
+@pytest.mark.parametrize("blocks, lambdas", [(11, 6), (2, 4)])
+def test_more_lambda_layers_than_there_is_room_for_are_refused(blocks, lambdas):
+    with pytest.raises(ValueError, match=f"lambdas must be so few that {blocks} blocks have room for them, got {lambdas}"):
+        lambda_positions(blocks, lambdas)
+
+
 @pytest.mark.parametrize("arguments, words", [
     (dict(depth=18), "^depth must be one of .50, 101, .* got 18"),
     (dict(depth=50, layout="CCLL"), "^layout must be None in a hybrid.* got 'CCLL'"),

@@ -193,6 +193,8 @@ def test_small_nets(name, layout, count):
 
 
 def test_small_net_refuses():
+    with pytest.raises(ValueError, match="scope must be an odd number .* got 0"):
+        create_model("tiny", scope=0)
     with pytest.raises(ValueError, match="stem must be 'cifar' for a small net, got 'imagenet'"):
         create_model("small", stem="imagenet")
     with pytest.raises(ValueError, match="layout must have 3 letters.*'LLLL'"):

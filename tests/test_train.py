@@ -17,6 +17,7 @@ from lambdalib.checkpoint import load_net, load_state, load_weights, save_state,
 from lambdalib.data import CIFAR10, Augment, batches, load_cifar10, normalize
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import SmallResNet
+from lambdalib.sources import content_hash
 from lambdalib.train import Recipe, create_optimizer, evaluate, fit, lr_factor, predict, train_step
 
 
@@ -57,7 +58,7 @@ def sample32():
 
 
 # 12 steps, 5 an epoch
-RECIPE = Recipe(model="toy", epochs=2.4, batch_size=8, lr=0.1, ema=0.9, cutout=4, flip="random", dtype="float32")
+RECIPE = Recipe(model="toy", epochs=2.4, batch_size=8, lr=0.1, ema=0.9, cutout=4, flip="random", image_size=16, dtype="float32")
 
 
 def train_quietly(recipe, data, out_dir=None, **options):
@@ -94,6 +95,7 @@ def without_times(records):
     ("momentum", 1.0), ("weight_decay", -1e-4), ("label_smoothing", 1.0), ("warmup", 1.0), ("schedule", "step"), ("ema", 1.0),
     ("optimizer", "lion"), ("floor", -1e-9), ("floor", 0.2), ("restart", 0), ("restart", math.inf), ("image_size", 0),
     ("flip", "vertical"), ("crop", -1), ("cutout", -3), ("dtype", "float8"), ("evaluate_every", 0), ("max_steps", 0),
+    ("batch_size", 2.5), ("max_steps", 2.5), ("crop", 0.5),
 ])  # fmt: skip
 def test_recipe_names_the_bad_field(name, value):
     with pytest.raises(ValueError, match=rf"^{name} must be .*got {value!r}"):
@@ -185,7 +187,7 @@ def test_biases_keep_their_own_rate_through_the_schedule(pictures):
 
 
 def test_a_whitened_stem_is_white_on_the_pictures_and_stays(sample32):
-    recipe = replace(RECIPE, model="tiny", model_kwargs={}, max_steps=2, whiten=True)
+    recipe = replace(RECIPE, model="tiny", image_size=32, max_steps=2, whiten=True)
     net = train.Run(recipe, sample32, torch.device("cpu")).model
     images = normalize(sample32.train_images)
     seen = F.conv2d(images, net.stem[0].weight)[:, :12].transpose(0, 1).flatten(1)  # the positive half
@@ -384,7 +386,7 @@ def test_log_and_files(pictures, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == files
     start, *epochs, end = log = read_log(tmp_path / "log.jsonl")
     assert log == run.records
-    assert start["recipe"] == asdict(run.recipe) and start["data"] == {"source": "sample", "train": 45, "test": 40}
+    assert start["recipe"] == asdict(run.recipe) and start["data"] == {"source": "sample", "train": 45, "test": 40, "sha256": content_hash(pictures)[:16]}
     assert start["threads"] == 1 and start["hardware"] and start["command"] and start["versions"]["torch"] == torch.__version__
     assert start["parameters"] == sum(p.numel() for p in Toy().parameters())
     assert [(record["epoch"], record["step"]) for record in epochs] == [(1, 5), (2, 10), (12 / 5, 12)]
@@ -415,8 +417,15 @@ def test_resume_refuses_what_does_not_fit(pictures, tmp_path):
     with pytest.raises(ValueError, match=r"^recipe must be .*\(lr=0.1\), got lr=0.3"):
         train_quietly(replace(RECIPE, max_steps=2, lr=0.3), pictures, tmp_path, resume=True)
     fewer = pictures._replace(train_images=pictures.train_images[:30], train_labels=pictures.train_labels[:30])
-    with pytest.raises(ValueError, match=r"^data must be .*\(train=45\), got train=30"):
+    with pytest.raises(ValueError, match=r"^data must be .*train=45.* got .*train=30"):
         train_quietly(replace(RECIPE, max_steps=2), fewer, tmp_path, resume=True)
+    turned = pictures._replace(test_labels=pictures.test_labels.flip(0))
+    with pytest.raises(ValueError, match=r"^data must be .*\(sha256='\w{16}'\), got sha256='\w{16}'$"):
+        train_quietly(replace(RECIPE, max_steps=2), turned, tmp_path, resume=True)
+    elsewhere = pictures._replace(source="disk")  # as after a download
+    assert train_quietly(replace(RECIPE, max_steps=2), elsewhere, tmp_path, resume=True).step == 2
+    with pytest.raises(ValueError, match=r"^image_size must be that of the pictures, \(16, 16\), got 17$"):
+        train_quietly(replace(RECIPE, image_size=17), pictures)
     with pytest.raises(FileNotFoundError, match="no training state at .*nowhere"):
         train_quietly(RECIPE, pictures, tmp_path / "nowhere", resume=True)
     with pytest.raises(ValueError, match="out_dir must be .*got None"):
@@ -488,8 +497,9 @@ def test_a_state_from_before_a_field_existed_goes_on(pictures, tmp_path, monkeyp
     with pytest.raises(KeyboardInterrupt):
         train_quietly(RECIPE, pictures, tmp_path)
     state = load_state(tmp_path / "state.pt")
-    for name in ("optimizer", "floor", "restart", "image_size", "freeze_body"):
+    for name in ("optimizer", "floor", "restart", "freeze_body"):
         del state["recipe"][name]
+    del state["data"]["sha256"]
     save_state(state, tmp_path / "state.pt")
     with pytest.raises(ValueError, match=r"recipe must be .*\(floor=0.0\), got floor=0.01"):
         train_quietly(replace(RECIPE, floor=0.01), pictures, tmp_path, resume=True)
@@ -498,7 +508,7 @@ def test_a_state_from_before_a_field_existed_goes_on(pictures, tmp_path, monkeyp
 
 def test_a_run_is_judged_by_the_pictures_it_holds_out(pictures):
     run = train_quietly(replace(RECIPE, hold_out=5), pictures)
-    assert run.records[0]["data"] == {"source": "sample", "train": 40, "test": 5}
+    assert (run.records[0]["data"]["train"], run.records[0]["data"]["test"]) == (40, 5)
     judges = normalize(pictures.train_images[40:])
     assert run.accuracy == evaluate(run.net, judges, pictures.train_labels[40:])
     assert torch.equal(run.test_labels, pictures.train_labels[40:])
@@ -521,7 +531,7 @@ def tiny_weights(folder, **options):
     return net, folder / "trained.safetensors"
 
 
-TUNE = replace(RECIPE, model="tiny", max_steps=2, warmup=0, ema=None)
+TUNE = replace(RECIPE, model="tiny", image_size=32, max_steps=2, warmup=0, ema=None)
 
 
 def test_a_run_starts_from_trained_weights(sample32, tmp_path):
@@ -605,6 +615,41 @@ def test_a_state_that_would_run_code_is_refused(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=f"{name} is not a training state"):
             load_state(name)
     assert not (tmp_path / "sprung").exists()
+
+
+def test_a_damaged_state_is_refused(tmp_path):
+    path = tmp_path / "state.pt"
+    save_state({"weights": torch.ones(1000)}, path)
+    whole = path.read_bytes()
+    place = whole.index(torch.ones(8).numpy().tobytes()) + 2
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 64]) + whole[place + 1:])
+    assert torch.load(path, weights_only=True)["weights"].ne(1).any(), "one bit is another one, and torch does not see it"
+    with pytest.raises(ValueError, match="is not a training state of lambdalib: .* is damaged"):
+        load_state(path)
+    for content, words in ((b"", "not a zip"), (whole[:-30], "not a zip")):
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"is not a training state of lambdalib: .*{words}"):
+            load_state(path)
+    save_state([1, 2], path)
+    with pytest.raises(ValueError, match="is not a training state of lambdalib: no dict"):
+        load_state(path)
+
+
+def test_weights_that_do_not_go_with_their_card_are_refused(tmp_path):
+    path = tmp_path / "net.safetensors"
+    save_weights(Toy(), path)
+    with pytest.raises(ValueError, match="net.json must name model, model_kwargs and sha256, but has no model, model_kwargs"):
+        load_net(path)
+    save_weights(Toy(), path, {"model": "tiny", "model_kwargs": {}})
+    with pytest.raises(ValueError, match="net.safetensors does not hold the weights of the net on its card"):
+        load_net(path)
+
+
+def test_a_name_that_cannot_be_a_folder_is_told_before_the_first_step(pictures, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr(train, "train_step", lambda *args, **options: 1 / 0)
+    with pytest.raises(NotADirectoryError):
+        train_quietly(RECIPE, pictures, tmp_path / "file" / "run")
 
 
 def shipped_toy(folder, **changes):

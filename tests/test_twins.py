@@ -143,7 +143,17 @@ def test_a_net_of_twins_learns_in_bfloat16(kind):
     assert loss < 1
 
 
+@pytest.mark.parametrize("kind", TWINS)
+def test_no_pictures_give_no_pictures(kind):
+    twin, features = make(kind)
+    assert twin(features[:0]).shape == (0, DIM, HEIGHT, WIDTH)
+
+
 def test_twins_refuse_what_makes_none():
+    with pytest.raises(ValueError, match="heads must divide dim = 21, got 0"):
+        Twin(21, "content", (3, 3), heads=0)
+    with pytest.raises(ValueError, match="twin must be None or one of .*'content'.* got 'contents'"):
+        create_model("tiny", layout="CCC", twin="contents")
     with pytest.raises(ValueError, match="kind must be one of .*'frozen-query'.* got 'frozen'"):
         Twin(21, "frozen", (3, 3))
     with pytest.raises(ValueError, match="heads must divide dim = 21, got 4"):

@@ -195,17 +195,17 @@ class LambdaLayer(nn.Module):
         check_features(features, self.to_keys.in_channels, self.feat_size)
         if under_float16(features.device.type):
             with torch.autocast(features.device.type, enabled=False):
-                return self.forward(features.float())
-        b, _, height, width = features.shape
+                return self.forward(features.to(self.table.dtype))
+        size = features.shape[2:]
         queries, keys, values = self.norm_queries(self.to_queries(features)), self.to_keys(features), self.to_values(features)
         queries = queries.flatten(2).unflatten(1, (self.heads, self.dim_k)).transpose(2, 3)  # (b, h, n, k)
         keys = keys.flatten(2).unflatten(1, (self.dim_k, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, k, u)
         values = self.norm_values(values).flatten(2).unflatten(1, (self.dim_v, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, v, u)
         output = apply_lambdas(queries, content_lambda(keys, values))
-        output = output + position_output(queries, self.table, values, (height, width), self.order)
+        output = output + position_output(queries, self.table, values, tuple(size), self.order)
         if self.position_bias is not None:
             output = output + (queries @ self.position_bias)[..., None]
-        output = output.transpose(1, 2).reshape(b, height, width, -1).permute(0, 3, 1, 2)  # head-major: channel = head·v + value
+        output = output.transpose(1, 2).flatten(2).unflatten(1, size).permute(0, 3, 1, 2)  # head-major: channel = head·v + value
         return self.pool(output)
 
 

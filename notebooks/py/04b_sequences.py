@@ -29,12 +29,12 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 #
 # $$y_n \;=\; \Big(\boxed{\sum_{m\le n} \mathrm{softmax}_{m\le n}(K)_m\,v_m^\top} \;+\; \sum_{m\le n} e_{nm}\,v_m^\top\Big)^{\!\top} q_n$$
 #
-# ($q_n\in\mathbb{R}^k$ is the query, $v_m\in\mathbb{R}^v$ a value, $K\in\mathbb{R}^{m\times k}$ the keys, $e_{nm}\in\mathbb{R}^k$ an embedding; the bracket is $k\times v$.) In lesson 02 one palette served all queries. Now every position has its own, and that sounds costly. This lesson shows what it takes: n palettes of k·v numbers in training, but nothing of size n × m, and in writing a state that does not grow. It also shows where the future gets in if one is careless.
+# ($q_n\in\mathbb{R}^k$ is the query, $v_m\in\mathbb{R}^v$ a value, $K\in\mathbb{R}^{m\times k}$ the keys, $e_{nm}\in\mathbb{R}^k$ an embedding; the bracket is $k\times v$.) In lesson 02 one palette served all queries. Now every position has its own, and that sounds costly. This lesson shows what it takes: n palettes of k·v numbers in training, but, in a long text, nothing of size n × m, and in writing a state that does not grow. It also shows where the future gets in if one is careless.
 
 # %% [markdown]
 # ## 1 · A palette for each position
 #
-# A **mask** says who sees what: `mask[n, m]` is true where query $n$ may read context $m$. The last exercise of [lesson 04](04_lambda_layer.ipynb) was the masked palette for $u=1$, with a mask named `visible`. This is the function of `lambdalib.sequences`. The softmax acts on the keys' entries, its *scores*. A hidden score becomes the lowest number that there is, so beside any other its exponential is 0. The second `masked_fill` is for a query that sees nothing at all: its scores are all the lowest, and a softmax of equal scores would weigh everything alike. It gets 0.
+# A **mask** says who sees what: `mask[n, m]` is true where query $n$ may read context $m$. The last exercise of [lesson 04](04_lambda_layer.ipynb) was the masked palette for $u=1$, with a mask named `visible`. Below is the library's function, for any u (`lambdalib.sequences`). The softmax acts on the keys' entries, its *scores*. A hidden score becomes the lowest number that there is, so beside any other its exponential is 0. The second `masked_fill` is for a query that sees nothing at all: its scores are all the lowest, and a softmax of equal scores would weigh everything alike. It gets 0.
 #
 # $$\lambda^c_n \;=\; \sum_m \mathrm{softmax}_{m\text{ seen by }n}(K)_m\,v_m^\top\in\mathbb{R}^{k\times v}$$
 #
@@ -108,7 +108,7 @@ assert late[:, :3, 1].any(dim=2).all() and torch.equal(in_time[:, :3], torch.zer
 
 
 # %% [markdown]
-# All hidden values are out of the sum, and yet the future is heard: it stands in the *denominator*. No shape is wrong and no number looks odd. Training would find this channel and use it; when the net then writes a text of its own, there is no future to be heard, and what it had learnt from it is worth nothing. What is left out must be out *before* the weights are normalised.
+# All hidden values are out of the sum, and yet the future is heard: it stands in the *denominator*. No shape is wrong and no number looks odd. Training would find this way in and use it; when the net then writes a text of its own, there is no future to be heard, and what it had learnt from it is worth nothing. What is left out must be out *before* the weights are normalised.
 #
 # The test is worth remembering, for any causal code: **change the future, watch the past.**
 
@@ -258,7 +258,7 @@ print("numbers in the state after 1, 2, 3, 4, ..., 50 positions:", sizes[:4], ".
 assert sizes == [5 * (1 + 4) + min(n, 3) * 4 for n in range(1, 51)]  # u = 1
 
 # %% [markdown]
-# In train mode, batch norm tells position 0 the mean and the spread of what is to come. In eval mode it uses stored numbers, and the leak is gone, along with whatever the net had learnt from it. So the causal layer has a **layer norm** instead: mean and variance over the channels of one position. (A layer that is not causal takes any other mask, one for the whole batch: `layer(features, mask)`. It keeps its batch norm, so only in eval mode does nothing of what a mask hides get through.)
+# In train mode, batch norm tells position 0 the mean and the spread of what is to come. In eval mode it uses stored numbers, and the leak is gone, along with whatever the net had learnt from it. So the causal layer has a **layer norm** instead: mean and variance over the channels of one position. (A layer that is not causal takes any other mask, one for the whole batch: `layer(features, mask)`. It keeps its batch norm. So in train mode a little of what the mask hides gets through, by mean and variance; in eval mode nothing does.)
 #
 # Then one `step` after another gives what `forward` gives at once, as an assert says. The state: 25 numbers of memory, $k\,(1+v)$, and a window that is full after three positions. Attention that generates text keeps the keys and values of *all* positions, so its state grows with every word, and nothing in it is blurred. Here the past is $k$ averages for ever.
 
@@ -280,7 +280,7 @@ visits = 16
 
 
 def days(count: int, generator: torch.Generator) -> Tensor:
-    """Texts of a day each, as numbers of words: "open:", then guest and drink in turn. (count, 1 + 2 · visits)."""
+    """Texts of a day each, as word numbers (places in the list `words`): "open:", then guest and drink in turn. (count, 1 + 2 · visits)."""
     taste = torch.randint(4, (count, 5), generator=generator)  # each day, each guest has one
     who = torch.randint(5, (count, visits), generator=generator)
     text = torch.stack([who, 5 + taste.gather(1, who)], dim=2).flatten(1)
@@ -312,7 +312,7 @@ class Waiter(nn.Module):
         self.guess = nn.Sequential(ChannelNorm(dim), nn.Conv1d(dim, len(words), 1))
 
     def forward(self, text: Tensor) -> Tensor:
-        """(b, n) numbers of words -> logits of the next word at each position, (b, 10, n)."""
+        """(b, n) word numbers -> logits of the next word at each position, (b, 10, n)."""
         x = self.embed(text).transpose(1, 2)
         for norm, layer in zip(self.norms, self.layers):
             x = x + layer(norm(x))
@@ -381,11 +381,14 @@ with torch.no_grad():
 who, what = text[:, 1:].unflatten(1, (48, 2)).unbind(2)  # (200, 48) each
 first = (who[:, :, None] == who[:, None]).int().argmax(dim=2)  # the first visit of the same guest
 back = first < torch.arange(48)  # not new
+in_turn = ((who < 5) & (what >= 5) & (what < 9)).double().mean().item()
 faithful = (what == what.gather(1, first))[back].double().mean().item()
 print(" ".join(words[i] for i in text[0, :41]), "...")
+print(f"{in_turn:.1%} of the pairs are a guest and a drink")
 print(f"of the guests who come back, {faithful:.1%} order what they had the first time, from a state of",
       sum(part[0].numel() for state in states for part in state), "numbers")
-assert faithful > 0.9
+assert faithful > 0.9 and in_turn > 0.99
+assert all(sum(part[0].numel() for part in state) == 96 for state in states)
 torch.set_num_threads(threads)
 
 # %% [markdown]
@@ -447,11 +450,12 @@ check_causal_content_lambda(my_causal_content_lambdas)
 #
 # check_causal_content_lambda(my_causal_content_lambdas)
 # far = torch.full((1, 2, 1), 100.0)
+# assert my_causal_content_lambdas(-1.1 * far, torch.ones(1, 2, 1)).isnan().all()  # exp(-110) is 0 in float32
 # assert my_causal_content_lambdas(far, torch.ones(1, 2, 1)).isnan().all()  # exp(100) is beyond float32
 # assert causal_content_lambdas(far[..., None], torch.ones(1, 2, 1, 1)).eq(1).all()
 # ```
 #
-# This is shorter than `written` and `merge`, and right as long as no exponential overflows: in float32, that is for keys up to 88. Subtracting the largest key of the whole text, as a softmax does, does not save it: where all keys so far are far smaller than one that comes later, it divides 0 by 0. The memory keeps the logarithm of the weight, and no such thing can happen.
+# This is shorter than `written` and `merge`, and right as long as the running sums stay inside float32. Three keys of 88 are too many, since their exponentials add up to more than float32 holds; and where all keys so far are below about −103, all exponentials are 0, and it divides 0 by 0. Subtracting the largest key of the whole text, as a softmax does, does not save it: where all keys so far are far smaller than one that comes later, it divides 0 by 0. The memory keeps the logarithm of the weight, and no such thing can happen.
 #
 # </details>
 
