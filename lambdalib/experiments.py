@@ -82,8 +82,8 @@ class Row(NamedTuple):
     epochs: float
     accuracies: list[float]
     accuracies_flip_tta: list[float]
-    minutes: float  # the fastest run's: the others may have shared their machine
-    hardware: str
+    minutes: float  # of the fastest run: the others may have shared their machine
+    hardware: str  # and what that ran on
 
     def told(self, accuracies: list[float]) -> str:
         """Mean and standard deviation over the seeds, in percent; of one seed no deviation."""
@@ -93,7 +93,7 @@ class Row(NamedTuple):
     def expected(self) -> str:
         """Between which two accuracies, in percent, one more run should fall in 95 cases of 100, were they normally distributed.
 
-        mean ± t·s·√(1 + 1/n) of n runs, t the 97.5 % quantile of Student's distribution with n - 1 degrees of freedom.
+        For 3 to 10 runs; of others it says nothing. mean ± t·s·√(1 + 1/n) of n runs, t the 97.5 % quantile of Student's distribution with n - 1 degrees of freedom.
         """
         n = len(self.accuracies)
         if n not in STUDENT:
@@ -127,17 +127,20 @@ def read_results(folder: str | Path) -> list[Row]:
 
 
 def gathered(name: str, runs: list[list[dict]]) -> Row:
-    """The runs of one row, which must agree on everything but the seed."""
-    recipes = [replace(Recipe(**run[0]["recipe"]), seed=0) for run in runs]  # a field younger than a record has its default
-    if any(recipe != recipes[0] for recipe in recipes):
-        raise ValueError(f"folder must hold one recipe for each row, but the records of {name!r} differ in more than the seed")
-    ends = [run[-1] for run in runs]
-    minutes = min(end["seconds"] for end in ends) / 60
-    machines = sorted({f"{run[0]['hardware']}, {run[0]['threads']} thread{'s' * (run[0]['threads'] > 1)}" for run in runs})
+    """The runs of one row, which must agree on recipe, pictures and type, in all but the seed; commit and machine may differ."""
+    starts, ends = [run[0] for run in runs], [run[-1] for run in runs]
+    recipes = [replace(Recipe(**start["recipe"]), seed=0) for start in starts]  # a field younger than a record has its default
+    alike = [(recipe, start["parameters"], start["dtype"], start["data"]["train"], start["data"]["test"])
+             for recipe, start in zip(recipes, starts)]
+    if any(each != alike[0] for each in alike):
+        raise ValueError(f"folder must hold like runs for each row, but the records of {name!r} differ in more than the seed")
+    fastest = min(range(len(runs)), key=lambda run: ends[run]["seconds"])
+    threads = starts[fastest]["threads"]
     with torch.device("meta"):
         adds = multiply_adds(create_model(recipes[0].model, **recipes[0].model_kwargs), (1, 3, 32, 32))
-    return Row(name, runs[0][0]["parameters"], adds, recipes[0].epochs, [end["test_accuracy"] for end in ends],
-               [end["test_accuracy_flip_tta"] for end in ends], minutes, "; ".join(machines))
+    return Row(name, starts[0]["parameters"], adds, recipes[0].epochs, [end["test_accuracy"] for end in ends],
+               [end["test_accuracy_flip_tta"] for end in ends], ends[fastest]["seconds"] / 60,
+               f"{starts[fastest]['hardware']}, {threads} thread{'s' * (threads > 1)}")
 
 
 def results_table(rows: list[Row]) -> str:

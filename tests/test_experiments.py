@@ -13,9 +13,9 @@ from lambdalib.resnet import create_model
 from lambdalib.twins import TWINS
 
 
-def write(folder, name, seed, accuracy, seconds=60.0, threads=2, **recipe):
+def write(folder, name, seed, accuracy, seconds=60.0, threads=2, dtype="bfloat16", **recipe):
     lines = [{"kind": "start", "recipe": {"model": "tiny", "epochs": 7, "seed": seed, **recipe}, "parameters": 1234,
-              "hardware": "a machine", "threads": threads},
+              "dtype": dtype, "data": {"train": 50, "test": 10}, "hardware": "a machine", "threads": threads},
              {"kind": "end", "test_accuracy": accuracy, "test_accuracy_flip_tta": accuracy + 0.01, "seconds": seconds}]
     (folder / f"{name}-seed{seed}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
 
@@ -76,7 +76,7 @@ def test_records_by_hand(tmp_path):
     assert other.name == "another-thing" and other.told(other.accuracies) == "50.00"
     assert tiny.adds == multiply_adds(create_model("tiny"), (1, 3, 32, 32)) and tiny.epochs == 7
     assert results_table([tiny, other]).splitlines()[2] == (
-        "| tiny | 1,234 | 26.0 M | 7 | 3 | 91.67 ± 1.53 | 84.08 to 99.26 | 92.67 ± 1.53 | 1.0 | a machine, 1 thread; a machine, 2 threads |")
+        "| tiny | 1,234 | 26.0 M | 7 | 3 | 91.67 ± 1.53 | 84.08 to 99.26 | 92.67 ± 1.53 | 1.0 | a machine, 2 threads |")
 
 
 def test_what_was_not_measured_is_told(tmp_path):
@@ -97,6 +97,9 @@ def test_records_that_prove_nothing_are_refused(tmp_path):
         read_results(tmp_path)
     write(tmp_path, "tiny", 0, 0.9)
     write(tmp_path, "tiny", 1, 0.9, lr=0.3)
+    with pytest.raises(ValueError, match="records of 'tiny' differ in more than the seed"):
+        read_results(tmp_path)
+    write(tmp_path, "tiny", 1, 0.9, dtype="float32")
     with pytest.raises(ValueError, match="records of 'tiny' differ in more than the seed"):
         read_results(tmp_path)
     (tmp_path / "tiny-seed1.jsonl").write_text("")

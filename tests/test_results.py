@@ -36,7 +36,7 @@ def test_a_shipped_net_has_a_card_that_tells_of_its_record(name, least):
     assert abs(rounded["test_accuracy"] - end["test_accuracy"]) < 0.001
     assert [sum(row) for row in rounded["confusion"]] == [1000] * 10
     assert sum(rounded["confusion"][i][i] for i in range(10)) == round(10_000 * rounded["test_accuracy"])
-    assert model_card(name, card) == (ASSETS / f"{name}.md").read_text(encoding="utf-8"), "tools/ship.py writes the card anew"
+    assert model_card(name, card, log) == (ASSETS / f"{name}.md").read_text(encoding="utf-8"), "tools/ship.py writes the card anew"
 
 
 @pytest.mark.parametrize("name, least", [("tiny", 0.911), ("small", 0.930)])

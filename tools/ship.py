@@ -4,6 +4,7 @@ Rounds the weights to float16, tests what is left of them on the whole test set,
 NAME.json with all numbers, and the model card NAME.md, which repeats them for people.
 """
 import argparse
+import json
 from pathlib import Path
 
 import torch
@@ -31,12 +32,14 @@ def ship(run: Path, name: str, root: str | None = None) -> dict:
                               "test_accuracy_flip_tta": (flipped == full.test_labels).double().mean().item(),
                               "confusion": confusion(answers, full.test_labels)}
     save_weights(net, path, card, torch.float16)
-    path.with_suffix(".md").write_text(model_card(name, card), encoding="utf-8")
+    log = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
+    path.with_suffix(".md").write_text(model_card(name, card, log), encoding="utf-8")
     return card
 
 
-def model_card(name: str, card: dict) -> str:
+def model_card(name: str, card: dict, log: list[dict]) -> str:
     """The card for people, in Markdown."""
+    stops = ", interrupted and resumed" if any(line["kind"] == "resume" for line in log) else ""
     run, result, rounded = card["run"], card["result"], card["after_rounding"]
     recipe = ", ".join(f"{key} {value}" for key, value in run["recipe"].items() if value not in (None, {}))
     counts = rounded["confusion"]
@@ -54,11 +57,11 @@ A residual net with two lambda layers for pictures of 32 × 32 pixels: {run["par
     net = load_pretrained("{name}")        # in eval mode
     logits = net(normalize(images))        # (b, 3, 32, 32) uint8 -> (b, 10)
 
-**Data.** CIFAR-10: {run["data"]["train"]:,} photographs to train on, {run["data"]["test"]:,} to test on, none held out in this run. Whose they are
+**Data.** CIFAR-10: {run["data"]["train"]:,} photographs to train on, {run["data"]["test"]:,} to test on. Whose they are
 is told in [CIFAR10.md](CIFAR10.md).
 
 **Run.** `{run["command"]}`, seed {run["recipe"]["seed"]}, commit {run["commit"][:7]}, torch {run["versions"]["torch"]}, {run["hardware"]}, {run["threads"]} threads,
-{result["seconds"] / 60:.1f} minutes. Seed 0 ships whatever it reached; README.md has the mean over seeds. The whole log:
+{result["seconds"] / 60:.1f} minutes{stops}. Seed 0 ships whatever it reached; README.md has all seeds that were run. The whole log:
 [{name}-seed{run["recipe"]["seed"]}.jsonl](results/{name}-seed{run["recipe"]["seed"]}.jsonl).
 
 **Recipe.** {recipe}.
@@ -75,7 +78,8 @@ is told in [CIFAR10.md](CIFAR10.md).
 {chr(10).join(rows)}
 
 **Limits.** It knows ten classes, and calls everything else one of them. It was trained with label smoothing, so its softmax is
-no probability of being right. Its recipe was tuned on training pictures, but by people who know CIFAR-10's test accuracies. About
+no probability of being right. Its recipe was tuned on training pictures, but by people who know CIFAR-10's test accuracies, and had read those of two
+recipes before it (README.md). About
 3 % of the test pictures have a near copy among the training pictures (Barz and Denzler 2020), here as everywhere.
 """
 

