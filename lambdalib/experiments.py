@@ -31,6 +31,7 @@ LARGE = RECIPES["gpu"]
 CONVOLUTIONS = {"layout": "CCC"}
 COMPARED = replace(TINY, epochs=10)  # a fifth of that: seven twins with three seeds are 21 runs
 RATES = {"convolution": 1.5, "position": 1.5, "linear-attention": 1.5}  # by RECORDS/sweep: of 0.375, 0.75 and 1.5 the best one, 0.75 for the others
+EARLY = ("lambda", "content", "position", "pointwise")  # the same in all three blocks: the first map has 15 × 15 pixels
 # What the lambda layers of twins-lambda have otherwise: k = 16, h = 4, u = 1, and a scope that covers the map.
 SIZES = {"k4": {"dim_k": 4}, "k64": {"dim_k": 64}, "h1": {"heads": 1}, "h16": {"heads": 16}, "u4": {"dim_u": 4}, "scope3": {"scope": 3}}
 
@@ -40,6 +41,8 @@ ROWS: dict[str, Recipe] = {
     "twins-lambda": COMPARED,
     "twins-convolution": replace(COMPARED, model_kwargs=CONVOLUTIONS, lr=RATES["convolution"]),
     **{f"twins-{twin}": replace(COMPARED, model_kwargs={"twin": twin}, lr=RATES.get(twin, COMPARED.lr)) for twin in TWINS},
+    **{f"early-{name}": replace(COMPARED, model_kwargs={"layout": "LLL", **({} if name == "lambda" else {"twin": name})},
+                                lr=RATES.get(name, COMPARED.lr)) for name in EARLY},
     **{f"sizes-{name}": replace(COMPARED, model_kwargs=size) for name, size in SIZES.items()},
     "small": SMALL,
     "small-convolutions": replace(SMALL, model_kwargs=CONVOLUTIONS),

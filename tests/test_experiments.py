@@ -41,6 +41,12 @@ def test_the_twins_share_one_recipe(twin):
     assert row.model_kwargs == ({"layout": "CCC"} if twin == "convolution" else {"twin": twin})
 
 
+@pytest.mark.parametrize("name", [name for name in ROWS if name.startswith("early-")])
+def test_an_early_row_differs_from_the_late_one_in_its_layout_only(name):
+    early, late = ROWS[name], ROWS[name.replace("early", "twins")]
+    assert early.model_kwargs == {"layout": "LLL", **late.model_kwargs} and replace(early, model_kwargs=late.model_kwargs) == late
+
+
 @pytest.mark.parametrize("size", [name for name in ROWS if name.startswith("sizes-")])
 def test_a_size_differs_in_one_thing(size):
     row, plain = ROWS[size], ROWS["twins-lambda"]
