@@ -866,9 +866,9 @@ QUESTIONS: dict[str, Question] = {
         (68.8, 78.1): "those would be the accuracies that are left, and the other way round",
     }, tolerance=0.1, otherwise=lambda guess: "you expect the palettes to be worth more than the stencils; the paper's table says 0.3 and 9.6" if guess[0] > guess[1]
         else "you expect the stencils to be worth more than the palettes, and so it is: the paper's table says 0.3 and 9.6"),
-    "09.3": Question("b", "less than half a point lies between them, and it is the frozen one that is a little ahead", {
-        "a": "the steering is what makes a position lambda more than a static filter, and yet; step 5 has the seeds",
-        "c": "it is a little ahead, but by far less than a point; step 5 has the seeds",
+    "09.3": Question("c", "it loses nothing that three seeds can see, and was even a little ahead; step 5 has the numbers", {
+        "a": "a layer that looks at no other pixel should be lost, and yet: other parts of the net look; step 5 has the seeds",
+        "b": "one would think so, and yet the difference is smaller than three seeds can see; step 5 has them",
     }, otherwise=lambda guess: 'the answer is one of the letters "a", "b" and "c"'),
     "09.8": Question("c", "without its palettes this net falls by far more than 20 points, as it does without its stencils", {
         "a": "that is what the paper's ResNet lost when it was trained again without palettes; this net is not trained again",

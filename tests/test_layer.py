@@ -532,9 +532,13 @@ def test_the_position_output_starts_near_one(options, u):
 def test_an_ensemble_of_layers_runs_as_one(order, gradients):
     layers = [LambdaLayer(8, dim_k=3, heads=2, scope=3, order=order).eval() for _ in range(3)]
     features, (parameters, buffers) = torch.randn(2, 8, 5, 7), torch.func.stack_module_state(layers)
+
+    def twice(*state):
+        return torch.func.functional_call(layers[0], state, torch.func.functional_call(layers[0], state, features))
+
     with torch.set_grad_enabled(gradients):
-        together = torch.func.vmap(lambda *state: torch.func.functional_call(layers[0], state, (features,)))(parameters, buffers)
-        assert_close(together, torch.stack([layer(features) for layer in layers]))
+        together = torch.func.vmap(twice)(parameters, buffers)
+        assert_close(together, torch.stack([layer(layer(features)) for layer in layers]))
 
 
 @pytest.mark.parametrize("order", ORDERS)

@@ -59,12 +59,12 @@ def training_curves():
 def results():
     """Accuracy over parameters, ours and what others have published."""
     ours = {row.name: (row.parameters, 100 * fmean(row.accuracies), 100 * stdev(row.accuracies) if len(row.accuracies) > 1 else nan)
-            for row in read_results(RECORDS) if not row.name.startswith(("twins-", "sizes-"))}
+            for row in read_results(RECORDS) if not row.name.startswith(("twins-", "early-", "sizes-"))}
     return figures.sizes(ours, PUBLISHED)
 
 
 def twins():
-    """Seven middles of one net."""
+    """Eight middles of one net."""
     rows = sorted((row for row in read_results(RECORDS) if row.name.startswith("twins-")), key=lambda row: fmean(row.accuracies))
     runs = {row.name.removeprefix("twins-"): [100 * accuracy for accuracy in row.accuracies] for row in rows}
     return figures.seeds(runs, "test accuracy after 10 epochs, %", lit=("lambda",), notes=[f"{row.parameters:,} parameters" for row in rows])

@@ -1,0 +1,29 @@
+"""Keep which test pictures each run gets right: `python tools/answers.py runs/twins-*`, where CIFAR-10 is at hand.
+
+Adds to lambdalib/assets/results/right.safetensors, where every run's name leads to 10,000 yes or no, in the order of the test set.
+"""
+import argparse
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+
+from lambdalib.checkpoint import load_net, read_card
+from lambdalib.data import load_cifar10, normalize
+from lambdalib.experiments import RECORDS
+from lambdalib.train import predict
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders that lambdalib train has written")
+    parser.add_argument("--data", metavar="ROOT", help="folder of CIFAR-10")
+    options = parser.parse_args()
+    full, path = load_cifar10(options.data, "disk"), RECORDS / "right.safetensors"
+    right = load_file(path) if path.exists() else {}
+    for run in options.runs:
+        weights = run / "weights.safetensors"
+        right[run.name] = predict(load_net(weights), normalize(full.test_images)).argmax(1) == full.test_labels
+        found, recorded = right[run.name].double().mean().item(), read_card(weights)["result"]["test_accuracy"]
+        if abs(found - recorded) > 2e-4:  # two pictures, for another machine's rounding
+            raise SystemExit(f"{run} is right on {found:.2%} here, but its record says {recorded:.2%}")
+        print(f"{run.name}: {found:.2%}")
+    save_file(right, path)
