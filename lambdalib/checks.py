@@ -870,6 +870,13 @@ QUESTIONS: dict[str, Question] = {
         "a": "a layer that looks at no other pixel should be lost, and yet: other parts of the net look; step 5 has the seeds",
         "b": "one would think so, and yet the difference is smaller than three seeds can see; step 5 has them",
     }, otherwise=lambda guess: 'the answer is one of the letters "a", "b" and "c"'),
+    "09.6": Question("u4", "by a whole point, more than twice as much as any other; it is the best row of the paper's table too", {
+        "k64": "four times as many colours and stencils gain less than half of what another size does",
+        "k4": "fewer colours and stencils cost nothing here, but another change gains more",
+        "h1": "one query for each pixel under a wide lambda gains nothing that three seeds can see",
+        "h16": "sixteen queries under a lambda of 8 values gain nothing that three seeds can see",
+        "scope3": "a window of 3 × 3 loses nothing, and gains nothing that three seeds can see",
+    }, otherwise=lambda guess: 'the answer is one of "k4", "k64", "h1", "h16", "u4" and "scope3"'),
     "09.8": Question("c", "without its palettes this net falls by far more than 20 points, as it does without its stencils", {
         "a": "that is what the paper's ResNet lost when it was trained again without palettes; this net is not trained again",
         "b": "it loses far more: the net was trained with both halves, and is not trained again without one",

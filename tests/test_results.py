@@ -3,7 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 
 import pytest
 import torch
@@ -112,7 +112,14 @@ def test_the_readme_tells_what_the_ladder_found():
 
 def test_the_readme_tells_what_the_twins_found():
     mean = {row.name.removeprefix("twins-"): 100 * fmean(row.accuracies) for row in read_results(RECORDS) if row.name.startswith("twins-")}
-    parts = [abs(mean[part] - mean["lambda"]) for part in ("content", "position", "frozen-query")]
+    alike = [row for row in read_results(RECORDS) if row.name.startswith(("twins-", "early-", "sizes-"))]
+    error = (fmean(stdev(100 * accuracy for accuracy in row.accuracies) ** 2 for row in alike) * 2 / 3) ** 0.5
+    sizes = {row.name: 100 * fmean(row.accuracies) - mean["lambda"] for row in alike if row.name.startswith("sizes-")}
+    early = {row.name: 100 * fmean(row.accuracies) for row in alike if row.name.startswith("early-")}
+    assert [size for size, gain in sizes.items() if abs(gain) > 3.5 * error] == ["sizes-u4"]
+    assert abs(early["early-lambda"] - early["early-pointwise"]) < error and sizes["sizes-u4"] + mean["lambda"] > mean["convolution"]
+    parts = [abs(mean[part] - mean["lambda"]) for part in ("content", "position", "frozen-query", "pointwise")]
     for words in (f"ahead of the lambda layer by {mean['convolution'] - mean['lambda']:.2f} points", f"within {max(parts):.2f} points",
+                  f"standard error of a difference is {error:.2f} points", f"u = 4 gains {sizes['sizes-u4']:.2f} points",
                   f"{max(mean.values()) - min(mean.values()):.1f} points lie between the first and the last"):
         assert words in " ".join(README.split()), f"the README does not say {words!r}"

@@ -64,10 +64,11 @@ def results():
 
 
 def twins():
-    """Eight middles of one net."""
-    rows = sorted((row for row in read_results(RECORDS) if row.name.startswith("twins-")), key=lambda row: fmean(row.accuracies))
-    runs = {row.name.removeprefix("twins-"): [100 * accuracy for accuracy in row.accuracies] for row in rows}
-    return figures.seeds(runs, "test accuracy after 10 epochs, %", lit=("lambda",), notes=[f"{row.parameters:,} parameters" for row in rows])
+    """Eight middles of one net, and the lambda layer with u = 4."""
+    rows = sorted((row for row in read_results(RECORDS) if row.name.startswith("twins-") or row.name == "sizes-u4"),
+                  key=lambda row: fmean(row.accuracies))
+    runs = {row.name.removeprefix("twins-").replace("sizes-u4", "lambda, u = 4"): [100 * accuracy for accuracy in row.accuracies] for row in rows}
+    return figures.seeds(runs, "test accuracy after 10 epochs, %", lit=("lambda", "lambda, u = 4"), notes=[f"{row.parameters:,} parameters" for row in rows])
 
 
 def ladder():
