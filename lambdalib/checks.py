@@ -870,7 +870,7 @@ QUESTIONS: dict[str, Question] = {
         "a": "a layer that looks at no other pixel should be lost, and yet: other parts of the net look; step 5 has the seeds",
         "b": "one would think so, and yet the difference is smaller than three seeds can see; step 5 has them",
     }, otherwise=lambda guess: 'the answer is one of the letters "a", "b" and "c"'),
-    "09.6": Question("u4", "by a whole point, more than twice as much as any other; it is the best row of the paper's table too", {
+    "09.6": Question("u4", "more than twice as much as any other; it is the best row of the paper's table too", {
         "k64": "four times as many colours and stencils gain less than half of what another size does",
         "k4": "fewer colours and stencils cost nothing here, but another change gains more",
         "h1": "one query for each pixel under a wide lambda gains nothing that three seeds can see",
