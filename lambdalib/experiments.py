@@ -97,7 +97,8 @@ class Row(NamedTuple):
     def expected(self) -> str:
         """Between which two accuracies, in percent, one more run should fall in 95 cases of 100, were they normally distributed.
 
-        For 3 to 10 runs; of others it says nothing. mean ± t·s·√(1 + 1/n) of n runs, t the 97.5 % quantile of Student's distribution with n - 1 degrees of freedom.
+        mean ± t·s·√(1 + 1/n) of n runs, t the 97.5 % quantile of Student's distribution with n - 1 degrees of freedom; for
+        3 to 10 runs, of others it says nothing.
         """
         n = len(self.accuracies)
         if n not in STUDENT:
@@ -138,13 +139,12 @@ def gathered(name: str, runs: list[list[dict]]) -> Row:
              for recipe, start in zip(recipes, starts)]
     if any(each != alike[0] for each in alike):
         raise ValueError(f"folder must hold like runs for each row, but the records of {name!r} differ in more than the seed")
-    fastest = min(range(len(runs)), key=lambda run: ends[run]["seconds"])
-    threads = starts[fastest]["threads"]
+    start, end = min(zip(starts, ends), key=lambda run: run[1]["seconds"])  # of the fastest
     with torch.device("meta"):
         adds = multiply_adds(create_model(recipes[0].model, **recipes[0].model_kwargs), (1, 3, 32, 32))
     return Row(name, starts[0]["parameters"], adds, recipes[0].epochs, [end["test_accuracy"] for end in ends],
-               [end["test_accuracy_flip_tta"] for end in ends], ends[fastest]["seconds"] / 60,
-               f"{starts[fastest]['hardware']}, {threads} thread{'s' * (threads > 1)}")
+               [end["test_accuracy_flip_tta"] for end in ends], end["seconds"] / 60,
+               f"{start['hardware']}, {start['threads']} thread{'s' * (start['threads'] > 1)}")
 
 
 def results_table(rows: list[Row]) -> str:

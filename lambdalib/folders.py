@@ -33,8 +33,8 @@ def load_folder(root: str | Path, image_size: int = 32, workers: int | None = No
 
     The shorter side of a picture is scaled to image_size, and what sticks out of the square in the middle is cut off. The
     classes are numbered in the order of their names; the pictures to train on come shuffled, the same way each time, so that
-    any stretch of them holds all classes, and train_index says which they are. All pictures stay in memory, image_size²·3 bytes each, so a step never
-    waits for a file; a folder that does not fit is refused.
+    any stretch of them holds all classes, and train_index says which they are. All pictures stay in memory, image_size²·3
+    bytes each, so a step never waits for a file; a folder that does not fit is refused.
 
     Args:
         image_size: side in pixels.

@@ -85,7 +85,8 @@ class LambdaLayer(nn.Module):
 
     y_hn = (λᶜ + λᵖ_n)ᵀ q_hn,  q = BN(W_q x),  λᶜ = Σ_m softmax_m(W_k x)_m ⊗ v_m,  λᵖ_n = Σ_m T[m-n] ⊗ v_m,  v = BN(W_v x)
     Bello 2021, sections 3.1 and 3.2, appendix B.4 for dim_u. Taught in notebooks/04_lambda_layer.
-    The keys need no norm: their softmax is one. What comes out lies in memory pixel after pixel (channels_last). Under float16 autocast, which multiplies activations past 65504, all is float32.
+    The keys need no norm: their softmax is one. What comes out lies in memory pixel after pixel (channels_last). Under float16
+    autocast, which multiplies activations past 65504, all is float32.
 
     Args:
         dim, dim_out: channels in and out; dim_out is a multiple of heads, by default dim.

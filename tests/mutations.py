@@ -514,7 +514,7 @@ MUTATIONS = [
              "stdev(accuracies) * (1 - 1 / len(accuracies)) ** 0.5:.2f"),
     Mutation("a run that has not ended counts", "experiments.py", 'if last != "end":', "if False:"),
     Mutation("two recipes in one row", "experiments.py", "if any(each != alike[0] for each in alike):", "if False:"),
-    Mutation("the longest run's minutes", "experiments.py", "fastest = min(", "fastest = max("),
+    Mutation("the longest run's minutes", "experiments.py", "start, end = min(", "start, end = max("),
     Mutation("rows by the alphabet", "experiments.py", "names = sorted(records, key=lambda name: order.index(name) if name in order else len(order))",
              "names = sorted(records)"),
     Mutation("a twin of another length", "experiments.py", "replace(SMALL, model_kwargs=CONVOLUTIONS)",

@@ -7,6 +7,7 @@ from statistics import fmean, stdev
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from lambdalib.checkpoint import ASSETS, load_pretrained, read_card
 from lambdalib.data import load_sample, normalize
@@ -51,6 +52,16 @@ def test_a_row_that_was_run_again_falls_where_one_more_run_should():
         low, high = map(float, first[row.name].expected().split(" to "))
         assert all(low <= 100 * accuracy <= high for accuracy in row.accuracies), row.name
         assert f"run again it had {row.told(row.accuracies)}" in " ".join(README.split())
+
+
+def test_the_answers_of_the_twins_are_those_of_their_records():
+    right = load_file(RECORDS / "right.safetensors")
+    twins = [row for row in read_results(RECORDS) if row.name.startswith("twins-")]
+    assert set(right) == {f"{row.name}-seed{seed}" for row in twins for seed in range(3)}
+    for name, answers in right.items():
+        assert answers.shape == (10_000,)
+        end = json.loads((RECORDS / f"{name}.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+        assert abs(answers.double().mean().item() - end["test_accuracy"]) < 2.5e-4
 
 
 def test_confusion_by_hand():
