@@ -116,10 +116,11 @@ def test_the_net_still_answers(name):
 
 def test_the_readme_tells_what_the_ladder_found():
     mean = {row.name.removeprefix("ladder-"): 100 * fmean(row.accuracies) for row in read_results(RECORDS / "ladder")}
+    error = 100 * (fmean(stdev(row.accuracies) ** 2 for row in read_results(RECORDS / "ladder")) * 2 / 3) ** 0.5
     assert abs(mean["average"] - mean["alternating-flips"] - 2 * (mean["whitening"] - mean["alternating-flips"])) < 0.1
     for words in (f"{mean['average'] - mean['usual']:.1f} points lie between its foot and its top",
                   f"the whitened stem is worth {mean['whitening'] - mean['alternating-flips']:.1f} on top",
-                  "together as much again"):
+                  "together as much again", f"standard error of a gain is {error:.1f};"):
         assert words in " ".join(README.split()), f"the README does not say {words!r}"
 
 

@@ -714,7 +714,7 @@ check_answer("09.E5", guess)
 # ## What we now know
 #
 # * An accuracy without its error cannot be compared: 0.3 points of 50,000 pictures are about one standard error, 9.6 are more than thirty; and seeds have an error of their own.
-# * In the paper's net the stencils earned nearly all of the accuracy and the palettes hardly any. In the late blocks of our small net the control, a layer that sees no other pixel, did as well as the lambda layer, and and neither of its halves was told apart from the whole. With u = 4 the layer was told apart from the control, and level with a 3 × 3 convolution of twice its size.
+# * In the paper's net the stencils earned nearly all of the accuracy and the palettes hardly any. In the late blocks of our small net the control, a layer that sees no other pixel, did as well as the lambda layer, and and neither of its halves was told apart from the whole. With u = 4 the layer was told apart from the control, and level with a 3 × 3 convolution that has almost twice its parameters.
 # * Without a control an ablation cannot say whether there was anything to be earned.
 # * Switched off, measured anew, trained without: three ways to take a part away, three different worths. Only the last one says whether the part could have been left out.
 #
