@@ -35,6 +35,7 @@ RATES = {"convolution": 1.5, "position": 1.5, "linear-attention": 1.5}  # by REC
 EARLY = ("lambda", "pointwise")  # the same in all three blocks: the first map has 15 × 15 pixels
 # What the lambda layers of twins-lambda have otherwise: k = 16, h = 4, u = 1, and a scope that covers the map.
 SIZES = {"k4": {"dim_k": 4}, "k64": {"dim_k": 64}, "h1": {"heads": 1}, "h16": {"heads": 16}, "u4": {"dim_u": 4}, "scope3": {"scope": 3}}
+PARTS = ("content", "position", "frozen-query")  # of the layer with u = 4, at its learning rate; sizes-u4 is the whole
 
 ROWS: dict[str, Recipe] = {
     "tiny": TINY,
@@ -45,6 +46,7 @@ ROWS: dict[str, Recipe] = {
     **{f"early-{name}": replace(COMPARED, model_kwargs={"layout": "LLL", **({} if name == "lambda" else {"twin": name})},
                                 lr=RATES.get(name, COMPARED.lr)) for name in EARLY},
     **{f"sizes-{name}": replace(COMPARED, model_kwargs=size) for name, size in SIZES.items()},
+    **{f"u4-{part}": replace(COMPARED, model_kwargs={"dim_u": 4, "twin": part}) for part in PARTS},
     "small": SMALL,
     "small-convolutions": replace(SMALL, model_kwargs=CONVOLUTIONS),
     "lambda-resnet18-u4": LARGE,

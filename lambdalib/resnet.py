@@ -217,7 +217,7 @@ class SmallResNet(nn.Module):
         stem: "cifar", the only one.
         dim_k, heads, dim_u: of every lambda layer.
         scope: side of the position lambdas' window, in pixels, odd. None: twice the map, less one.
-        twin: one of TWINS (lambdalib.twins), which then stands in for the lambda layers; it knows neither dim_u nor scope.
+        twin: one of TWINS (lambdalib.twins), which then stands in for the lambda layers; it sees the whole map.
         recompute: of every block.
     Raises:
         ValueError: an argument makes no net; the message names it.
@@ -232,8 +232,8 @@ class SmallResNet(nn.Module):
             raise ValueError(f"stem must be 'cifar' for a small net, got {stem!r}")
         if twin not in (None, *TWINS):
             raise ValueError(f"twin must be None or one of {list(TWINS)}, got {twin!r}")
-        if twin is not None and (dim_u, scope) != (1, None):
-            raise ValueError(f"twin must be None where dim_u or scope is given, got {twin!r}")
+        if twin is not None and scope is not None:
+            raise ValueError(f"twin must be None where scope is given, got {twin!r}")
         self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 2), nn.GELU())
         self.blocks = nn.Sequential()
         for dim, dim_out, letter, side in zip(widths, widths[1:], layout, (15, 7, 3)):
@@ -242,7 +242,7 @@ class SmallResNet(nn.Module):
             elif twin is None:
                 mix = LambdaLayer(dim_out, dim_k=dim_k, heads=heads, dim_u=dim_u, scope=2 * side - 1 if scope is None else scope)
             else:
-                mix = Twin(dim_out, twin, (side, side), dim_k=dim_k, heads=heads)
+                mix = Twin(dim_out, twin, (side, side), dim_k=dim_k, heads=heads, dim_u=dim_u)
             self.blocks.append(SmallBlock(dim, dim_out, mix, recompute))
         self.head = nn.Linear(widths[-1], num_classes, bias=False)
 

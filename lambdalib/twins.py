@@ -28,7 +28,7 @@ class Twin(nn.Module):
 
     content            y_hn = λᶜᵀ q_hn                       λᶜ = Σ_m softmax_m(W_k x)_m ⊗ v_m
     position           y_hn = λᵖ_nᵀ q_hn                     λᵖ_n = Σ_m T[m-n] ⊗ v_m
-    frozen-query       y_hn = λᵖ_nᵀ q_h                      q_h learned, the same for every pixel: a convolution, channel by channel
+    frozen-query       y_hn = λᵖ_nᵀ q_h                      q_h learned, the same for every pixel: a convolution (u = 1: channel by channel)
     attention          y_hn = Σ_m softmax_m((q_hn · k_hm + q_hn · T[m-n]) / √k) v_hm
     linear-attention   y_hn = Σ_m (q_hn · softmax_m(k_hm)) v_hm
     pointwise          y_hn = v_hn                           a 1×1 convolution: no pixel sees another
@@ -42,18 +42,22 @@ class Twin(nn.Module):
         kind: one of TWINS.
         feat_size: (height, width) of the map.
         dim_k, heads: as in LambdaLayer; the value depth is v = dim / heads.
+        dim_u: as in LambdaLayer, for the twins that have lambdas: content, position and frozen-query.
     Raises:
-        ValueError: kind is unknown, heads does not divide dim, or in forward: the map has another size.
+        ValueError: kind is unknown, heads does not divide dim, dim_u is not 1 for a twin without lambdas, or in forward: the
+            map has another size.
     """
 
-    def __init__(self, dim: int, kind: str, feat_size: tuple[int, int], *, dim_k: int = 16, heads: int = 4):
+    def __init__(self, dim: int, kind: str, feat_size: tuple[int, int], *, dim_k: int = 16, heads: int = 4, dim_u: int = 1):
         super().__init__()
         if kind not in TWINS:
             raise ValueError(f"kind must be one of {list(TWINS)}, got {kind!r}")
         if heads < 1 or dim % heads:
             raise ValueError(f"heads must divide dim = {dim}, got {heads}")
         taken, own = TWINS[kind]
-        self.kind, self.feat_size, self.heads, self.groups = kind, tuple(feat_size), heads, heads if own else 1
+        if dim_u < 1 or own and dim_u > 1:
+            raise ValueError(f"dim_u must be {'1 for a twin without lambdas, ' + kind if own else 'at least 1'}, got {dim_u}")
+        self.kind, self.feat_size, self.heads, self.groups, self.dim_u = kind, tuple(feat_size), heads, heads if own else 1, dim_u
 
         def projection(depth: int, std: float) -> nn.Conv2d:
             conv = nn.Conv2d(dim, depth, 1, bias=False)
@@ -64,13 +68,13 @@ class Twin(nn.Module):
             self.to_queries = nn.Sequential(projection(heads * dim_k, (dim_k * dim) ** -0.5), nn.BatchNorm2d(heads * dim_k))
         elif kind == "frozen-query":
             self.queries = nn.Parameter(torch.randn(heads, 1, dim_k))  # as large as a norm would make them
-        self.to_keys = projection(self.groups * dim_k, dim**-0.5) if "k" in taken else None
-        depth = self.groups * dim // heads
+        self.to_keys = projection(self.groups * dim_k * dim_u, dim**-0.5) if "k" in taken else None
+        depth = self.groups * dim // heads * dim_u
         self.to_values = nn.Sequential(projection(depth, dim**-0.5), nn.BatchNorm2d(depth))
         if kind in ("position", "frozen-query", "attention"):
-            fan_in = dim_k * feat_size[0] * feat_size[1]
+            fan_in = dim_k * dim_u * feat_size[0] * feat_size[1]
             std = dim_k**-0.5 if kind == "attention" else fan_in**-0.5  # of the map's entries, or of the output: about 1
-            self.table = nn.Parameter(std * torch.randn(dim_k, 1, 2 * feat_size[0] - 1, 2 * feat_size[1] - 1))
+            self.table = nn.Parameter(std * torch.randn(dim_k, dim_u, 2 * feat_size[0] - 1, 2 * feat_size[1] - 1))
 
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, dim, H, W)."""
@@ -95,8 +99,10 @@ class Twin(nn.Module):
             output = relative_attention(queries, keys, values, relative_embeddings(self.table, *size)[..., 0])
         elif self.kind == "linear-attention":
             output = linear_attention(queries, keys, values)
-        elif self.kind == "content":
-            output = apply_lambdas(queries, content_lambda(keys[:, 0, ..., None], values[:, 0, ..., None]))
         else:
-            output = position_output(queries, self.table, values[:, 0, ..., None], size)
+            values = values[:, 0].unflatten(2, (-1, self.dim_u))  # (b, m, v, u)
+            if self.kind == "content":
+                output = apply_lambdas(queries, content_lambda(keys[:, 0].unflatten(2, (-1, self.dim_u)), values))
+            else:
+                output = position_output(queries, self.table, values, size)
         return output.transpose(2, 3).flatten(1, 2).unflatten(2, size)  # head-major: channel = head·v + value

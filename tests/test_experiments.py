@@ -54,6 +54,12 @@ def test_a_size_differs_in_one_thing(size):
     assert count_parameters(create_model(row.model, **row.model_kwargs)) != count_parameters(create_model(plain.model))
 
 
+@pytest.mark.parametrize("part", [name for name in ROWS if name.startswith("u4-")])
+def test_a_part_differs_from_the_whole_in_its_twin_only(part):
+    whole = ROWS["sizes-u4"]
+    assert ROWS[part] == replace(whole, model_kwargs={**whole.model_kwargs, "twin": part.removeprefix("u4-")})
+
+
 @pytest.mark.parametrize("twin", ["lambda", "convolution", *TWINS])
 def test_a_twin_has_the_rate_that_was_best_on_held_out_pictures(twin):
     swept = {row.name: row.accuracies for row in read_results(RECORDS / "sweep") if row.name.startswith(f"twins-{twin}-lr")}

@@ -11,12 +11,13 @@ from loops import loop_apply, loop_content_lambda, loop_embeddings, loop_norm, l
 
 DIM, HEADS, K, HEIGHT, WIDTH, BATCH = 21, 3, 5, 2, 7, 2
 V, N = DIM // HEADS, HEIGHT * WIDTH
+CASES = [(kind, 1) for kind in TWINS] + [(kind, 4) for kind in ("content", "position", "frozen-query")]
 
 
-def make(kind, train=False):
+def make(kind, u=1, train=False):
     """A twin whose norms' scales, biases and statistics are no ones and zeros."""
     torch.manual_seed(0)
-    twin = Twin(DIM, kind, (HEIGHT, WIDTH), dim_k=K, heads=HEADS).double()
+    twin = Twin(DIM, kind, (HEIGHT, WIDTH), dim_k=K, heads=HEADS, dim_u=u).double()
     for name, tensor in twin.state_dict().items():
         if "running_var" in name or "1.weight" in name:
             tensor.uniform_(0.5, 1.5)
@@ -26,7 +27,9 @@ def make(kind, train=False):
 
 
 def taken(twin, features):
-    """Queries, keys and values as (b, groups, n, depth), depth fastest among the channels; None where there are none."""
+    """Queries, keys and values as (b, groups, n, depth), depth fastest among the channels; None where there are none.
+
+    Keys and values with u > 1 have a depth of k·u and v·u, u fastest."""
     def project(conv):
         return torch.einsum("od,bdyx->boyx", conv.weight[:, :, 0, 0], features)
 
@@ -62,24 +65,28 @@ def by_formula(twin, features):
     elif twin.kind == "linear-attention":
         lambdas = [loop_content_lambda(keys[:, h, ..., None], values[:, h, ..., None]) for h in range(HEADS)]
         output = torch.cat([loop_apply(queries[:, h:h + 1], lambdas[h]) for h in range(HEADS)], 1)
-    elif twin.kind == "content":
-        output = loop_apply(queries, loop_content_lambda(keys[:, 0, ..., None], values[:, 0, ..., None]))
     else:
-        output = loop_apply(queries, loop_position_lambdas(twin.table, values[:, 0, ..., None], HEIGHT, WIDTH))
+        u = twin.table.shape[1] if hasattr(twin, "table") else keys.shape[-1] // K
+        values = torch.stack([values[:, 0, :, i::u] for i in range(u)], -1)  # (b, m, v, u)
+        if twin.kind == "content":
+            output = loop_apply(queries, loop_content_lambda(torch.stack([keys[:, 0, :, i::u] for i in range(u)], -1), values))
+        else:
+            output = loop_apply(queries, loop_position_lambdas(twin.table, values, HEIGHT, WIDTH))
     return torch.stack([output[:, h, :, i].view(BATCH, HEIGHT, WIDTH) for h in range(HEADS) for i in range(V)], 1)
 
 
 @pytest.mark.parametrize("train", [False, True], ids=["eval", "train"])
-@pytest.mark.parametrize("kind", TWINS)
-def test_a_twin_is_what_its_formula_says(kind, train):
-    twin, features = make(kind, train)
+@pytest.mark.parametrize("kind, u", CASES)
+def test_a_twin_is_what_its_formula_says(kind, u, train):
+    twin, features = make(kind, u, train)
     assert (twin(features) - by_formula(twin, features)).abs().max() < 1e-12
 
 
-def test_content_and_position_add_up_to_the_lambda_layer():
-    content, features = make("content")
-    position, _ = make("position")
-    layer = LambdaLayer(DIM, dim_k=K, heads=HEADS, scope=None, feat_size=(HEIGHT, WIDTH)).double().eval()
+@pytest.mark.parametrize("u", [1, 4])
+def test_content_and_position_add_up_to_the_lambda_layer(u):
+    content, features = make("content", u)
+    position, _ = make("position", u)
+    layer = LambdaLayer(DIM, dim_k=K, heads=HEADS, dim_u=u, scope=None, feat_size=(HEIGHT, WIDTH)).double().eval()
     with torch.no_grad():
         for twin in (content, position):
             twin.to_queries[0].weight.copy_(layer.to_queries.weight)
@@ -107,31 +114,40 @@ def test_a_frozen_query_is_a_convolution_of_each_channel():
     assert (twin(features) - expected).abs().max() < 1e-12
 
 
-@pytest.mark.parametrize("kind", TWINS)
-def test_a_twin_has_the_parameters_it_uses_and_no_others(kind):
-    twin, features = make(kind, train=True)
+def test_with_u_a_frozen_query_mixes_u_channels_into_one():
+    """A grouped convolution: v groups, u channels in and h out."""
+    twin, features = make("frozen-query", 4)
+    kernels = torch.einsum("hk,kuyx->huyx", twin.queries[:, 0], twin.table)
+    together = F.conv2d(twin.to_values(features), kernels.repeat(V, 1, 1, 1), padding=(HEIGHT - 1, WIDTH - 1), groups=V)
+    expected = together.view(BATCH, V, HEADS, HEIGHT, WIDTH).transpose(1, 2).flatten(1, 2)
+    assert (twin(features) - expected).abs().max() < 1e-12
+
+
+@pytest.mark.parametrize("kind, u", CASES)
+def test_a_twin_has_the_parameters_it_uses_and_no_others(kind, u):
+    twin, features = make(kind, u, train=True)
     (twin(features) ** 3).sum().backward()
     assert all(p.grad is not None and p.grad.abs().max() > 1e-9 for p in twin.parameters())
     own = HEADS if "attention" in kind or kind == "pointwise" else 1
-    queries, keys, values = HEADS * K * DIM + 2 * HEADS * K, own * K * DIM, own * V * DIM + 2 * own * V
-    table = K * (2 * HEIGHT - 1) * (2 * WIDTH - 1)
+    queries, keys, values = HEADS * K * DIM + 2 * HEADS * K, own * K * u * DIM, own * V * u * (DIM + 2)
+    table = K * u * (2 * HEIGHT - 1) * (2 * WIDTH - 1)
     expected = {"content": queries + keys + values, "position": queries + values + table, "frozen-query": HEADS * K + values + table,
                 "attention": queries + keys + values + table, "linear-attention": queries + keys + values, "pointwise": values}
     assert sum(p.numel() for p in twin.parameters()) == expected[kind]
 
 
-@pytest.mark.parametrize("kind", TWINS)
-def test_a_twin_starts_near_one(kind):
+@pytest.mark.parametrize("kind, u", CASES)
+def test_a_twin_starts_near_one(kind, u):
     torch.manual_seed(0)
-    spread = Twin(128, kind, (7, 7))(torch.randn(64, 128, 7, 7)).std()
+    spread = Twin(128, kind, (7, 7), dim_u=u)(torch.randn(64, 128, 7, 7)).std()
     assert (0.05 if kind in ("content", "linear-attention", "attention") else 0.5) < spread < 2  # means of noise are small
 
 
-@pytest.mark.parametrize("kind", TWINS)
-def test_a_net_of_twins_learns_in_bfloat16(kind):
+@pytest.mark.parametrize("kind, u", CASES)
+def test_a_net_of_twins_learns_in_bfloat16(kind, u):
     torch.manual_seed(0)
-    net = create_model("tiny", twin=kind).to(memory_format=torch.channels_last)
-    assert sum(isinstance(module, Twin) for module in net.modules()) == 2
+    net = create_model("tiny", twin=kind, dim_u=u).to(memory_format=torch.channels_last)
+    assert [module.dim_u for module in net.modules() if isinstance(module, Twin)] == [u, u]
     images, labels = torch.randn(8, 3, 32, 32), torch.arange(8)
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
     for _ in range(15):
@@ -143,9 +159,9 @@ def test_a_net_of_twins_learns_in_bfloat16(kind):
     assert loss < 1
 
 
-@pytest.mark.parametrize("kind", TWINS)
-def test_no_pictures_give_no_pictures(kind):
-    twin, features = make(kind)
+@pytest.mark.parametrize("kind, u", CASES)
+def test_no_pictures_give_no_pictures(kind, u):
+    twin, features = make(kind, u)
     assert twin(features[:0]).shape == (0, DIM, HEIGHT, WIDTH)
 
 
@@ -160,7 +176,11 @@ def test_twins_refuse_what_makes_none():
         Twin(21, "content", (3, 3))
     with pytest.raises(ValueError, match=r"features must be \(3, 5\) pixels for this layer, got \(5, 3\)"):
         Twin(8, "position", (3, 5))(torch.randn(1, 8, 5, 3))
-    with pytest.raises(ValueError, match="twin must be None where dim_u or scope is given, got 'content'"):
-        create_model("tiny", twin="content", dim_u=2)
+    with pytest.raises(ValueError, match="dim_u must be 1 for a twin without lambdas, attention, got 4"):
+        create_model("tiny", twin="attention", dim_u=4)
+    with pytest.raises(ValueError, match="dim_u must be at least 1, got 0"):
+        Twin(21, "content", (3, 3), heads=3, dim_u=0)
+    with pytest.raises(ValueError, match="twin must be None where scope is given, got 'content'"):
+        create_model("tiny", twin="content", scope=3)
     with pytest.raises(ValueError, match="twin must be None for resnet18, since only small and tiny have twins, got 'content'"):
         create_model("resnet18", twin="content")
