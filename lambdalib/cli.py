@@ -260,8 +260,10 @@ def run_params(options: argparse.Namespace) -> None:
 
 
 def run_results(options: argparse.Namespace) -> None:
-    """Print what the records of a folder say."""
-    print(experiments.results_table(experiments.read_results(options.folder)))
+    """Print what the records of a folder say: whole nets, then comparisons within one net and whatever else there is."""
+    rows, names = experiments.read_results(options.folder), (experiments.NETS, experiments.COMPARISONS)
+    nets, others = ([row for row in rows if (row.name in experiments.NETS) == whole] for whole in (True, False))
+    print("\n\n".join(map(experiments.results_table, (nets, others), names)))
 
 
 def run_bench(options: argparse.Namespace) -> None:

@@ -8,6 +8,7 @@ Taught in notebooks/09_what_the_lambda_is_worth, the ladder in notebooks/07_trai
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from itertools import accumulate
 from math import sqrt
@@ -23,7 +24,7 @@ from lambdalib.resnet import create_model
 from lambdalib.train import RECIPES, Recipe
 from lambdalib.twins import TWINS
 
-__all__ = ["RECORDS", "ROWS", "LADDER", "Row", "read_results", "results_table"]
+__all__ = ["RECORDS", "NETS", "COMPARISONS", "ROWS", "LADDER", "Row", "read_results", "results_table"]
 
 RECORDS = ASSETS / "results"
 SMALL = RECIPES["cpu"]
@@ -37,16 +38,9 @@ EARLY = ("lambda", "pointwise")  # the same in all three blocks: the first map h
 SIZES = {"k4": {"dim_k": 4}, "k64": {"dim_k": 64}, "h1": {"heads": 1}, "h16": {"heads": 16}, "u4": {"dim_u": 4}, "scope3": {"scope": 3}}
 PARTS = ("content", "position", "frozen-query")  # of the layer with u = 4, at its learning rate; sizes-u4 is the whole
 
-ROWS: dict[str, Recipe] = {
+NETS: dict[str, Recipe] = {
     "tiny": TINY,
     "tiny-convolutions": replace(TINY, model_kwargs=CONVOLUTIONS),
-    "twins-lambda": COMPARED,
-    "twins-convolution": replace(COMPARED, model_kwargs=CONVOLUTIONS, lr=RATES["convolution"]),
-    **{f"twins-{twin}": replace(COMPARED, model_kwargs={"twin": twin}, lr=RATES.get(twin, COMPARED.lr)) for twin in TWINS},
-    **{f"early-{name}": replace(COMPARED, model_kwargs={"layout": "LLL", **({} if name == "lambda" else {"twin": name})},
-                                lr=RATES.get(name, COMPARED.lr)) for name in EARLY},
-    **{f"sizes-{name}": replace(COMPARED, model_kwargs=size) for name, size in SIZES.items()},
-    **{f"u4-{part}": replace(COMPARED, model_kwargs={"dim_u": 4, "twin": part}) for part in PARTS},
     "small": SMALL,
     "small-convolutions": replace(SMALL, model_kwargs=CONVOLUTIONS),
     "lambda-resnet18-u4": LARGE,
@@ -56,6 +50,18 @@ ROWS: dict[str, Recipe] = {
     "lambda-resnet18-u1-scope23": replace(LARGE, model_kwargs={"dim_u": 1, "scope": 23}),
     "lambda-resnet50-u4": replace(LARGE, model="lambda_resnet50"),
 }
+
+# One net, and in it one layer after the other; all else alike.
+COMPARISONS: dict[str, Recipe] = {
+    "twins-lambda": COMPARED,
+    "twins-convolution": replace(COMPARED, model_kwargs=CONVOLUTIONS, lr=RATES["convolution"]),
+    **{f"twins-{twin}": replace(COMPARED, model_kwargs={"twin": twin}, lr=RATES.get(twin, COMPARED.lr)) for twin in TWINS},
+    **{f"early-{name}": replace(COMPARED, model_kwargs={"layout": "LLL", **({} if name == "lambda" else {"twin": name})},
+                                lr=RATES.get(name, COMPARED.lr)) for name in EARLY},
+    **{f"sizes-{name}": replace(COMPARED, model_kwargs=size) for name, size in SIZES.items()},
+    **{f"u4-{part}": replace(COMPARED, model_kwargs={"dim_u": 4, "twin": part}) for part in PARTS},
+}
+ROWS = NETS | COMPARISONS
 
 # The recipe of tiny, built up from a usual one: every rung keeps what is below it. Judged by held-out pictures, as it is for choosing.
 USUAL = replace(COMPARED, lr=0.4, bias_lr=1.0, momentum=0.9, weight_decay=5e-4, floor=0.0, label_smoothing=0.0, whiten=False, ema=None,
@@ -149,12 +155,16 @@ def gathered(name: str, runs: list[list[dict]]) -> Row:
                f"{start['hardware']}, {start['threads']} thread{'s' * (start['threads'] > 1)}")
 
 
-def results_table(rows: list[Row]) -> str:
-    """The rows as a table in Markdown, and the names of ROWS that have no record. Taught in notebooks/09_what_the_lambda_is_worth."""
+def results_table(rows: list[Row], names: Iterable[str] = ()) -> str:
+    """The rows as a table in Markdown. Taught in notebooks/09_what_the_lambda_is_worth.
+
+    Args:
+        names: of ROWS; those that are no row here are told to be not yet measured.
+    """
     lines = ["| row | parameters | multiply-adds | epochs | seeds | test accuracy, % | one more run, 95 % | with flip TTA, % | minutes | on |",
              "|---|---|---|---|---|---|---|---|---|---|"]
     for row in rows:
         lines.append(f"| {row.name} | {row.parameters:,} | {row.adds / 1e6:.1f} M | {row.epochs:g} | {len(row.accuracies)} "
                      f"| {row.told(row.accuracies)} | {row.expected()} | {row.told(row.accuracies_flip_tta)} | {row.minutes:.1f} | {row.hardware} |")
-    missing = [name for name in ROWS if name not in {row.name for row in rows}]
+    missing = [name for name in names if name not in {row.name for row in rows}]
     return "\n".join([*lines, *(f"| {name} | | | {ROWS[name].epochs:g} | 0 | not yet measured | | | | |" for name in missing)])

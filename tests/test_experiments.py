@@ -93,15 +93,19 @@ def test_records_by_hand(tmp_path):
 
 def test_what_was_not_measured_is_told(tmp_path):
     write(tmp_path, "tiny", 0, 0.9)
-    lines = results_table(read_results(tmp_path)).splitlines()
+    lines = results_table(read_results(tmp_path), ROWS).splitlines()
     assert "| resnet18 | | | 100 | 0 | not yet measured | | | | |" in lines and len(lines) == 2 + len(ROWS)
 
 
 def test_the_command_prints_the_table(tmp_path, capsys):
     write(tmp_path, "tiny", 0, 0.9)
-    assert cli.main(["results"]) == 0 and "| small | 870,488 |" in capsys.readouterr().out
+    assert cli.main(["results"]) == 0
+    nets, comparisons = capsys.readouterr().out.strip().split("\n\n")
+    assert "| small | 870,488 |" in nets and "twins-" not in nets and "| twins-lambda | 235,352 |" in comparisons
+    assert {line.split(" | ")[0][2:] for line in (nets + "\n" + comparisons).splitlines()} >= set(ROWS)
     assert cli.main(["results", str(tmp_path)]) == 0
     assert "| tiny | 1,234 | 26.0 M | 7 | 1 | 90.00 |  | 91.00 | 1.0 | a machine, 2 threads |" in capsys.readouterr().out
+    assert cli.main(["results", str(RECORDS / "ladder")]) == 0 and "| ladder-usual | 235,352 |" in capsys.readouterr().out
 
 
 def test_records_that_prove_nothing_are_refused(tmp_path):

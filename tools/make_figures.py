@@ -14,7 +14,7 @@ from lambdalib import figures, lambdas
 from lambdalib.checkpoint import ASSETS, read_card
 from lambdalib.data import CLASSES
 from lambdalib.examples import plane, plane_colours
-from lambdalib.experiments import RECORDS, read_results
+from lambdalib.experiments import NETS, RECORDS, read_results
 
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
 
@@ -59,7 +59,7 @@ def training_curves():
 def results():
     """Accuracy over parameters, ours and what others have published."""
     ours = {row.name: (row.parameters, 100 * fmean(row.accuracies), 100 * stdev(row.accuracies) if len(row.accuracies) > 1 else nan)
-            for row in read_results(RECORDS) if not row.name.startswith(("twins-", "early-", "sizes-"))}
+            for row in read_results(RECORDS) if row.name in NETS}
     return figures.sizes(ours, PUBLISHED)
 
 
