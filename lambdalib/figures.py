@@ -851,21 +851,24 @@ def curves(rows) -> Figure:
     return fig
 
 
-def sizes(ours, published) -> Figure:
-    """Test accuracy over parameters: ours with their deviation, and what others have published, hollow.
+def sizes(panels) -> Figure:
+    """Test accuracy over what it takes, a panel for each cost: ours with their deviation, and what others have published, hollow.
 
     Args:
-        ours: name -> (parameters, mean accuracy in percent, deviation or NaN).
-        published: name -> (parameters, accuracy in percent).
+        panels: label of the axis -> (ours, published); ours: name -> (cost, mean accuracy in percent, deviation or NaN),
+            published: name -> (cost, accuracy in percent).
     """
-    fig, ax = plt.subplots(figsize=(7.6, 3.8))
-    for name, (parameters, accuracy) in published.items():
-        ax.plot(parameters, accuracy, "o", markerfacecolor="none", color=GREY)
-        ax.annotate(name, (parameters, accuracy), textcoords="offset points", xytext=(7, -3), fontsize=7.5, color=GREY)
-    for name, (parameters, mean, deviation) in ours.items():
-        ax.errorbar(parameters, mean, yerr=None if np.isnan(deviation) else deviation, fmt="o", color=LIT, capsize=3)
-        ax.annotate(name, (parameters, mean), textcoords="offset points", xytext=(7, 3), fontsize=8.5, color=LIT)
-    ax.set(xscale="log", xlabel="parameters", ylabel="test accuracy, %", xlim=(1.5e5, 9e7))
+    fig, axes = plt.subplots(1, len(panels), figsize=(10.5, 4.2), sharey=True, squeeze=False)
+    for ax, (label, (ours, published)) in zip(axes[0], panels.items()):
+        for name, (cost, accuracy) in published.items():
+            ax.plot(cost, accuracy, "o", markerfacecolor="none", color=GREY)
+            ax.annotate(name, (cost, accuracy), textcoords="offset points", xytext=(7, -3), fontsize=7.5, color=GREY)
+        for name, (cost, mean, deviation) in ours.items():
+            ax.errorbar(cost, mean, yerr=None if np.isnan(deviation) else deviation, fmt="o", color=LIT, capsize=3)
+            ax.annotate(name, (cost, mean), textcoords="offset points", xytext=(7, 3), fontsize=8.5, color=LIT)
+        costs = [cost for cost, *_ in (*ours.values(), *published.values())]
+        ax.set(xscale="log", xlabel=label, xlim=(min(costs) / 1.6, max(costs) * 12))  # with room for the names on the right
+    axes[0, 0].set_ylabel("test accuracy, %")
     fig.tight_layout()
     return fig
 

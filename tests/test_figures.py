@@ -57,7 +57,7 @@ def test_seeds_stand_at_their_mean_with_their_deviation():
 
 
 def test_sizes_put_a_net_where_it_belongs():
-    ax, = figures.sizes({"ours": (300_000, 91.0, 0.5)}, {"theirs": (11_200_000, 95.0)}).axes
+    ax, = figures.sizes({"parameters": ({"ours": (300_000, 91.0, 0.5)}, {"theirs": (11_200_000, 95.0)})}).axes
     assert {tuple(line.get_xydata()[0]) for line in ax.lines if len(line.get_xydata()) == 1} >= {(300_000, 91), (11_200_000, 95)}
     assert texts(ax.figure) == ["theirs", "ours"]
 
