@@ -21,7 +21,7 @@ def _load(_name, pretrained=False, **options):
 
     Args:
         pretrained: with the weights that come with the repository, in eval mode; no options then.
-        options: num_classes, stem, layout, dim_k, heads, dim_u, scope, twin, recompute, as in lambdalib.resnet.create_model.
+        options: num_classes, stem, layout, dim_k, heads, dim_u, scope, twin, widen, recompute, as in lambdalib.resnet.create_model.
     Raises:
         ValueError: there are no weights for this net, or an option does not go with them, or makes no net.
     """

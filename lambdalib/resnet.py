@@ -182,19 +182,21 @@ class ResNet(nn.Module):
 class SmallBlock(nn.Module):
     """Halve the map and widen it with a convolution, then mix the pixels once more beside a shortcut.
 
-    z = GELU(BN(maxpool(W x))),  y = z + GELU(BN(M z)),  W a 3×3 convolution, M a lambda layer, a 3×3 convolution or a twin
+    z = GELU(BN(maxpool(W x))),  y = z + GELU(BN(M z)),  W a convolution, M a lambda layer, a 3×3 convolution or a twin
     The pool comes before the norm, which then sees a quarter of the pixels. Taught in notebooks/06_lambda_resnet.
 
     Args:
         dim, dim_out: channels in and out.
         mix: M, from dim_out channels to as many.
+        widen: side of W's kernel in pixels, odd.
         recompute: hold nothing but what came in for the backward pass (see lambdalib.layer.frugal).
     """
 
-    def __init__(self, dim: int, dim_out: int, mix: nn.Module, recompute: bool = False):
+    def __init__(self, dim: int, dim_out: int, mix: nn.Module, widen: int = 3, recompute: bool = False):
         super().__init__()
         self.recompute = recompute
-        self.widen = nn.Sequential(nn.Conv2d(dim, dim_out, 3, padding=1, bias=False), nn.MaxPool2d(2), nn.BatchNorm2d(dim_out))
+        conv = nn.Conv2d(dim, dim_out, widen, padding=widen // 2, bias=False)
+        self.widen = nn.Sequential(conv, nn.MaxPool2d(2), nn.BatchNorm2d(dim_out))
         self.mix = nn.Sequential(mix, nn.BatchNorm2d(dim_out))
 
     @frugal
@@ -218,6 +220,8 @@ class SmallResNet(nn.Module):
         dim_k, heads, dim_u: of every lambda layer.
         scope: side of the position lambdas' window, in pixels, odd. None: twice the map, less one.
         twin: one of TWINS (lambdalib.twins), which then stands in for the lambda layers; it sees the whole map.
+        widen: side of the kernels that widen, 3 or 1. With 1 a pixel meets others in the mixing layers only, but for the
+            stem's and the pools' 2×2.
         recompute: of every block.
     Raises:
         ValueError: an argument makes no net; the message names it.
@@ -225,9 +229,11 @@ class SmallResNet(nn.Module):
 
     def __init__(self, widths: tuple[int, ...], layout: str = "CLL", num_classes: int = 10, *, stem: str = "cifar",
                  dim_k: int = 16, heads: int = 4, dim_u: int = 1, scope: int | None = None, twin: str | None = None,
-                 recompute: bool = False):
+                 widen: int = 3, recompute: bool = False):
         super().__init__()
         check_arguments(widths[1:], layout, num_classes, stem, SmallBlock)
+        if widen not in (1, 3):
+            raise ValueError(f"widen must be 3 or 1, got {widen!r}")
         if stem != "cifar":
             raise ValueError(f"stem must be 'cifar' for a small net, got {stem!r}")
         if twin not in (None, *TWINS):
@@ -243,7 +249,7 @@ class SmallResNet(nn.Module):
                 mix = LambdaLayer(dim_out, dim_k=dim_k, heads=heads, dim_u=dim_u, scope=2 * side - 1 if scope is None else scope)
             else:
                 mix = Twin(dim_out, twin, (side, side), dim_k=dim_k, heads=heads, dim_u=dim_u)
-            self.blocks.append(SmallBlock(dim, dim_out, mix, recompute))
+            self.blocks.append(SmallBlock(dim, dim_out, mix, widen, recompute))
         self.head = nn.Linear(widths[-1], num_classes, bias=False)
 
     @torch.no_grad()
@@ -316,7 +322,7 @@ def list_models() -> list[str]:
 
 def create_model(name: str, num_classes: int = 10, *, stem: str = "cifar", layout: str | None = None, dim_k: int | None = None,
                  heads: int | None = None, dim_u: int | None = None, scope: int | None = None, twin: str | None = None,
-                 recompute: bool | None = None) -> nn.Module:
+                 widen: int | None = None, recompute: bool | None = None) -> nn.Module:
     """Build a net by name, freshly initialised. Taught in notebooks/06_lambda_resnet.
 
     Args:
@@ -328,7 +334,7 @@ def create_model(name: str, num_classes: int = 10, *, stem: str = "cifar", layou
         stem: "cifar" or "imagenet", see ResNet.
         layout, dim_k, heads, dim_u, scope, recompute: see ResNet and SmallResNet. None: the model's own. What is said of
             lambda layers says nothing where the layout has none.
-        twin: for small and tiny; see SmallResNet.
+        twin, widen: for small and tiny; see SmallResNet.
     Raises:
         ValueError: the name is unknown, or an argument makes no net.
     """
@@ -336,9 +342,10 @@ def create_model(name: str, num_classes: int = 10, *, stem: str = "cifar", layou
         near = get_close_matches(str(name), MODELS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"name must be one of {', '.join(MODELS)}, got {name!r}{hint}")
-    if twin is not None and name not in ("small", "tiny"):
-        raise ValueError(f"twin must be None for {name}, since only small and tiny have twins, got {twin!r}")
+    for option, value in (("twin", twin), ("widen", widen)):
+        if value is not None and name not in ("small", "tiny"):
+            raise ValueError(f"{option} must be None for {name}: it is for small and tiny, got {value!r}")
     options = {"layout": layout, "dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope,
-               "twin": twin, "recompute": recompute}
+               "twin": twin, "widen": widen, "recompute": recompute}
     given = {option: value for option, value in options.items() if value is not None}
     return MODELS[name](num_classes=num_classes, stem=stem, **given)

@@ -54,6 +54,15 @@ def test_a_size_differs_in_one_thing(size):
     assert count_parameters(create_model(row.model, **row.model_kwargs)) != count_parameters(create_model(plain.model))
 
 
+@pytest.mark.parametrize("name", [name for name in ROWS if name.startswith("alone-")])
+def test_a_mixer_stands_alone(name):
+    row, kwargs = ROWS[name], ROWS[name].model_kwargs
+    assert replace(row, model_kwargs={}) == ROWS["twins-lambda"] and {key: value for key, value in kwargs.items() if key not in ("twin", "layout")} == {"widen": 1}
+    mixer = name.removeprefix("alone-")
+    assert kwargs["layout"] == ("CCC" if mixer == "convolution" else "LLL")
+    assert kwargs.get("twin", "lambda") == mixer or mixer == "convolution" and "twin" not in kwargs
+
+
 @pytest.mark.parametrize("part", [name for name in ROWS if name.startswith("u4-")])
 def test_a_part_differs_from_the_whole_in_its_twin_only(part):
     whole = ROWS["sizes-u4"]

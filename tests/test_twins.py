@@ -159,6 +159,17 @@ def test_a_net_of_twins_learns_in_bfloat16(kind, u):
     assert loss < 1
 
 
+@pytest.mark.parametrize("mixer, meets", [({"twin": "pointwise"}, False), ({"twin": "position"}, True), ({"twin": "content"}, True), ({}, True)])
+def test_with_a_narrow_head_pixels_meet_in_the_mixers_only(mixer, meets):
+    """The first of 3 × 3 places is made of the pixels 0 to 8 by the stem's and the pools' 2 × 2; the others come in by mixing."""
+    torch.manual_seed(0)
+    net = create_model("tiny", layout="LLL", widen=1, **mixer).double().eval()
+    images = torch.randn(1, 3, 32, 32, dtype=torch.float64).requires_grad_()
+    net.blocks(net.stem(images))[0, :, 0, 0].sum().backward()
+    seen = images.grad[0].abs().sum(0) > 1e-12
+    assert seen[:9, :9].any() and (seen[9:].any() or seen[:, 9:].any()) == meets
+
+
 @pytest.mark.parametrize("kind, u", CASES)
 def test_no_pictures_give_no_pictures(kind, u):
     twin, features = make(kind, u)
@@ -182,5 +193,9 @@ def test_twins_refuse_what_makes_none():
         Twin(21, "content", (3, 3), heads=3, dim_u=0)
     with pytest.raises(ValueError, match="twin must be None where scope is given, got 'content'"):
         create_model("tiny", twin="content", scope=3)
-    with pytest.raises(ValueError, match="twin must be None for resnet18, since only small and tiny have twins, got 'content'"):
+    with pytest.raises(ValueError, match="twin must be None for resnet18: it is for small and tiny, got 'content'"):
         create_model("resnet18", twin="content")
+    with pytest.raises(ValueError, match="widen must be None for resnet18: it is for small and tiny, got 1"):
+        create_model("resnet18", widen=1)
+    with pytest.raises(ValueError, match="widen must be 3 or 1, got 2"):
+        create_model("tiny", widen=2)
