@@ -877,7 +877,7 @@ QUESTIONS: dict[str, Question] = {
         "h16": "sixteen queries under a lambda of 8 values gain nothing that three seeds can see",
         "scope3": "a window of 3 × 3 loses nothing, and gains nothing that three seeds can see",
     }, otherwise=lambda guess: 'the answer is one of "k4", "k64", "h1", "h16", "u4" and "scope3"'),
-    "09.8": Question("c", "without its palettes this net falls by far more than 20 points, as it does without its stencils", {
+    "09.9": Question("c", "without its palettes this net falls by far more than 20 points, as it does without its stencils", {
         "a": "that is what the paper's ResNet lost when it was trained again without palettes; this net is not trained again",
         "b": "it loses far more: the net was trained with both halves, and is not trained again without one",
     }, otherwise=lambda guess: 'the answer is one of the letters "a", "b" and "c"'),

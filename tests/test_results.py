@@ -84,7 +84,7 @@ def test_a_record_has_its_evidence(path):
     assert replace(recipe, seed=row.seed) == expected, "the record is of the row as it is listed now"
     assert start["data"]["test"] == (recipe.hold_out or 10_000)
     assert start["commit"] and "+" not in start["commit"], "a record names a commit, without changes on top"
-    assert start["command"].startswith("lambdalib train --") and "/" not in start["command"].replace("runs/", "")
+    assert start["command"].removeprefix("python -m ").startswith("lambdalib train --") and "/" not in start["command"].replace("runs/", "")
 
 
 def test_the_readme_repeats_the_record():
@@ -95,10 +95,18 @@ def test_the_readme_repeats_the_record():
         assert number in README, f"the README does not say {number!r}"
 
 
+def test_the_readme_tells_what_rounding_did():
+    cards = {name: read_card(ASSETS / f"{name}.safetensors") for name in ("small", "tiny")}
+    before, after = ({name: f"{100 * card[part]['test_accuracy']:.2f}" for name, card in cards.items()} for part in ("result", "after_rounding"))
+    assert (f"Rounding to float16 took it to {after['small']} %, and `tiny` from {before['tiny']} to {after['tiny']} %"
+            in " ".join(README.split()))
+
+
 @pytest.mark.parametrize("name", ["small-30-epochs-shift-2", "small-32-epochs-shift-4"])
 def test_the_readme_repeats_the_runs_that_do_not_ship(name):
-    log = RECORDS / f"{name}.log.jsonl"
-    assert f"{100 * json.loads(log.read_text(encoding='utf-8').splitlines()[-1])['test_accuracy']:.2f} %" in README
+    end = json.loads((RECORDS / f"{name}.log.jsonl").read_text(encoding="utf-8").splitlines()[-1])
+    assert f"{100 * end['test_accuracy']:.2f} %" in README
+    assert f"{100 * end['test_accuracy_flip_tta']:.2f}" in README
 
 
 def test_the_readme_holds_the_table_of_the_records():

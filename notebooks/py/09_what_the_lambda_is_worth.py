@@ -109,7 +109,7 @@ plt.show()
 # Before we believe this, three cautions:
 #
 # * **One run each**, and no seeds that we know of. The intervals above hold the chance of the *pictures*, not the chance of the *training*: another seed may move a net by more than 0.3 points.
-# * **The same pictures.** Both nets answered the same 50,000, so the two scores are not independent, and 1.15 is only a first look. Step 7 does better.
+# * **The same pictures.** Both nets answered the same 50,000, so the two scores are not independent, and 1.15 is only a first look. Step 8 does better.
 # * **"Content only" speaks of the layers, not of the net.** Exercise 4 asks what the rest of the net still sees.
 #
 # And the table lacks two rows. The position half consists of stencils *and* of a query that steers them: what if the query stood still? And how far would the net get if these layers saw no other pixel at all? An ablation without such a *control* says what a part is worth beside the others, but not whether there was anything to be earned.
@@ -130,13 +130,13 @@ plt.show()
 # | convolution | $\sum_{m} W_{m-n}\,x_m$ over 3 × 3 pixels | the rival of the paper |
 # | pointwise | $v_{hn}$, the pixel's own values | every other pixel: a 1 × 1 convolution, and the control |
 #
-# Do the first two twins really take the layer apart? Give them the layer's own weights, and their outputs must add up to its output. We need this again in step 8, so it is a function:
+# Do the first two twins really take the layer apart? Give them the layer's own weights, and their outputs must add up to its output. We need this again in step 9, so it is a function:
 
 # %%
 def halves(layer: LambdaLayer, size: tuple[int, int]) -> tuple[Twin, Twin]:
     """A layer that sees its whole map of this size, as its content twin and its position twin, with its weights."""
     dim = layer.to_queries.in_channels
-    content, position = (Twin(dim, kind, size, dim_k=layer.dim_k, heads=layer.heads) for kind in ("content", "position"))
+    content, position = (Twin(dim, kind, size, dim_k=layer.dim_k, heads=layer.heads, dim_u=layer.dim_u) for kind in ("content", "position"))
     for twin in (content, position):
         for projection, norm, name in ((twin.to_queries[0], twin.to_queries[1], "queries"), (twin.to_values[0], twin.to_values[1], "values")):
             projection.load_state_dict(getattr(layer, f"to_{name}").state_dict())
@@ -353,7 +353,7 @@ assert round(100 * alike["sizes-u4"].parameters / alike["twins-convolution"].par
 # A choice among six by the test pictures would be tuning by the test set (step 4). Here nothing was chosen: all six were to be reported before they were run. Whoever builds a net with u = 4 because of this table should go by the second look.
 
 # %% [markdown]
-# ## 7 · The same pictures: count the flips
+# ## 8 · The same pictures: count the flips
 #
 # When two nets answer the *same* pictures, most of the pictures say nothing about which net is better: both are right, or both are wrong. Only the **flips** count, the pictures on which one is right and the other wrong. Let $a$ be the number that only the first gets right, and $b$ the number that only the second does. If the nets were equally good, each flip would be a throw of a fair coin, and so
 #
@@ -386,7 +386,7 @@ print(f"as two independent scores: {unpaired:.1f} standard errors;   by their fl
 # And mind what $z$ is about: *these two nets*. Whether the method behind one is better than the method behind the other is a question about all the nets that each could have produced, and only seeds answer that.
 
 # %% [markdown]
-# ## 8 · Two faders
+# ## 9 · Two faders
 #
 # There is a quicker way to ask for a part's worth, and it is often used: take a trained net and switch the part off. A lambda layer's output is a sum, so each half can have a fader:
 #
@@ -398,7 +398,7 @@ print(f"as two independent scores: {unpaired:.1f} standard errors;   by their fl
 
 # %%
 guess = None  # "a", "b" or "c"
-check_answer("09.8", guess)
+check_answer("09.9", guess)
 
 
 # %%
@@ -500,7 +500,7 @@ for name, setting in {"both halves": (1, 1), "position only": (0, 1), "content o
 # So there are at least three worths of one part: what is lost when it is switched off, what is lost when the rest may settle again, and what is lost when all is trained without it from the start. The third is what a designer of nets wants to know, and the only one that says whether the part could have been left out. It is also the dearest, which is why the first is seen more often.
 
 # %% [markdown]
-# ## 9 · The speed claim taken apart
+# ## 10 · The speed claim taken apart
 #
 # "3.2 and 4.4 times faster than EfficientNets" (lesson 06). Faster by what? By its caption, the paper's Figure 4 gave both the same training; but they differ in more than lambda layers, namely in the family of nets and the way these are scaled. The figure shows a third kind, too: ResNet-RS with squeeze-and-excitation, that family and scaling *without* lambda layers. So at equal accuracy the factor can be taken apart. The seconds are read off the plot, to about ± 0.01, and between its points off straight lines; they are for training on 1024 pictures, on TPUs.
 
@@ -533,7 +533,7 @@ plt.show()
 # Between the family with lambda layers and the one without lies a factor of 1.7 to 2.4, the more the higher the accuracy; by its logarithm it is 40 to 58 % of the whole. That is a lot. (It is read off one plot, on the paper's hardware, and the caption itself says 1.6 to 2.3. It compares families, not layers: to reach 83.8 % the one has 152 layers and the other 270. In the ablation of lesson 06, where convolutions were swapped in a plain ResNet-50, the lambda nets were *slower* in every layout; here lambda layers stand only in some blocks of the late stages.)
 
 # %% [markdown]
-# ## 10 · Done again
+# ## 11 · Done again
 #
 # A number gains most when somebody else gets it too. These are the public reruns that we know of, claimed number → what came out. The fourth is not a rerun but a comparison of its own: students at TU Delft trained ResNet-50 with and without lambda layers, by one recipe ([report](https://github.com/joigalcar3/LambdaNetworks), 2021; its arrow goes from the convolutions to the lambda layers). The orange dots are ours.
 
@@ -566,7 +566,7 @@ plt.show()
 # Our own are *other nets*, with convolutions in their first half and lambda layers in the second, made for CIFAR-10. They show that nets with lambda layers train well on it. They neither confirm nor refute any arrow above.
 
 # %% [markdown]
-# ## 11 · The ledger, read aloud
+# ## 12 · The ledger, read aloud
 #
 # Lesson 00 named five claims, and each lesson since has written down what spoke for them and against. All of it on one page:
 #
@@ -575,10 +575,10 @@ plt.show()
 # | **long-range interactions** | every pixel counts in the palette, at a cost linear in the pixels (02); stencils reach as far as you let them (03); both are needed on puzzles made to measure (04) | attention had the range already (01); confetti has the same palette (02); the stencils never look at the picture (03); without palettes the paper's net loses 0.3 points (step 2); in our small net not even a layer that sees no other pixel is told apart from one with u = 1 (step 5) |
 # | **without attention maps** | true of the content half (02) | for most shapes the cheapest way to compute the position half makes a map (05) |
 # | **less memory** | 16 times less in training at 32 × 32, d = 64 (05); a text's state that does not grow (04b) | 32 times more at 4 × 4, d = 512; fused attention, which came later, keeps no map either (05) |
-# | **faster** | than other public lambda layers at every shape measured, than fused attention at some (05); 1.7 to 2.4 times at equal accuracy, against the same family without lambda layers (paper, step 9) | than a 3 × 3 convolution nowhere in our record (05); 7240 → 1160 examples per second in the paper's own ablation (06); about half of the paper's factor is not the layer's (step 9) |
-# | **more accurate** | ImageNet 76.9 → 78.4 with 25.6 → 15.0 million parameters (paper, 06), reached again at 78.2; timm's pair (step 10); with u = 4 and 57 % of the parameters level with the convolution in our small net (step 6) | CIFAR-10 numbers not reached again (07, step 10); among our twins the convolution is ahead of the layer with u = 1, and the control is not told apart from it (step 5) |
+# | **faster** | than other public lambda layers at every shape measured, than fused attention at some (05); 1.7 to 2.4 times at equal accuracy, against the same family without lambda layers (paper, step 10) | than a 3 × 3 convolution nowhere in our record (05); 7240 → 1160 examples per second in the paper's own ablation (06); about half of the paper's factor is not the layer's (step 10) |
+# | **more accurate** | ImageNet 76.9 → 78.4 with 25.6 → 15.0 million parameters (paper, 06), reached again at 78.2; timm's pair (step 11); with u = 4 and 57 % of the parameters level with the convolution in our small net (step 6) | CIFAR-10 numbers not reached again (07, step 11); among our twins the convolution is ahead of the layer with u = 1, and the control is not told apart from it (step 5) |
 #
-# **What the title suggests**: lambda layers owe their accuracy to long-range, content-based interactions. (The paper's own ablation does not say so.) **What we found.** In the paper's table nearly all of the accuracy is there without the content half, so it is the stencils that earn it (step 2). In the late blocks of our small net the control does as well as the layer with u = 1, so nothing can be said of its parts there (step 5); with u = 4 the layer is better by half a point to a point, and which part of it earns that nobody has taken apart yet (step 6). A net that was trained with both halves does need both (step 8), but that is habit and no proof of worth. **What would change our mind.** A net in which the control falls far behind, with seeds; the control and the frozen query on ImageNet, with seeds, and by each net's own learning rate; the twins again with u = 4; photographs, or tasks, on which position only falls clearly behind both; the answers of the paper's nets to each picture, so that the flips can be counted.
+# **What the title suggests**: lambda layers owe their accuracy to long-range, content-based interactions. (The paper's own ablation does not say so.) **What we found.** In the paper's table nearly all of the accuracy is there without the content half, so it is the stencils that earn it (step 2). In the late blocks of our small net the control does as well as the layer with u = 1, so nothing can be said of its parts there (step 5); with u = 4 the layer is better by half a point to a point, and which part of it earns that nobody has taken apart yet (step 6). A net that was trained with both halves does need both (step 9), but that is habit and no proof of worth. **What would change our mind.** A net in which the control falls far behind, with seeds; the control and the frozen query on ImageNet, with seeds, and by each net's own learning rate; the twins again with u = 4; photographs, or tasks, on which position only falls clearly behind both; the answers of the paper's nets to each picture, so that the flips can be counted.
 
 # %% [markdown]
 # ## Exercises
@@ -714,11 +714,11 @@ check_answer("09.E5", guess)
 # ## What we now know
 #
 # * An accuracy without its error cannot be compared: 0.3 points of 50,000 pictures are about one standard error, 9.6 are more than thirty; and seeds have an error of their own.
-# * In the paper's net the stencils earned nearly all of the accuracy and the palettes hardly any. In the late blocks of our small net the control, a layer that sees no other pixel, did as well as the lambda layer, and and neither of its halves was told apart from the whole. With u = 4 the layer was told apart from the control, and level with a 3 × 3 convolution that has almost twice its parameters.
+# * In the paper's net the stencils earned nearly all of the accuracy and the palettes hardly any. In the late blocks of our small net the control, a layer that sees no other pixel, did as well as the lambda layer, and neither of its halves was told apart from the whole. With u = 4 the layer was told apart from the control, and level with a 3 × 3 convolution that has almost twice its parameters.
 # * Without a control an ablation cannot say whether there was anything to be earned.
 # * Switched off, measured anew, trained without: three ways to take a part away, three different worths. Only the last one says whether the part could have been left out.
 #
-# **Ledger.** Closed, and read aloud in step 11. It can be opened again by anybody with a record.
+# **Ledger.** Closed, and read aloud in step 12. It can be opened again by anybody with a record.
 #
 # **The code of this lesson** lives in `lambdalib/twins.py` (`Twin`), `lambdalib/experiments.py` (`ROWS`, `read_results`) and `lambdalib/data.py` (`hold_out`); `lambdalib train --row twins-frozen-query --seed 0` in a terminal trains one of the twins again, and `lambdalib results` prints the table.
 #
