@@ -36,9 +36,9 @@ RATES = {"convolution": 1.5, "position": 1.5, "linear-attention": 1.5}  # by REC
 EARLY = ("lambda", "pointwise")  # the same in all three blocks: the first map has 15 × 15 pixels
 # What the lambda layers of twins-lambda have otherwise: k = 16, h = 4, u = 1, and a scope that covers the map.
 SIZES = {"k4": {"dim_k": 4}, "k64": {"dim_k": 64}, "h1": {"heads": 1}, "h16": {"heads": 16}, "u4": {"dim_u": 4}, "scope3": {"scope": 3}}
-PARTS = ("content", "position", "frozen-query")  # of a lambda layer; with u = 4 the whole is sizes-u4
-# In all three blocks of a net whose other convolutions are 1×1: pixels meet in these layers, and in the 2×2 of stem and pools. One rate for all.
-ALONE = {"lambda": {}, "convolution": {"layout": "CCC"}, **{twin: {"twin": twin} for twin in (*PARTS, "pointwise")}}
+# In all three blocks of a net whose other convolutions are 1×1: pixels meet in these layers, and in the 2×2 of stem and pools.
+ALONE = {"lambda": {}, "convolution": {"layout": "CCC"}, **{twin: {"twin": twin} for twin in ("content", "position", "frozen-query", "pointwise")},
+         "lambda-u4": {"dim_u": 4}, "frozen-query-u4": {"twin": "frozen-query", "dim_u": 4}}
 
 NETS: dict[str, Recipe] = {
     "tiny": TINY,
@@ -62,7 +62,6 @@ COMPARISONS: dict[str, Recipe] = {
                                 lr=RATES.get(name, COMPARED.lr)) for name in EARLY},
     **{f"sizes-{name}": replace(COMPARED, model_kwargs=size) for name, size in SIZES.items()},
     **{f"alone-{name}": replace(COMPARED, model_kwargs={"widen": 1, "layout": "LLL", **mixer}) for name, mixer in ALONE.items()},
-    **{f"u4-{part}": replace(COMPARED, model_kwargs={"dim_u": 4, "twin": part}) for part in PARTS},
 }
 ROWS = NETS | COMPARISONS
 

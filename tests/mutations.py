@@ -559,7 +559,6 @@ MUTATIONS = [
              "SmallBlock(dim, dim_out, mix, 3, recompute)", "tests/test_twins.py -k narrow"),
     Mutation("a head of any side", "resnet.py", "if widen not in (1, 3):", "if False:", "tests/test_twins.py -k refuse"),
     Mutation("nobody stands alone", "experiments.py", '{"widen": 1, "layout": "LLL", **mixer}', '{"layout": "LLL", **mixer}'),
-    Mutation("parts of another whole", "experiments.py", 'model_kwargs={"dim_u": 4, "twin": part}', 'model_kwargs={"twin": part}'),
     Mutation("twin not handed on", "resnet.py", "            elif twin is None:\n", "            elif True:\n", "tests/test_twins.py -k learns"),
     Mutation("twins everywhere", "resnet.py", 'if value is not None and name not in ("small", "tiny"):', "if False:",
              "tests/test_twins.py -k refuse"),

@@ -56,17 +56,10 @@ def test_a_size_differs_in_one_thing(size):
 
 @pytest.mark.parametrize("name", [name for name in ROWS if name.startswith("alone-")])
 def test_a_mixer_stands_alone(name):
-    row, kwargs = ROWS[name], ROWS[name].model_kwargs
-    assert replace(row, model_kwargs={}) == ROWS["twins-lambda"] and {key: value for key, value in kwargs.items() if key not in ("twin", "layout")} == {"widen": 1}
-    mixer = name.removeprefix("alone-")
-    assert kwargs["layout"] == ("CCC" if mixer == "convolution" else "LLL")
-    assert kwargs.get("twin", "lambda") == mixer or mixer == "convolution" and "twin" not in kwargs
-
-
-@pytest.mark.parametrize("part", [name for name in ROWS if name.startswith("u4-")])
-def test_a_part_differs_from_the_whole_in_its_twin_only(part):
-    whole = ROWS["sizes-u4"]
-    assert ROWS[part] == replace(whole, model_kwargs={**whole.model_kwargs, "twin": part.removeprefix("u4-")})
+    assert replace(ROWS[name], model_kwargs={}) == ROWS["twins-lambda"]
+    mixer, _, u = name.removeprefix("alone-").partition("-u")
+    expected = {"widen": 1, "layout": "CCC" if mixer == "convolution" else "LLL"} | ({"dim_u": int(u)} if u else {})
+    assert ROWS[name].model_kwargs == expected | ({} if mixer in ("lambda", "convolution") else {"twin": mixer})
 
 
 @pytest.mark.parametrize("twin", ["lambda", "convolution", *TWINS])

@@ -82,6 +82,13 @@ def twins():
     return figures.seeds(runs, "test accuracy after 10 epochs, %", lit=("lambda", "lambda, u = 4"), notes=[f"{row.parameters:,} parameters" for row in rows])
 
 
+def alone():
+    """Six layers where nothing else lets distant pixels meet."""
+    rows = sorted((row for row in read_results(RECORDS) if row.name.startswith("alone-")), key=lambda row: fmean(row.accuracies))
+    runs = {row.name.removeprefix("alone-"): [100 * accuracy for accuracy in row.accuracies] for row in rows}
+    return figures.seeds(runs, "test accuracy after 10 epochs, %", lit=("lambda",), notes=[f"{row.parameters:,} parameters" for row in rows])
+
+
 def ladder():
     """The recipe, rung by rung, judged by held-out pictures."""
     rungs = read_results(RECORDS / "ladder")
@@ -103,7 +110,7 @@ def bench():
 
 
 PICTURES = {"palette_and_stencils.png": palette_and_stencils, "training_curves.png": training_curves, "results.png": results,
-            "ladder.png": ladder, "twins.png": twins, "classes.png": classes, "bench.png": bench}
+            "ladder.png": ladder, "twins.png": twins, "alone.png": alone, "classes.png": classes, "bench.png": bench}
 
 if __name__ == "__main__":
     FIGURES.mkdir(exist_ok=True)
