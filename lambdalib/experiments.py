@@ -61,7 +61,8 @@ COMPARISONS: dict[str, Recipe] = {
     **{f"early-{name}": replace(COMPARED, model_kwargs={"layout": "LLL", **({} if name == "lambda" else {"twin": name})},
                                 lr=RATES.get(name, COMPARED.lr)) for name in EARLY},
     **{f"sizes-{name}": replace(COMPARED, model_kwargs=size) for name, size in SIZES.items()},
-    **{f"alone-{name}": replace(COMPARED, model_kwargs={"widen": 1, "layout": "LLL", **mixer}) for name, mixer in ALONE.items()},
+    **{f"alone-{name}": replace(COMPARED, model_kwargs={"widen": 1, "layout": "LLL", **mixer}, lr=1.5 if name == "content" else COMPARED.lr)
+       for name, mixer in ALONE.items()},  # the rates by RECORDS/sweep as well; with u = 4 they are those of u = 1
 }
 ROWS = NETS | COMPARISONS
 
