@@ -877,8 +877,8 @@ QUESTIONS: dict[str, Question] = {
         "h16": "sixteen queries under a lambda of 8 values gain nothing that three seeds can see",
         "scope3": "a window of 3 × 3 loses nothing, and gains nothing that three seeds can see",
     }, otherwise=lambda guess: 'the answer is one of "k4", "k64", "h1", "h16", "u4" and "scope3"'),
-    "09.7": Question("c", "it loses about nine points: where nothing else sees other pixels, the stencils carry the net, as they carry the paper's", {
-        "a": "that was with convolutions in front; here nothing else looks at other pixels, and the stencils' work is left undone",
+    "09.7": Question("c", "it loses about ten points: where nothing else lets distant pixels meet, the stencils carry the net, as they carry the paper's", {
+        "a": "that was with convolutions in front; here nothing else looks at distant pixels, and the stencils' work is left undone",
         "b": "more than that: a palette knows what is in the picture, but not what lies beside what",
     }, otherwise=lambda guess: 'the answer is one of the letters "a", "b" and "c"'),
     "09.9": Question("c", "without its palettes this net falls by far more than 20 points, as it does without its stencils", {

@@ -36,7 +36,7 @@ RATES = {"convolution": 1.5, "position": 1.5, "linear-attention": 1.5}  # by REC
 EARLY = ("lambda", "pointwise")  # the same in all three blocks: the first map has 15 × 15 pixels
 # What the lambda layers of twins-lambda have otherwise: k = 16, h = 4, u = 1, and a scope that covers the map.
 SIZES = {"k4": {"dim_k": 4}, "k64": {"dim_k": 64}, "h1": {"heads": 1}, "h16": {"heads": 16}, "u4": {"dim_u": 4}, "scope3": {"scope": 3}}
-# In all three blocks of a net whose other convolutions are 1×1: pixels meet in these layers, and in the 2×2 of stem and pools.
+# In all three blocks of a net whose other convolutions are 1×1: pixels meet in these layers, in the 2×2 of stem and pools, and in the last maximum.
 ALONE = {"lambda": {}, "convolution": {"layout": "CCC"}, **{twin: {"twin": twin} for twin in ("content", "position", "frozen-query", "pointwise")},
          "lambda-u4": {"dim_u": 4}, "frozen-query-u4": {"twin": "frozen-query", "dim_u": 4}}
 

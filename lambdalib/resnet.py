@@ -221,7 +221,7 @@ class SmallResNet(nn.Module):
         scope: side of the position lambdas' window, in pixels, odd. None: twice the map, less one.
         twin: one of TWINS (lambdalib.twins), which then stands in for the lambda layers; it sees the whole map.
         widen: side of the kernels that widen, 3 or 1. With 1 a pixel meets others in the mixing layers only, but for the
-            stem's and the pools' 2×2.
+            stem's and the pools' 2×2 and the maximum at the end.
         recompute: of every block.
     Raises:
         ValueError: an argument makes no net; the message names it.

@@ -134,6 +134,31 @@ def test_the_readme_tells_what_the_ladder_found():
         assert words in " ".join(README.split()), f"the README does not say {words!r}"
 
 
+def test_the_readme_begins_with_what_came_out():
+    mean = {row.name: 100 * fmean(row.accuracies) for row in read_results(RECORDS)}
+    size = {row.name: row.parameters / 1e6 for row in read_results(RECORDS)}
+    assert mean["alone-convolution"] > mean["alone-lambda"] and mean["twins-convolution"] > mean["twins-lambda"]
+    assert (f"({mean['tiny']:.1f} % with {size['tiny']:.2f} million parameters, {mean['small']:.1f} % with {size['small']:.2f} million,"
+            in " ".join(README.split()))
+
+
+def test_the_readme_tells_what_stood_alone():
+    rows = {row.name.removeprefix("alone-"): row for row in read_results(RECORDS) if row.name.startswith("alone-")}
+    mean = {name: 100 * fmean(row.accuracies) for name, row in rows.items()}
+    error = 100 * (fmean(stdev(row.accuracies) ** 2 for row in rows.values()) * 2 / 3) ** 0.5
+    for words in (f"falls {mean['lambda'] - mean['pointwise']:.1f} points behind the lambda layer",
+                  f"Without its stencils the layer loses {mean['lambda'] - mean['content']:.1f} points, "
+                  f"without its palette {mean['lambda'] - mean['position']:.1f};",
+                  f"one frozen query for all pixels, and no palette, it loses {mean['lambda'] - mean['frozen-query']:.1f}:",
+                  f"The convolution is ahead of it by {mean['convolution'] - mean['lambda']:.1f} points, with "
+                  f"{rows['convolution'].parameters / rows['lambda'].parameters:.1f} times the parameters",
+                  f"the standard error of a difference is {error:.1f}",
+                  f"u = 4 the layer gains {mean['lambda-u4'] - mean['lambda']:.2f} points",
+                  f"the frozen query then leads by {mean['frozen-query-u4'] - mean['lambda-u4']:.2f}",
+                  f"the convolution stays ahead of it by {mean['convolution'] - mean['lambda-u4']:.2f}"):
+        assert words in " ".join(README.split()), f"the README does not say {words!r}"
+
+
 def test_the_readme_tells_what_the_twins_found():
     mean = {row.name.removeprefix("twins-"): 100 * fmean(row.accuracies) for row in read_results(RECORDS) if row.name.startswith("twins-")}
     alike = [row for row in read_results(RECORDS) if row.name.startswith(("twins-", "early-", "sizes-"))]

@@ -299,7 +299,7 @@ assert max(means.values()) - min(means.values()) < 1.1
 #
 # What it does *not* say:
 #
-# * **Not that lambda layers are worth nothing.** An experiment in which the control does well cannot measure what the control lacks. Either these places are badly chosen to tell mixers apart, or this lambda layer is. The next step tries both.
+# * **Not that lambda layers are worth nothing.** An experiment in which the control does well cannot measure what the control lacks. Either these places are badly chosen to tell mixers apart, or this lambda layer is. Steps 6 and 7 try both.
 # * **Not more than three seeds of one small net can.** It has a quarter of a million weights and was trained for 10 epochs; the `tiny` that ships with the course had 48. With more training an order can change.
 # * **Nothing about equal budgets.** The convolution spends twice the parameters, the frozen query the fewest.
 
@@ -342,7 +342,7 @@ assert min(apart) > 0.2 and 0.4 < fmean(apart) < 0.5
 assert round(100 * alike["sizes-u4"].parameters / alike["twins-convolution"].parameters) == 57
 
 # %% [markdown]
-# **The larger map changes nothing.** With layers that see no other pixel in all three blocks, the net is not told apart from one with lambda layers there. The convolutions at the heads of the blocks, and the pools behind them, see enough. A net whose *only* view of other pixels is its lambda layers would tell more. The paper's ResNet-50 is nearly one, and that is where the stencils are worth 9.6 points.
+# **The larger map changes nothing.** With layers that see no other pixel in all three blocks, the net is not told apart from one with lambda layers there. The convolutions at the heads of the blocks, and the pools behind them, see enough. A net whose *only* view of other pixels is its mixers would tell more. The paper's ResNet-50 is nearly one, and that is where the stencils are worth 9.6 points. The next step builds one.
 #
 # **One size matters, and it is u.** With u = 4 the layer is told apart from itself with u = 1, by a whole point on the test pictures, and from the control. It is level with the 3 × 3 convolution, or a little above, with 57 % of the parameters. The paper's table agrees: u = 4 brings its best row. So in these places there *was* something to be gained from other pixels, and the layer with u = 1 did not get it. How much? We looked a second time, with other judges: the two rows trained on 45,000 pictures, and judged by the 5,000 others (`ladder-average` of lesson 07 is the row with u = 1). There u = 4 is ahead with every seed, but by half a point on average. The largest of several gains is often a lucky one, so think of half a point rather than of a whole one.
 #
@@ -351,6 +351,89 @@ assert round(100 * alike["sizes-u4"].parameters / alike["twins-convolution"].par
 # The other five changes move the mean by 2.4 errors or less. k = 64 and k = 4, the largest and the smallest, are each a hint better than the 16 between them, which no reason is known for, and which five looks into the same pot may well bring by chance. A scope of 3 takes from the stencils what a convolution has anyway, and loses nothing.
 #
 # A choice among six by the test pictures would be tuning by the test set (step 4). Here nothing was chosen: all six were to be reported before they were run. Whoever builds a net with u = 4 because of this table should go by the second look.
+
+# %% [markdown]
+# ## 7 · A net that has nothing else
+#
+# So far convolutions had seen the neighbours before our mixers could. Take them away: the same net, with mixers in all three blocks, and with a 1 × 1 convolution at the head of each block in place of 3 × 3 (`create_model("tiny", layout="LLL", widen=1)`). Now the mixers are the only place where distant pixels meet. Near ones also meet by the 2 × 2 of the stem and of the pools; by these alone each of the 3 × 3 places at the end is made of 9 × 9 pixels. Then every net takes each channel's largest value over the nine places. The control has no other view. (And it lacks a margin: nine squares of 9 × 9 in steps of 8 cover 25 × 25 of the 32 × 32 pixels, since the pools drop odd rows and columns. The other mixers see nearly all.)
+
+# %%
+net = create_model("tiny", layout="LLL", widen=1, twin="pointwise").eval()
+probe = test_images[:1].clone().requires_grad_()
+places = net.blocks(net.stem(probe)).sum(1)[0]  # (3, 3)
+seen = {}
+for words, output in {"the middle place": places[1, 1], "all nine": places.sum()}.items():
+    gradient, = torch.autograd.grad(output, probe, retain_graph=True)
+    seen[words] = gradient[0].abs().sum(0).nonzero().amin(0).tolist(), gradient[0].abs().sum(0).nonzero().amax(0).tolist()
+    print(f"with the control {words} can see the pixels from {seen[words][0]} to {seen[words][1]}")
+assert seen == {"the middle place": ([8, 8], [16, 16]), "all nine": ([0, 0], [24, 24])}
+
+# %% [markdown]
+# Six mixers were trained in this net: the lambda layer with u = 1, its two halves, the frozen query, the convolution and the control. As before, 10 epochs, three seeds, and each at the best of three rates (one seed, 4 epochs, held-out pictures). That was the recipe's rate, and for the palette alone twice as much, the edge of what was tried; for the lambda layer and the position half twice the rate was three pictures worse. Two more rows have u = 4; they were not tuned and have the rates of u = 1. The budgets differ more than in step 5: look at both columns before you compare.
+#
+# **Predict.** How many points does this net lose when its lambda layers have no stencils, only the palette? (a) less than 1, as in step 5; (b) 1 to 5; (c) more than 5.
+
+# %%
+guess = None  # "a", "b" or "c"
+check_answer("09.7", guess)
+
+# %%
+alone = {row.name.removeprefix("alone-"): row for row in read_results(RECORDS) if row.name.startswith("alone-")}
+for name in alone:
+    tried = {row.name.rpartition("-lr")[2]: row.accuracies[0] for row in read_results(RECORDS / "sweep") if row.name.startswith(f"alone-{name}-lr")}
+    recipe = json.loads((RECORDS / f"alone-{name}-seed0.jsonl").read_text().splitlines()[0])["recipe"]
+    assert max(tried, key=tried.get, default="0.75") == str(recipe["lr"])  # with u = 4 no rates were tried: those of u = 1
+single = {name: [100 * accuracy for accuracy in row.accuracies] for name, row in alone.items()}
+average = {name: fmean(values) for name, values in single.items()}
+assert len(single) == 8 and all(len(values) == 3 for values in single.values())
+s_alone = math.sqrt(fmean(stdev(values) ** 2 for values in single.values()))  # 8 rows, 16 degrees of freedom
+error_alone = s_alone * math.sqrt(2 / 3)
+
+names = sorted(single, key=average.get, reverse=True)
+print(f"{'mixer':18}{'parameters':>11}{'multiply-adds':>15}{'test accuracy, %':>18}   {'seeds 0, 1, 2'}")
+for name in names:
+    print(f"{name:18}{alone[name].parameters:11,}{alone[name].adds / 1e6:13.1f} M{average[name]:10.2f} ± {stdev(single[name]):.2f}    "
+          + ", ".join(f"{value:.2f}" for value in single[name]))
+figures.seeds({name: single[name] for name in names}, "CIFAR-10 test accuracy, %: mean and standard deviation of three seeds; each seed below it",
+              lit=["lambda", "lambda-u4"], notes=[f"{alone[name].parameters / 1000:.0f},000 parameters" for name in names])
+plt.show()
+
+asked = {words: pair for words, pair in questions.items() if set(pair) <= set(single)}
+asked |= {"palette, by itself: content - pointwise": ("content", "pointwise"), "u: lambda-u4 - lambda": ("lambda-u4", "lambda"),
+          "lambda-u4 - convolution": ("lambda-u4", "convolution"), "steering with u = 4": ("lambda-u4", "frozen-query-u4")}
+apart = {words: average[one] - average[other] for words, (one, other) in asked.items()}
+print(f"standard deviation of a run {s_alone:.2f}, standard error of a difference {error_alone:.2f} points; differences, and between which limits (95 %):")
+for words, difference in apart.items():
+    print(f"{words:40}{difference:+7.2f}   {difference - 2.12 * error_alone:+6.2f} to {difference + 2.12 * error_alone:+.2f}")
+with_flips = {name: 100 * fmean(row.accuracies_flip_tta) for name, row in alone.items()}
+early_on = {row.name: row.accuracies[0] for row in read_results(RECORDS / "sweep") if row.name.endswith("-lr0.75")}
+assert [round(average["lambda"] - average[name], 1) for name in ("content", "position", "frozen-query", "pointwise")] == [9.9, 0.1, 0.0, 14.2]
+assert round(average["content"] - average["pointwise"], 1) == 4.3 and round(average["convolution"] - average["lambda"], 1) == 4.9
+assert [round(with_flips[name] - with_flips["pointwise"], 1) for name in ("lambda", "content")] == [12.5, 3.0]
+assert round(average["convolution"] - average["lambda-u4"], 1) == 2.9 and alone["convolution"].parameters > 2 * alone["lambda-u4"].parameters
+assert [round(apart[words], 2) for words in ("u: lambda-u4 - lambda", "steering with u = 4")] == [1.95, -0.94]
+assert round(average["frozen-query-u4"] - average["frozen-query"], 2) == 2.93 and 1.7 * error_alone < 0.94 < 2 * error_alone < 1.1
+assert 1.1 < 2.12 * error_alone < 1.15
+assert round(100 * (early_on["alone-frozen-query-lr0.75"] - early_on["alone-lambda-lr0.75"]), 1) == 2.9
+
+# %% [markdown]
+# Here the parts come apart by whole points, and the two rows that the paper has look alike:
+#
+# | what is taken away | this net, CIFAR-10, three seeds, 95 % | the paper's ResNet-50, ImageNet, one run |
+# |---|---|---|
+# | the stencils | 9.9 ± 1.1 points lost | 9.6 points lost |
+# | the palette | 0.1 ± 1.1 lost | 0.3 lost |
+# | the palette and the steering | 0.0 ± 1.1 lost | not run |
+# | every view but that of stem and pools (the control) | 14.2 ± 1.1 lost | not run |
+#
+# * **Other pixels are worth 14 points** to this layer (12.5 with flips, which show the control the margin that it lacks), and 19 to the convolution. So here there is much to be earned, and one can see which part earns it.
+# * **The stencils earn it.** Two nets of very different size, alike in that little but the mixers sees other pixels, say the same. (That they agree to a few tenths is luck: look at the limits.)
+# * **The palette** by itself is 4.3 points ahead of the control (3.0 with flips). Part of that may be the margin, the doubled rate, or the product with the query rather than the view. Beside the stencils nothing of it is left that three seeds can see.
+# * **Steering earned nothing that three seeds can see** with u = 1. A static filter with fewer weights did as well. Its own seeds lie further apart than any other mixer's, so this is the least certain number of the table. The two also differ in how the query is trained (step 5), and a steered layer could be a frozen one, by its norm's bias: this says what training found, not what the layer can do.
+# * **u = 4 gains 1.95 points** with 2.2 times the parameters and three times the work. A frozen query with u = 4 adds up four value channels for each output, a *grouped* convolution; it gains 2.93 and is ahead of the steered one by 0.94, which is 1.8 errors and so not told apart either.
+# * **The convolution does better still**, with a window of 3 × 3: by 4.9 points over u = 1, with 4.5 times the parameters, and by 2.9 over u = 4, with twice as many. On these pictures a dense look at the neighbours earned more than a thin look at the whole map.
+#
+# What it does *not* say: this is a net that nobody would use, with 83 % after ten epochs, made so that one question has an answer. After the 4 epochs of the sweep (one seed, held-out pictures) the frozen query was 2.9 points ahead of the lambda layer, and after 10 they are level, so longer training may yet turn the order. And pictures that are told apart by what lies far away may need the palette more.
 
 # %% [markdown]
 # ## 8 · The same pictures: count the flips
@@ -572,13 +655,13 @@ plt.show()
 #
 # | claim | for | against |
 # |---|---|---|
-# | **long-range interactions** | every pixel counts in the palette, at a cost linear in the pixels (02); stencils reach as far as you let them (03); both are needed on puzzles made to measure (04) | attention had the range already (01); confetti has the same palette (02); the stencils never look at the picture (03); without palettes the paper's net loses 0.3 points (step 2); in our small net not even a layer that sees no other pixel is told apart from one with u = 1 (step 5) |
+# | **long-range interactions** | every pixel counts in the palette, at a cost linear in the pixels (02); stencils reach as far as you let them (03); both are needed on puzzles made to measure (04); a palette alone is worth 3 to 4 points to a net that otherwise sees squares of 9 × 9 pixels and a maximum over them (step 7) | attention had the range already (01); confetti has the same palette (02); the stencils never look at the picture (03); without palettes the paper's net loses 0.3 points (step 2), and ours, where nothing else sees far, 0.1, and there a 3 × 3 convolution is 4.9 points ahead of stencils over the whole map (step 7); behind convolutions not even a layer that sees no other pixel is told apart from one with u = 1 (step 5) |
 # | **without attention maps** | true of the content half (02) | for most shapes the cheapest way to compute the position half makes a map (05) |
 # | **less memory** | 16 times less in training at 32 × 32, d = 64 (05); a text's state that does not grow (04b) | 32 times more at 4 × 4, d = 512; fused attention, which came later, keeps no map either (05) |
 # | **faster** | than other public lambda layers at every shape measured, than fused attention at some (05); 1.7 to 2.4 times at equal accuracy, against the same family without lambda layers (paper, step 10) | than a 3 × 3 convolution nowhere in our record (05); 7240 → 1160 examples per second in the paper's own ablation (06); about half of the paper's factor is not the layer's (step 10) |
-# | **more accurate** | ImageNet 76.9 → 78.4 with 25.6 → 15.0 million parameters (paper, 06), reached again at 78.2; timm's pair (step 11); with u = 4 and 57 % of the parameters level with the convolution in our small net (step 6) | CIFAR-10 numbers not reached again (07, step 11); among our twins the convolution is ahead of the layer with u = 1, and the control is not told apart from it (step 5) |
+# | **more accurate** | ImageNet 76.9 → 78.4 with 25.6 → 15.0 million parameters (paper, 06), reached again at 78.2; timm's pair (step 11); with u = 4 and 57 % of the parameters level with the convolution in our small net (step 6) | CIFAR-10 numbers not reached again (07, step 11); among our twins the convolution is ahead of the layer with u = 1, and the control is not told apart from it (step 5); where the mixers are all there is, the convolution is ahead by 4.9 points, and of u = 4 by 2.9 (step 7) |
 #
-# **What the title suggests**: lambda layers owe their accuracy to long-range, content-based interactions. (The paper's own ablation does not say so.) **What we found.** In the paper's table nearly all of the accuracy is there without the content half, so it is the stencils that earn it (step 2). In the late blocks of our small net the control does as well as the layer with u = 1, so nothing can be said of its parts there (step 5); with u = 4 the layer is better by half a point to a point, and which part of it earns that nobody has taken apart yet (step 6). A net that was trained with both halves does need both (step 9), but that is habit and no proof of worth. **What would change our mind.** A net in which the control falls far behind, with seeds; the control and the frozen query on ImageNet, with seeds, and by each net's own learning rate; the twins again with u = 4; photographs, or tasks, on which position only falls clearly behind both; the answers of the paper's nets to each picture, so that the flips can be counted.
+# **What the title suggests**: lambda layers owe their accuracy to long-range, content-based interactions. (The paper's own ablation does not say so.) **What we found.** In the paper's table nearly all of the accuracy is there without the content half, so it is the stencils that earn it (step 2). Our small net says the same once nothing else lets distant pixels meet: ten points for the stencils, nothing that three seeds can see for the palette beside them, and nothing for the steering: a bank of static filters did as well, with u = 1 and with u = 4 (step 7). Behind convolutions the layer with u = 1 is not even told apart from a control (step 5). A net that was trained with both halves does need both (step 9), but that is habit and no proof of worth. **What would change our mind.** The control and the frozen query on ImageNet, with seeds, and by each net's own learning rate; step 7 with larger nets and longer trainings; photographs, or tasks, on which position only falls clearly behind both; the answers of the paper's nets to each picture, so that the flips can be counted.
 
 # %% [markdown]
 # ## Exercises
@@ -663,7 +746,7 @@ check_answer("09.E4", guess)
 # %% [markdown]
 # <details><summary>Solution</summary>
 #
-# Convolutions of the stem (7 × 7 in the paper's net), strides and pools come before the layers, so each pixel's features already describe a neighbourhood. The next cell shows both halves of the answer. It is why "content only" is no measure of a world without positions, and why our own twins, which have more convolutions in front of them than the paper's net, are even further from one.
+# Convolutions of the stem (7 × 7 in the paper's net), strides and pools come before the layers, so each pixel's features already describe a neighbourhood. The next cell shows both halves of the answer. It is why "content only" is no measure of a world without positions. Our twins of step 5, which have more convolutions in front of them than the paper's net, are even further from one; those of step 7 have only the 2 × 2 of stem and pools.
 #
 # ```python
 # guess = "b"
@@ -714,12 +797,13 @@ check_answer("09.E5", guess)
 # ## What we now know
 #
 # * An accuracy without its error cannot be compared: 0.3 points of 50,000 pictures are about one standard error, 9.6 are more than thirty; and seeds have an error of their own.
-# * In the paper's net the stencils earned nearly all of the accuracy and the palettes hardly any. In the late blocks of our small net the control, a layer that sees no other pixel, did as well as the lambda layer, and neither of its halves was told apart from the whole. With u = 4 the layer was told apart from the control, and level with a 3 × 3 convolution that has almost twice its parameters.
-# * Without a control an ablation cannot say whether there was anything to be earned.
+# * In the paper's net the stencils earned nearly all of the accuracy and the palettes hardly any: 9.6 points and 0.3. In a small net of ours in which nothing else lets distant pixels meet it was 9.9 and 0.1, the stencils did as well without being steered, and a 3 × 3 convolution did better.
+# * In the late blocks of a net with convolutions a layer that sees no other pixel did as well as the lambda layer with u = 1. With u = 4 the layer was told apart from this control, and level with a 3 × 3 convolution that has almost twice its parameters.
+# * Without a control an ablation cannot say whether there was anything to be earned. Where it does as well, either the place has nothing to give or the layer does not get it; another layer in the same place tells which. (Ours told: u = 4 got something.)
 # * Switched off, measured anew, trained without: three ways to take a part away, three different worths. Only the last one says whether the part could have been left out.
 #
 # **Ledger.** Closed, and read aloud in step 12. It can be opened again by anybody with a record.
 #
 # **The code of this lesson** lives in `lambdalib/twins.py` (`Twin`), `lambdalib/experiments.py` (`ROWS`, `read_results`) and `lambdalib/data.py` (`hold_out`); `lambdalib train --row twins-frozen-query --seed 0` in a terminal trains one of the twins again, and `lambdalib results` prints the table.
 #
-# **Next.** What would *you* try? Every row of steps 5 and 6 is one command, and a new twin is a few lines in `lambdalib/twins.py`.
+# **Next.** What would *you* try? Every row of steps 5 to 7 is one command, and a new twin is a few lines in `lambdalib/twins.py`.
