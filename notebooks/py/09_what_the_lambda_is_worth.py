@@ -18,7 +18,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # >
 # > **You need** [lesson 03](03_position_lambdas.ipynb) (frozen queries), [lesson 04](04_lambda_layer.ipynb) (the layer), [lesson 06](06_lambda_resnet.ipynb) (the nets) and [lesson 07](07_train_on_cifar10.ipynb) (the training). Standard errors are explained here. Words and letters are on the [notation page](00_start_here.ipynb#Notation).
 # >
-# > **Time** 40 minutes to read, 25 for the exercises; the code runs in about 25 seconds on two CPU cores. The trainings took hours; their records come with the course, and this lesson reads them.
+# > **Time** 45 minutes to read, 25 for the exercises; the code runs in about 25 seconds on two CPU cores. The trainings took hours; their records come with the course, and this lesson reads them.
 
 # %% [markdown]
 # ## Which part of it earned the accuracy?
