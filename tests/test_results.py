@@ -18,6 +18,11 @@ from ship import confusion, model_card
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
 
+def error_of_a_difference(rows) -> float:
+    """In points, of two means of three seeds, by the deviation that all rows have in common."""
+    return 100 * (fmean(stdev(row.accuracies) ** 2 for row in rows) * 2 / 3) ** 0.5
+
+
 def record(name: str = "small") -> list[dict]:
     return [json.loads(line) for line in (RECORDS / f"{name}-seed0.jsonl").read_text(encoding="utf-8").splitlines()]
 
@@ -126,7 +131,7 @@ def test_the_net_still_answers(name):
 
 def test_the_readme_tells_what_the_ladder_found():
     mean = {row.name.removeprefix("ladder-"): 100 * fmean(row.accuracies) for row in read_results(RECORDS / "ladder")}
-    error = 100 * (fmean(stdev(row.accuracies) ** 2 for row in read_results(RECORDS / "ladder")) * 2 / 3) ** 0.5
+    error = error_of_a_difference(read_results(RECORDS / "ladder"))
     assert abs(mean["average"] - mean["alternating-flips"] - 2 * (mean["whitening"] - mean["alternating-flips"])) < 0.1
     for words in (f"{mean['average'] - mean['usual']:.1f} points lie between its foot and its top",
                   f"the whitened stem is worth {mean['whitening'] - mean['alternating-flips']:.1f} on top",
@@ -145,7 +150,7 @@ def test_the_readme_begins_with_what_came_out():
 def test_the_readme_tells_what_stood_alone():
     rows = {row.name.removeprefix("alone-"): row for row in read_results(RECORDS) if row.name.startswith("alone-")}
     mean = {name: 100 * fmean(row.accuracies) for name, row in rows.items()}
-    error = 100 * (fmean(stdev(row.accuracies) ** 2 for row in rows.values()) * 2 / 3) ** 0.5
+    error = error_of_a_difference(rows.values())
     for words in (f"falls {mean['lambda'] - mean['pointwise']:.1f} points behind the lambda layer",
                   f"Without its stencils the layer loses {mean['lambda'] - mean['content']:.1f} points, "
                   f"without its palette {mean['lambda'] - mean['position']:.1f};",
@@ -162,7 +167,7 @@ def test_the_readme_tells_what_stood_alone():
 def test_the_readme_tells_what_the_twins_found():
     mean = {row.name.removeprefix("twins-"): 100 * fmean(row.accuracies) for row in read_results(RECORDS) if row.name.startswith("twins-")}
     alike = [row for row in read_results(RECORDS) if row.name.startswith(("twins-", "early-", "sizes-"))]
-    error = (fmean(stdev(100 * accuracy for accuracy in row.accuracies) ** 2 for row in alike) * 2 / 3) ** 0.5
+    error = error_of_a_difference(alike)
     sizes = {row.name: 100 * fmean(row.accuracies) - mean["lambda"] for row in alike if row.name.startswith("sizes-")}
     early = {row.name: 100 * fmean(row.accuracies) for row in alike if row.name.startswith("early-")}
     assert [size for size, gain in sizes.items() if abs(gain) > 3.5 * error] == ["sizes-u4"]

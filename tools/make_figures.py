@@ -14,7 +14,7 @@ from lambdalib import figures, lambdas
 from lambdalib.checkpoint import ASSETS, read_card
 from lambdalib.data import CLASSES
 from lambdalib.examples import plane, plane_colours
-from lambdalib.experiments import NETS, RECORDS, read_results
+from lambdalib.experiments import COMPARISONS, NETS, RECORDS, read_results
 
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
 
@@ -74,19 +74,23 @@ def results():
                           "minutes of training, ours on two CPU cores": (ours("minutes"), PUBLISHED_MINUTES)})
 
 
+def compared(names: dict[str, str], lit: tuple[str, ...]):
+    """Layers of one net, the best one last; names: row -> what the picture calls it."""
+    rows = sorted((row for row in read_results(RECORDS) if row.name in names), key=lambda row: fmean(row.accuracies))
+    runs = {names[row.name]: [100 * accuracy for accuracy in row.accuracies] for row in rows}
+    return figures.seeds(runs, "test accuracy after 10 epochs, %", lit, notes=[f"{row.parameters:,} parameters" for row in rows])
+
+
 def twins():
     """Eight middles of one net, and the lambda layer with u = 4."""
-    rows = sorted((row for row in read_results(RECORDS) if row.name.startswith("twins-") or row.name == "sizes-u4"),
-                  key=lambda row: fmean(row.accuracies))
-    runs = {row.name.removeprefix("twins-").replace("sizes-u4", "lambda, u = 4"): [100 * accuracy for accuracy in row.accuracies] for row in rows}
-    return figures.seeds(runs, "test accuracy after 10 epochs, %", lit=("lambda", "lambda, u = 4"), notes=[f"{row.parameters:,} parameters" for row in rows])
+    names = {name: name.removeprefix("twins-") for name in COMPARISONS if name.startswith("twins-")} | {"sizes-u4": "lambda, u = 4"}
+    return compared(names, ("lambda", "lambda, u = 4"))
 
 
 def alone():
-    """Six layers where nothing else lets distant pixels meet."""
-    rows = sorted((row for row in read_results(RECORDS) if row.name.startswith("alone-")), key=lambda row: fmean(row.accuracies))
-    runs = {row.name.removeprefix("alone-"): [100 * accuracy for accuracy in row.accuracies] for row in rows}
-    return figures.seeds(runs, "test accuracy after 10 epochs, %", lit=("lambda",), notes=[f"{row.parameters:,} parameters" for row in rows])
+    """The layers where nothing else lets distant pixels meet."""
+    names = {name: name.removeprefix("alone-").replace("-u4", ", u = 4") for name in COMPARISONS if name.startswith("alone-")}
+    return compared(names, ("lambda", "lambda, u = 4"))
 
 
 def ladder():
