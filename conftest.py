@@ -3,6 +3,8 @@
 from pathlib import Path
 
 import matplotlib
+import pytest
+import torch
 from environment import settle                                         # tools/ is on pytest's path, see pyproject.toml
 from hypothesis import settings
 
@@ -12,6 +14,12 @@ NBVAL_CELL_SECONDS = 2000                                              # the plu
 matplotlib.use("Agg")                                                  # for the tests; kernels keep their inline figures
 settings.register_profile("course", deadline=None, derandomize=True)  # slow machines and repeated runs see the same
 settings.load_profile("course")
+
+
+@pytest.fixture(autouse=True)
+def seed():
+    """Every test draws the same numbers, whichever ran before it."""
+    torch.manual_seed(0)
 
 
 def pytest_configure(config):

@@ -200,7 +200,7 @@ def bench_layer(quick: bool, say: Callable) -> list[dict]:
     """Our layer against every public one, at every shape; each in both memory layouts, of which its faster one counts."""
     rows = []
     for dtype in DTYPES:
-        rate = matrix_rate(DTYPES[dtype], pick_device())
+        rate = matrix_rate(DTYPES[dtype], pick_device(), *((64, 0) if quick else ()))  # minutes where a CPU has no bfloat16
         say(f"\n{dtype}, batch {BATCH}; one large matrix product makes {rate / 1e9:.0f} G multiply-adds a second")
         for shape in SHAPES[-2:] if quick else SHAPES:
             passes, held, forwards, share = {}, {}, {}, None

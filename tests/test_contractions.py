@@ -13,8 +13,8 @@ from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
 from lambdalib import contractions
-from lambdalib import contractions
 from lambdalib.contractions import ORDERS, plan, position_costs, position_numbers, position_output, tiling, turn
+from lambdalib.train import pick_dtype
 
 B, H, K, V, U = 2, 3, 11, 13, 3
 SIZE = (5, 7)
@@ -83,7 +83,10 @@ def test_rounding_stays_small_in_every_order(b, h, k, v, u, size, sides):
             with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
                 output = position_output(*rounded, size, order)
             assert output.dtype == dtype
-            allowed = 1e-2 if dtype == torch.bfloat16 else 3e-6 if order == "convolution" else 2e-6
+            if dtype == torch.bfloat16:  # PyTorch's convolution rounds its partial sums where the CPU has no such instructions
+                allowed = 2e-2 if order != "convolution" or pick_dtype("bfloat16", torch.device("cpu")) == dtype else 4e-2
+            else:
+                allowed = 3e-6 if order == "convolution" else 2e-6
             assert worst(with_gradients(output, rounded), expected) < allowed, (order, dtype)
 
 
