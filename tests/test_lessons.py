@@ -142,5 +142,11 @@ def test_every_question_is_asked_somewhere():
     assert asked == set(checks.QUESTIONS)
 
 
+@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.stem)
+def test_code_fits_into_a_cell_on_a_laptop(twin):
+    code = [line for cell in jupytext.read(twin).cells if cell.cell_type == "code" for line in cell.source.splitlines()]
+    assert code and not [line for line in code if len(line) > 115]
+
+
 def test_course_marker():
     assert lambdalib.__course__

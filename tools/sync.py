@@ -30,7 +30,7 @@ if importlib.util.find_spec("lambdalib") is None:  # on Colab, for one; an insta
                            "{distribution} @ git+https://github.com/{name}.git"])
 import lambdalib
 if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same import name
-    raise ImportError("This is another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this cell again.")
+    raise ImportError("Another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this again.")
 print("lambdalib", lambdalib.__version__, "is ready.")"""
 
 

@@ -11,7 +11,7 @@ if importlib.util.find_spec("lambdalib") is None:  # on Colab, for one; an insta
                            "lambdanetworks-course @ git+https://github.com/lambdalib-course/lambdalib.git"])
 import lambdalib
 if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same import name
-    raise ImportError("This is another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this cell again.")
+    raise ImportError("Another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this again.")
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
@@ -83,7 +83,8 @@ plt.show()
 # On the left, the bracket holds one number for every *pair* of pixels: that is an attention map, and we call it the **square**. On the right, it holds a small table, the **tile**, that has summed over all pixels already, and each query is only multiplied with it: that is a lambda. Matrix products may be bracketed as one likes, so the results are the same:
 
 # %%
-Q, K, V = queries[0, 0], keys[0, :, :, 0].exp(), colours  # the strip: n = m = 4, k = 2, v = 3; exp makes its keys whole numbers
+# the strip: n = m = 4, k = 2, v = 3; exp makes its keys whole numbers
+Q, K, V = queries[0, 0], keys[0, :, :, 0].exp(), colours
 left, right = (Q @ K.T) @ V, Q @ (K.T @ V)
 assert torch.equal(left, right)
 assert (Q @ K.T).numel() == 16 and (K.T @ V).numel() == 6
@@ -105,7 +106,8 @@ def draw_brackets(pixels: int = 64, depth: int = 16):
 
 draw_brackets()
 plt.show()
-print("64 pixels: the square is", 64 * 64 // (16 * 16), "times the tile; 256 pixels:", 256 * 256 // (16 * 16), "times")
+print("64 pixels: the square is", 64 * 64 // (16 * 16),
+      "times the tile; 256 pixels:", 256 * 256 // (16 * 16), "times")
 
 # %% [markdown]
 # Move the sliders (they need a running kernel; the picture above is their first position). When is the tile no smaller than the square?
@@ -175,17 +177,20 @@ def fade(net, content: float, position: float):
 
 
 share = {}
-for name, weights in {"both halves": (1, 1), "stencils faded out": (1, 0), "palettes faded out": (0, 1), "both faded out": (0, 0)}.items():
+for name, weights in {"both halves": (1, 1), "stencils faded out": (1, 0),
+                      "palettes faded out": (0, 1), "both faded out": (0, 0)}.items():
     hooks = fade(net, *weights)
     with torch.no_grad():
-        share[name] = (net(normalize(sample.test_images)).argmax(dim=1) == sample.test_labels).double().mean().item()
+        share[name] = (net(normalize(sample.test_images)).argmax(dim=1)
+                       == sample.test_labels).double().mean().item()
     for hook in hooks:
         hook.remove()
 assert share["both halves"] == right_ones / 500  # with weights (1, 1) nothing changes
 one_half = share["stencils faded out"], share["palettes faded out"]
 print("with either half faded out it does worse:", max(one_half) < share["both halves"])
 print("stencils without palettes do worse than neither:", share["palettes faded out"] < share["both faded out"])
-assert max(one_half) < share["both halves"] and share["palettes faded out"] < share["both faded out"] < share["stencils faded out"]
+assert (max(one_half) < share["both halves"]
+        and share["palettes faded out"] < share["both faded out"] < share["stencils faded out"])
 figures.bars(list(share), [100 * value for value in share.values()], "right answers on 500 test pictures, %")
 plt.show()
 
@@ -273,7 +278,8 @@ def attention(Q, K, V):
     return None  # replace: the softmax runs over the context, so each row of weights sums to 1
 
 
-truth = softmax_attention(Q[None, None], K.log()[None, None], V[None, None])[0, 0]  # the library's; lesson 01 writes it
+# the library's; lesson 01 writes it
+truth = softmax_attention(Q[None, None], K.log()[None, None], V[None, None])[0, 0]
 check_close(attention(Q, K.log(), V), truth, "over which axis does each row of weights sum to 1?")
 
 # %% [markdown]
@@ -290,8 +296,10 @@ check_close(attention(Q, K.log(), V), truth, "over which axis does each row of w
 # </details>
 
 # %%
-moved = Q @ (K.log().softmax(dim=0).T @ V)  # the softmax on the keys, over the pixels; then the bracket on the right
-print("largest difference at each pixel:", [round(value, 3) for value in (moved - truth).abs().amax(dim=1).tolist()])
+# the softmax on the keys, over the pixels; then the bracket on the right
+moved = Q @ (K.log().softmax(dim=0).T @ V)
+print("largest difference at each pixel:",
+      [round(value, 3) for value in (moved - truth).abs().amax(dim=1).tolist()])
 assert torch.allclose(moved[:2], truth[:2]) and not torch.allclose(moved[2:], truth[2:])
 
 # %% [markdown]

@@ -10,7 +10,7 @@ if importlib.util.find_spec("lambdalib") is None:  # on Colab, for one; an insta
                            "lambdanetworks-course @ git+https://github.com/lambdalib-course/lambdalib.git"])
 import lambdalib
 if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same import name
-    raise ImportError("This is another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this cell again.")
+    raise ImportError("Another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this again.")
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
@@ -126,9 +126,13 @@ plt.show()
 
 # %%
 def softmax_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """A_nm = softmax_m(q_n · k_m), y_n = Σ_m A_nm v_m. (b, h, n, k), (b, h, m, k), (b, h, m, v) -> (b, h, n, v)."""
+    """A_nm = softmax_m(q_n · k_m), y_n = Σ_m A_nm v_m.
+
+    (b, h, n, k), (b, h, m, k), (b, h, m, v) -> (b, h, n, v).
+    """
     scores = einsum("bhnk,bhmk->bhnm", queries, keys)
-    return einsum("bhnm,bhmv->bhnv", scores.softmax(dim=-1), values)  # over the context: each row of weights sums to 1
+    # softmax over the context: each row of weights sums to 1
+    return einsum("bhnm,bhmv->bhnv", scores.softmax(dim=-1), values)
 
 
 answers = softmax_attention(queries[None, None], keys[None, None], values[None, None])[0, 0]
@@ -139,10 +143,13 @@ assert torch.allclose(answers, torch.stack([y0, y1, y2, y3]))
 
 # %%
 b, h, n, m, k, v = 2, 3, 5, 7, 11, 13
-q_random, k_random, v_random = (torch.randn(b, h, *shape, dtype=torch.float64) for shape in ((n, k), (m, k), (m, v)))
+q_random, k_random, v_random = (
+    torch.randn(b, h, *shape, dtype=torch.float64) for shape in ((n, k), (m, k), (m, v))
+)
 y_random = softmax_attention(q_random, k_random, v_random)
 
-assert torch.allclose(softmax_attention(q_random, k_random, torch.ones_like(v_random)), torch.ones(b, h, n, v, dtype=torch.float64))
+assert torch.allclose(softmax_attention(q_random, k_random, torch.ones_like(v_random)),
+                      torch.ones(b, h, n, v, dtype=torch.float64))
 lowest, highest = v_random.amin(2, keepdim=True), v_random.amax(2, keepdim=True)  # over the context
 assert (lowest < y_random).all() and (y_random < highest).all()
 assert torch.allclose(y_random, F.scaled_dot_product_attention(q_random, k_random, v_random, scale=1.0))
@@ -179,7 +186,8 @@ assert torch.allclose(plane_map, (-torch.cdist(colours[0], colours[0]).square() 
 
 row, column = 10, 9  # a pixel of the yellow plane
 assert 0.4 < (plane_map[16 * row + column] < 1e-6).double().mean() < 0.6
-figures.one_row(small[0], plane_map[16 * row + column].view(16, 16), (row, column), plane_answer[16 * row + column])
+figures.one_row(small[0], plane_map[16 * row + column].view(16, 16), (row, column),
+                plane_answer[16 * row + column])
 plt.show()
 
 # %% [markdown]
@@ -208,7 +216,8 @@ random_keys = 4 * torch.randn(tries, 1, 4, 2, dtype=torch.float64)
 blended = softmax_attention(random_queries, random_keys, values.expand(tries, 1, 4, 3))[:, 0, 0]  # (tries, v)
 distance = (blended - wish).norm(dim=1)
 best = blended[distance.argmin()]
-print(f"smallest distance {distance.min():.2f}, by an answer near", [round(abs(part), 1) for part in best.tolist()])
+print(f"smallest distance {distance.min():.2f}, by an answer near",
+      [round(abs(part), 1) for part in best.tolist()])
 assert distance.min() >= 8 and distance.min() < 8.01
 
 # %% [markdown]
@@ -230,7 +239,8 @@ check_answer("01.4", guess)
 # %%
 shuffle = torch.randperm(256)
 restore = shuffle.argsort()  # puts every pixel back: shuffle[restore] = 0, 1, 2, ...
-shuffled_answer = softmax_attention(asked[None, None, shuffle], offered[None, None, shuffle], colours[None, :, shuffle])[0, 0]
+shuffled_answer = softmax_attention(asked[None, None, shuffle], offered[None, None, shuffle],
+                                    colours[None, :, shuffle])[0, 0]
 assert torch.allclose(shuffled_answer[restore], plane_answer, rtol=0, atol=1e-12)
 assert not torch.allclose(shuffled_answer, plane_answer, atol=0.1)
 
@@ -241,7 +251,8 @@ def as_picture(rows: Tensor) -> Tensor:
 
 
 pictures = [colours[0], plane_answer, colours[0, shuffle], shuffled_answer, shuffled_answer[restore]]
-figures.maps([as_picture(rows) for rows in pictures], ["plane", "its answers", "confetti", "its answers", "… and put back"])
+figures.maps([as_picture(rows) for rows in pictures],
+             ["plane", "its answers", "confetti", "its answers", "… and put back"])
 plt.show()
 
 
@@ -281,7 +292,8 @@ assert offsets[0].tolist() == [0, 1, 2, 3] and offsets[3].tolist() == [-3, -2, -
 line = [rows[None, None] for rows in (queries, keys, values)]  # (1, 1, 4, ·)
 line_embeddings = embeddings_on_a_line(torch.randn(7, 2, dtype=torch.float64))
 order = torch.tensor([2, 0, 3, 1])
-for name, embeddings in (("without positions", torch.zeros_like(line_embeddings)), ("with positions", line_embeddings)):
+for name, embeddings in (("without positions", torch.zeros_like(line_embeddings)),
+                         ("with positions", line_embeddings)):
     straight = relative_attention(*line, embeddings)
     detour = relative_attention(*(rows[:, :, order] for rows in line), embeddings)[:, :, order.argsort()]
     print(f"{name}: the shuffle makes a difference:", bool((straight - detour).abs().max() > 1e-6))
@@ -297,7 +309,8 @@ assert torch.allclose(relative_attention(*line, torch.zeros_like(line_embeddings
 
 # %%
 steps = torch.arange(-15.0, 16.0, dtype=torch.float64)
-nearness = torch.zeros(4, 1, 31, 31, dtype=torch.float64)  # (k=4, u=1, offsets in rows, offsets in columns); u is for lesson 03
+# (k=4, u=1, offsets in rows, offsets in columns); u is for lesson 03
+nearness = torch.zeros(4, 1, 31, 31, dtype=torch.float64)
 nearness[3, 0] = -0.001 * (steps[:, None].square() + steps.square())  # entry 3, where every query has 1/τ
 near_embeddings = relative_embeddings(nearness, 16, 16)[..., 0]  # (n=256, m=256, k=4)
 
@@ -349,10 +362,13 @@ for temperature in (1e-5, 0.02, 1000.0):
 # %%
 neighbours = torch.zeros(7, 2, dtype=torch.float64)  # offsets -3 ... 3
 neighbours[4, 0], neighbours[2, 1] = 30, 30  # one to the right, one to the left
-two_heads = torch.eye(2, dtype=torch.float64)[None, :, None].expand(1, 2, 4, 2)  # head 0 asks (1, 0), head 1 asks (0, 1)
-copies = relative_attention(two_heads, torch.zeros(1, 2, 4, 2, dtype=torch.float64), values.expand(1, 2, 4, 3), embeddings_on_a_line(neighbours))
+# head 0 asks (1, 0), head 1 asks (0, 1)
+two_heads = torch.eye(2, dtype=torch.float64)[None, :, None].expand(1, 2, 4, 2)
+copies = relative_attention(two_heads, torch.zeros(1, 2, 4, 2, dtype=torch.float64),
+                            values.expand(1, 2, 4, 3), embeddings_on_a_line(neighbours))
 right_minus_left = copies[0, 0] - copies[0, 1]
-assert torch.allclose(copies[0, 1, 0], values.mean(0)) and torch.allclose(copies[0, 0, 3], values.mean(0))  # the ends of the strip
+# the ends of the strip
+assert torch.allclose(copies[0, 1, 0], values.mean(0)) and torch.allclose(copies[0, 0, 3], values.mean(0))
 print("pixel 1, head 0 minus head 1:", right_minus_left[1].round().int().tolist())
 assert torch.allclose(right_minus_left[1], wish)
 
@@ -366,7 +382,8 @@ assert torch.allclose(right_minus_left[1], wish)
 class SelfAttention(nn.Module):
     """y = concat_h( softmax_m(q_hn · k_hm + q_hn · T[m-n]) v_hm ). (b, dim, H, W) -> (b, dim_out, H, W)."""
 
-    def __init__(self, dim: int, dim_out: int | None = None, *, dim_k: int = 16, heads: int = 4, feat_size: tuple[int, int]):
+    def __init__(self, dim: int, dim_out: int | None = None, *, dim_k: int = 16, heads: int = 4,
+                 feat_size: tuple[int, int]):
         super().__init__()
         dim_out = dim if dim_out is None else dim_out
         if heads < 1 or dim_out % heads:
@@ -376,19 +393,23 @@ class SelfAttention(nn.Module):
         self.to_keys = nn.Conv2d(dim, heads * dim_k, 1, bias=False)
         self.to_values = nn.Conv2d(dim, dim_out, 1, bias=False)
         self.table = nn.Parameter(torch.randn(dim_k, 1, 2 * feat_size[0] - 1, 2 * feat_size[1] - 1) * dim_k**-0.5)
-        for projection, std in ((self.to_queries, (dim_k * dim) ** -0.5), (self.to_keys, dim**-0.5), (self.to_values, dim**-0.5)):
+        for projection, std in ((self.to_queries, (dim_k * dim) ** -0.5), (self.to_keys, dim**-0.5),
+                                (self.to_values, dim**-0.5)):
             nn.init.normal_(projection.weight, std=std)
 
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, dim_out, H, W)."""
         if tuple(features.shape[2:]) != self.feat_size:
-            raise ValueError(f"features must be {self.feat_size} pixels for this layer, got {tuple(features.shape[2:])}")
+            raise ValueError(f"features must be {self.feat_size} pixels for this layer, "
+                             f"got {tuple(features.shape[2:])}")
         queries, keys, values = (
             projection(features).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)  # (b, h, n, depth)
             for projection in (self.to_queries, self.to_keys, self.to_values)
         )
-        output = relative_attention(queries, keys, values, relative_embeddings(self.table, *self.feat_size)[..., 0])
-        return output.transpose(2, 3).flatten(1, 2).unflatten(2, self.feat_size)  # head-major: channel = head·v + value
+        output = relative_attention(queries, keys, values,
+                                    relative_embeddings(self.table, *self.feat_size)[..., 0])
+        # head-major: channel = head·v + value
+        return output.transpose(2, 3).flatten(1, 2).unflatten(2, self.feat_size)
 
 
 # %% [markdown]
@@ -403,7 +424,10 @@ rows = features.flatten(2).transpose(1, 2)  # (b, n, d)
 
 def one_head(i: int) -> Tensor:
     """Output channels 2i and 2i + 1 of the layer, (b, v, H, W)."""
-    w_queries, w_keys, w_values = (conv.weight[:, :, 0, 0].chunk(heads)[i] for conv in (layer.to_queries, layer.to_keys, layer.to_values))
+    w_queries, w_keys, w_values = (
+        conv.weight[:, :, 0, 0].chunk(heads)[i]
+        for conv in (layer.to_queries, layer.to_keys, layer.to_values)
+    )
     embeddings = relative_embeddings(layer.table, height, width)[..., 0]
     answer = relative_attention(*((rows @ w.T)[:, None] for w in (w_queries, w_keys, w_values)), embeddings)
     return answer[:, 0].transpose(1, 2).reshape(2, -1, height, width)
@@ -414,7 +438,10 @@ print("three heads of two channels each:", tuple(layer(features).shape), "= (b, 
 
 wide = SelfAttention(64, dim_k=16, heads=4, feat_size=(8, 8))
 noise = torch.randn(16, 64, 8, 8)
-q_start, k_start = (conv(noise).flatten(2).unflatten(1, (4, 16)).transpose(2, 3) for conv in (wide.to_queries, wide.to_keys))
+q_start, k_start = (
+    conv(noise).flatten(2).unflatten(1, (4, 16)).transpose(2, 3)
+    for conv in (wide.to_queries, wide.to_keys)
+)
 spread = einsum("bhnk,bhmk->bhnm", q_start, k_start).std().item()
 print(f"standard deviation of the scores q·k at the start: about {spread:.1f}")
 assert 0.9 < spread < 1.1
@@ -467,7 +494,8 @@ assert torch.allclose(torch.cat(slices, dim=2), y_random)
 e_random = torch.randn(n, m, k, dtype=torch.float64)
 position_scores = einsum("bhnk,nmk->bhnm", q_random, e_random)
 assert torch.allclose(relative_attention(q_random, k_random, v_random, e_random),
-                      F.scaled_dot_product_attention(q_random, k_random, v_random, attn_mask=position_scores, scale=1.0))
+                      F.scaled_dot_product_attention(q_random, k_random, v_random,
+                                                     attn_mask=position_scores, scale=1.0))
 print("the position term as a mask:", tuple(position_scores.shape), "= (b, h, n, m)")
 
 
@@ -548,7 +576,8 @@ query = None  # (a) a pair (q0, q1)
 largest = None  # (b) a number; fractions may be written as 1 / 8
 goal = torch.tensor([1, 1, 1, 125], dtype=torch.float64) / 128
 mine = None if query is None else (keys @ torch.tensor(query, dtype=torch.float64)).softmax(dim=0)
-print(check_close(mine, goal, "are the weights in the ratio 1 : 1 : 1 : 125?"), check_answer("01.E3b", largest), sep="\n")
+print(check_close(mine, goal, "are the weights in the ratio 1 : 1 : 1 : 125?"),
+      check_answer("01.E3b", largest), sep="\n")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -589,7 +618,8 @@ check_answer("01.E4", guess)
 # %%
 def my_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
     """(b, h, n, k), (b, h, m, k), (b, h, m, v) -> (b, h, n, v)."""
-    blend = torch.zeros(*queries.shape[:3], values.shape[3], dtype=values.dtype)  # Σ_m exp(s_m) v_m, for each query
+    blend = torch.zeros(*queries.shape[:3], values.shape[3],
+                        dtype=values.dtype)  # Σ_m exp(s_m) v_m, for each query
     total = torch.zeros(*queries.shape[:3], 1, dtype=values.dtype)  # Σ_m exp(s_m)
     for m in range(keys.shape[2]):
         pass  # replace this line
@@ -639,13 +669,17 @@ def by_definition(features: Tensor) -> Tensor:
 def two_sizes(function) -> Tensor:
     """The function's output on maps of 3 × 5 and 5 × 3, in one row."""
     generator = torch.Generator().manual_seed(1)
-    probes = [torch.rand(2, 2, *size, generator=generator) + torch.tensor([0, 2]).view(1, 2, 1, 1) for size in ((3, 5), (5, 3))]
+    probes = [torch.rand(2, 2, *size, generator=generator) + torch.tensor([0, 2]).view(1, 2, 1, 1)
+              for size in ((3, 5), (5, 3))]
     return torch.cat([function(probe).flatten() for probe in probes])
 
 
-probe = torch.rand(1, 2, 3, 5) + torch.tensor([0, 2]).view(1, 2, 1, 1)  # channel 0 from 0 to 1, channel 1 from 2 to 3
+# channel 0 from 0 to 1, channel 1 from 2 to 3
+probe = torch.rand(1, 2, 3, 5) + torch.tensor([0, 2]).view(1, 2, 1, 1)
 print("largest output in channel 0:", round(attend_to_map(probe)[:, 0].max().item(), 2))
-check_close(two_sizes(attend_to_map), two_sizes(by_definition), "for a map whose channel 0 is all 0 and channel 1 all 2, print `rows` (each row must be 0, 2), then the output (its channel 0 must be all 0)")
+check_close(two_sizes(attend_to_map), two_sizes(by_definition),
+            "for a map whose channel 0 is all 0 and channel 1 all 2, print `rows` (each row must be 0, 2), "
+            "then the output (its channel 0 must be all 0)")
 
 # %% [markdown]
 # <details><summary>Solution</summary>

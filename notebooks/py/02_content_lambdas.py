@@ -10,7 +10,7 @@ if importlib.util.find_spec("lambdalib") is None:  # on Colab, for one; an insta
                            "lambdanetworks-course @ git+https://github.com/lambdalib-course/lambdalib.git"])
 import lambdalib
 if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same import name
-    raise ImportError("This is another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this cell again.")
+    raise ImportError("Another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this again.")
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
@@ -126,7 +126,8 @@ guess = None  # (red, green, blue)
 check_answer("02.3", guess)
 
 # %%
-one_head = keys[..., 0][:, None], values[..., 0][:, None]  # lesson 01 writes the heads where u stands here: (b, h, m, ...)
+# lesson 01 writes the heads where u stands here: (b, h, m, ...)
+one_head = keys[..., 0][:, None], values[..., 0][:, None]
 by_attention = softmax_attention(queries, *one_head)[0, 0]  # (n, v)
 by_lambda = apply_lambdas(queries, palette)[0, 0]
 
@@ -134,7 +135,8 @@ print("attention:")
 print(by_attention.round(decimals=4))
 print("content lambda:")
 print(by_lambda.round(decimals=4))
-assert torch.allclose(by_lambda, torch.tensor([[4, 4, 2], [6, 6, 1], [-2, -2, 1], [10, 10, 3]], dtype=torch.float64))
+assert torch.allclose(by_lambda,
+                      torch.tensor([[4, 4, 2], [6, 6, 1], [-2, -2, 1], [10, 10, 3]], dtype=torch.float64))
 assert torch.allclose(by_attention[:2], by_lambda[:2]) and not torch.allclose(by_attention[2:], by_lambda[2:])
 names = ["query (1, 0)", "query (0, 1)", "query (1, −1)", "query (1, 1)"]
 figures.colour_table([by_attention, by_lambda], ["attention", "content lambda"], names)
@@ -160,7 +162,8 @@ plt.show()
 # β is the *sharpness*: at β = 0 all keys are equal, at a large β only the closest pixels count. In a trained net the keys are learnt; with these, we can see what they do.
 
 # %%
-anchors = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]], dtype=torch.float64)  # red, green, blue, yellow
+# red, green, blue, yellow
+anchors = torch.tensor([[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]], dtype=torch.float64)
 colours = plane_colours().double()  # (b=1, m=1024, v=3, u=1)
 
 
@@ -170,14 +173,20 @@ def colour_keys(values: Tensor, sharpness: float, anchors: Tensor = anchors) -> 
 
 
 def repaint(keys: Tensor, palette: Tensor) -> Tensor:
-    """(b, n, k, u=1), (b, k, v) -> (b, n, v): every pixel asks for a mixture of the palette that suits its own colour."""
+    """Every pixel asks for a mixture of the palette that suits its own colour.
+
+    (b, n, k, u=1), (b, k, v) -> (b, n, v).
+    """
     recipes = keys[..., 0].softmax(2)  # over k: the shares of a recipe sum to 1
     return apply_lambdas(recipes[:, None], palette)[:, 0]
 
 
 def card(values: Tensor, keys: Tensor, kept: Tensor | None = None):
-    """Draw a 32 × 32 picture, the palette that its kept pixels (m,) mix, and the picture repainted by all its pixels."""
-    visible = keys if kept is None else keys.masked_fill(~kept[:, None, None], -torch.inf)  # exp(-∞) = 0: no weight
+    """Draw a 32 × 32 picture, the palette that its kept pixels (m,) mix,
+    and the picture repainted by all its pixels.
+    """
+    # exp(-∞) = 0: no weight
+    visible = keys if kept is None else keys.masked_fill(~kept[:, None, None], -torch.inf)
     palette = content_lambda(visible, values)
     rows = values[..., 0], visible[..., 0].softmax(1), repaint(keys, palette)  # each (b=1, m, channels)
     picture, soft_keys, painted = (row[0].T.reshape(-1, 32, 32) for row in rows)
@@ -187,9 +196,12 @@ def card(values: Tensor, keys: Tensor, kept: Tensor | None = None):
 plane_keys = colour_keys(colours, 30)
 plane_palette = content_lambda(plane_keys, colours)
 print((255 * plane_palette[0]).round().int())
-assert (255 * plane_palette[0]).round().int().tolist() == [[209, 27, 68], [82, 125, 66], [54, 138, 248], [227, 212, 15]]
+assert (255 * plane_palette[0]).round().int().tolist() == [
+    [209, 27, 68], [82, 125, 66], [54, 138, 248], [227, 212, 15]
+]
 smallest, largest = colours.amin(1)[..., 0], colours.amax(1)[..., 0]  # (b, v)
-assert (plane_palette >= smallest[:, None]).all() and (plane_palette <= largest[:, None]).all()  # averages stay in range
+# averages stay in range
+assert (plane_palette >= smallest[:, None]).all() and (plane_palette <= largest[:, None]).all()
 card(colours, plane_keys)
 plt.show()
 
@@ -212,7 +224,8 @@ twice = content_lambda(keys.repeat_interleave(2, dim=1), values.repeat_interleav
 print(twice[0].round(decimals=4))
 assert torch.allclose(twice, palette)
 
-enlarged = F.interpolate(plane()[None].double(), scale_factor=2, mode="nearest").flatten(2).transpose(1, 2)[..., None]
+enlarged = (F.interpolate(plane()[None].double(), scale_factor=2, mode="nearest")
+            .flatten(2).transpose(1, 2)[..., None])
 assert enlarged.shape == (1, 4096, 3, 1)
 assert torch.allclose(content_lambda(colour_keys(enlarged, 30), enlarged), plane_palette)
 print("the plane at 64 × 64 has the palette of the plane at 32 × 32")
@@ -243,7 +256,9 @@ kept = kept.flatten()
 without_plane = content_lambda(plane_keys.masked_fill(~kept[:, None, None], -torch.inf), colours)
 assert torch.allclose(without_plane, content_lambda(plane_keys[:, kept], colours[:, kept]))
 print((255 * without_plane[0]).round().int())
-assert (255 * without_plane[0]).round().int().tolist() == [[133, 79, 46], [79, 124, 66], [54, 138, 250], [102, 119, 66]]
+assert (255 * without_plane[0]).round().int().tolist() == [
+    [133, 79, 46], [79, 124, 66], [54, 138, 250], [102, 119, 66]
+]
 card(colours, plane_keys, kept)
 plt.show()
 
@@ -270,7 +285,8 @@ for sharpness in (0, 3, 10, 30, 100):
     errors.append(round(255 * float((painted - colours[..., 0]).square().mean().sqrt())))
 print("errors:", errors)
 assert errors == [63, 36, 25, 33, 39]
-figures.maps([plane(), *paintings], ["the plane", *(f"β = {s}: error {e}" for s, e in zip((0, 3, 10, 30, 100), errors))])
+figures.maps([plane(), *paintings],
+             ["the plane", *(f"β = {s}: error {e}" for s, e in zip((0, 3, 10, 30, 100), errors))])
 plt.show()
 
 # %% [markdown]
@@ -279,11 +295,14 @@ plt.show()
 # These recipes were shares, positive and summing to 1. In a layer, a query has signs. Three of our four colours are linearly independent (the palette has rank 3), so with signs they reach every point in the space of colours. There are then exact recipes for each pixel, more than one since four colours meet three channels; the pseudo-inverse (`pinv`) finds the shortest:
 
 # %%
-signed_recipes = colours[0, :, :, 0] @ torch.linalg.pinv(plane_palette[0])  # (n, k): the smallest q_n with λᵀ q_n = v_n
+# (n, k): the smallest q_n with λᵀ q_n = v_n
+signed_recipes = colours[0, :, :, 0] @ torch.linalg.pinv(plane_palette[0])
 exact = apply_lambdas(signed_recipes[None, None], plane_palette)[0, 0]
 negative = round(100 * float((signed_recipes < 0).double().mean()))
-print("every pixel is exact:", torch.allclose(exact, colours[0, :, :, 0]), "· negative entries in the recipes:", negative, "%")
-assert torch.linalg.matrix_rank(plane_palette[0]) == 3 and torch.allclose(exact, colours[0, :, :, 0]) and negative == 20
+print("every pixel is exact:", torch.allclose(exact, colours[0, :, :, 0]),
+      "· negative entries in the recipes:", negative, "%")
+assert (torch.linalg.matrix_rank(plane_palette[0]) == 3
+        and torch.allclose(exact, colours[0, :, :, 0]) and negative == 20)
 
 
 # %% [markdown]
@@ -295,7 +314,8 @@ assert torch.linalg.matrix_rank(plane_palette[0]) == 3 and torch.allclose(exact,
 # The next figure gathers steps 4 to 6, and the controls below it change them. Try β from 0 to 100: who writes each colour? Shuffle: what changes? Hide rows: which colours move? Take fewer anchors.
 
 # %%
-def palette_lab(sharpness: int = 10, anchor_count: int = 4, shuffled: bool = False, first_row: int = 14, hidden_rows: int = 0):
+def palette_lab(sharpness: int = 10, anchor_count: int = 4, shuffled: bool = False,
+                first_row: int = 14, hidden_rows: int = 0):
     shown = confetti if shuffled else colours
     visible = torch.ones(32, 32, dtype=torch.bool)
     visible[first_row : first_row + hidden_rows] = False
@@ -334,7 +354,8 @@ small_plane = F.avg_pool2d(plane()[None].double(), 2)  # (1, 3, 16, 16)
 neighbourhoods = F.unfold(small_plane, 3, padding=1)[0].T  # (n=256, 27)
 neighbourhoods = (neighbourhoods - neighbourhoods.mean(0)) / neighbourhoods.std()
 to_queries, to_keys = torch.randn(2, 27, 16, dtype=torch.float64) / 27**0.5
-Q, K = neighbourhoods @ to_queries / 4, neighbourhoods @ to_keys  # (n, k), (m, k); attention's 1/√k = 1/4 is in the queries
+# (n, k), (m, k); attention's 1/√k = 1/4 is in the queries
+Q, K = neighbourhoods @ to_queries / 4, neighbourhoods @ to_keys
 
 lambda_map, softmax_map = Q @ K.softmax(0).T, (Q @ K.T).softmax(1)  # (n, m) each
 in_lambda, in_softmax = torch.linalg.svdvals(lambda_map), torch.linalg.svdvals(softmax_map)
@@ -371,7 +392,8 @@ plt.show()
 # %%
 three_heads = torch.randn(2, 3, 5, 11, dtype=torch.float64)  # queries: b, h, n, k
 two_contexts = torch.randn(2, 7, 13, 1, dtype=torch.float64)  # values: b, m, v, u
-shared = some_keys[..., 0][:, None].expand(-1, 3, -1, -1), two_contexts[..., 0][:, None].expand(-1, 3, -1, -1)  # (b, h, m, ...)
+shared = (some_keys[..., 0][:, None].expand(-1, 3, -1, -1),
+          two_contexts[..., 0][:, None].expand(-1, 3, -1, -1))  # (b, h, m, ...)
 by_content_lambda = apply_lambdas(three_heads, content_lambda(some_keys, two_contexts))
 assert torch.allclose(by_content_lambda, linear_attention(three_heads, *shared))
 
@@ -509,9 +531,12 @@ def map_lambda(key_map: Tensor, value_map: Tensor) -> Tensor:
 
 
 key_map, value_map = torch.randn(2, 11, 5, 7, dtype=torch.float64), torch.randn(2, 13, 5, 7, dtype=torch.float64)
-as_rows = [feature_map.flatten(2).transpose(1, 2)[..., None] for feature_map in (key_map, value_map)]  # (b, m, channels, u)
-print("values of 1: three of the columns sum to", map_lambda(key_map, torch.ones_like(value_map)).sum(1)[0, :3].round(decimals=4).tolist())
-check_close(map_lambda(key_map, value_map), content_lambda(*as_rows), "what do the weights of one colour sum to, over all pixels?")
+as_rows = [feature_map.flatten(2).transpose(1, 2)[..., None]  # (b, m, channels, u)
+           for feature_map in (key_map, value_map)]
+print("values of 1: three of the columns sum to",
+      map_lambda(key_map, torch.ones_like(value_map)).sum(1)[0, :3].round(decimals=4).tolist())
+check_close(map_lambda(key_map, value_map), content_lambda(*as_rows),
+            "what do the weights of one colour sum to, over all pixels?")
 
 # %% [markdown]
 # <details><summary>Solution</summary>

@@ -10,7 +10,7 @@ if importlib.util.find_spec("lambdalib") is None:  # on Colab, for one; an insta
                            "lambdanetworks-course @ git+https://github.com/lambdalib-course/lambdalib.git"])
 import lambdalib
 if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same import name
-    raise ImportError("This is another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this cell again.")
+    raise ImportError("Another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this again.")
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
@@ -116,8 +116,10 @@ def relative_embeddings(table: Tensor, height: int, width: int) -> Tensor:
     """E[n, m] = T[m - n], 0 outside the table. (k, u, r_y, r_x) -> (n, m, k, u)."""
     k, u, r_y, r_x = table.shape
     pad_y, pad_x = height - 1 - r_y // 2, width - 1 - r_x // 2
-    table = F.pad(table, (pad_x, pad_x, pad_y, pad_y))  # zeros beyond the scope; a negative pad crops offsets no pixel has
-    windows = table.unfold(2, height, 1).unfold(3, width, 1)  # (k, u, s, t, y, x): windows[s, t] holds T[y + s, x + t]
+    # zeros beyond the scope; a negative pad crops offsets no pixel has
+    table = F.pad(table, (pad_x, pad_x, pad_y, pad_y))
+    # (k, u, s, t, y, x): windows[s, t] holds T[y + s, x + t]
+    windows = table.unfold(2, height, 1).unfold(3, width, 1)
     sheets = windows.flip(2, 3)  # the first query sees the last window: its context lies below and to the right
     return sheets.permute(2, 3, 4, 5, 0, 1).reshape(height * width, height * width, k, u)
 
@@ -167,7 +169,8 @@ def position_lambdas(embeddings: Tensor, values: Tensor) -> Tensor:
 def apply_lambdas(queries: Tensor, lambdas: Tensor) -> Tensor:
     """y_hn = λ_nᵀ q_hn. (b, h, n, k), (b, n, k, v) or a content lambda (b, k, v) -> (b, h, n, v)."""
     if lambdas.dim() == 3:
-        return einsum("bhnk,bkv->bnhv", queries, lambdas).transpose(1, 2)  # in memory the heads of a position lie together
+        # in memory the heads of a position lie together
+        return einsum("bhnk,bkv->bnhv", queries, lambdas).transpose(1, 2)
     return einsum("bhnk,bnkv->bnhv", queries, lambdas).transpose(1, 2)
 
 
@@ -192,13 +195,15 @@ for y, x in ((y, x) for y in range(height) for x in range(width)):
 # way 2: the definition
 by_einsum = position_lambdas(relative_embeddings(stencils, height, width), vals)
 
-# way 3: a convolution that treats every value channel as a picture of its own (PyTorch's conv2d does not flip its kernel)
+# way 3: a convolution that treats every value channel as a picture of its own
+# (PyTorch's conv2d does not flip its kernel)
 pictures = vals.permute(0, 2, 3, 1).reshape(b * v, 1, height, width)
 by_conv = F.conv2d(pictures, stencils, padding=r // 2)  # (b·v, k, H, W)
 by_conv = by_conv.view(b, v, k, n).permute(0, 3, 2, 1)  # (b, n, k, v)
 
 assert torch.allclose(by_loops, by_einsum) and torch.allclose(by_loops, by_conv)
-assert torch.allclose(by_einsum, lambdas.position_lambdas(lambdas.relative_embeddings(stencils, height, width), vals))
+assert torch.allclose(by_einsum,
+                      lambdas.position_lambdas(lambdas.relative_embeddings(stencils, height, width), vals))
 print("loops = einsum = convolution, for", tuple(by_conv.shape), "= (b, n, k, v)")
 
 
@@ -209,7 +214,10 @@ print("loops = einsum = convolution, for", tuple(by_conv.shape), "= (b, n, k, v)
 
 # %%
 def hand_made() -> Tensor:
-    """Four stencils of 3 × 3: me, half of right minus left, half of below minus above, me minus the mean of my neighbours. (k=4, u=1, 3, 3)"""
+    """Four stencils of 3 × 3. (k=4, u=1, 3, 3)
+
+    Me, half of right minus left, half of below minus above, me minus the mean of my neighbours.
+    """
     me = torch.tensor([[0.0, 0, 0], [0, 1, 0], [0, 0, 0]])
     dx = torch.tensor([[0.0, 0, 0], [-0.5, 0, 0.5], [0, 0, 0]])
     neighbours = torch.tensor([[0.0, 1, 0], [1, 0, 1], [0, 1, 0]]) / 4
@@ -260,10 +268,12 @@ def steer(degrees: float = 90, row: int = 20, column: int = 16):
     lambda_map = F.conv2d(brightness[None, None], slopes, padding=1)[0]  # (k=2, 32, 32)
     mix = lambda angle: torch.stack([torch.cos(angle), torch.sin(angle)])  # the query at this angle
     angle, angles = torch.tensor(math.radians(degrees)), torch.linspace(0, 2 * math.pi, 121)
-    response = einsum("k,kyx->yx", mix(angle), lambda_map)[1:-1, 1:-1]  # the border reads zeros from outside: cut it off
+    # the border reads zeros from outside: cut it off
+    response = einsum("k,kyx->yx", mix(angle), lambda_map)[1:-1, 1:-1]
     kernel = einsum("k,kij->ij", mix(angle), slopes[:, 0])
     curve = lambda_map[:, row, column] @ mix(angles)
-    return figures.steering(plane()[:, 1:-1, 1:-1], response, kernel, degrees, torch.rad2deg(angles), curve, (row - 1, column - 1))
+    return figures.steering(plane()[:, 1:-1, 1:-1], response, kernel, degrees,
+                            torch.rad2deg(angles), curve, (row - 1, column - 1))
 
 
 steer()
@@ -274,7 +284,8 @@ plt.show()
 
 # %% tags=["nbval-ignore-output"]
 widgets.explore(steer, degrees=widgets.slider("angle of the query", 0, 360, 90, 5),
-                row=widgets.slider("row of the marked pixel", 1, 30, 20), column=widgets.slider("column", 1, 30, 16))
+                row=widgets.slider("row of the marked pixel", 1, 30, 20),
+                column=widgets.slider("column", 1, 30, 16))
 
 # %% [markdown]
 # ## 6 · Shift the picture
@@ -361,7 +372,8 @@ q_small = torch.randn(3, 4, 15, 5, dtype=torch.float64)
 t_small = torch.randn(5, 3, 3, dtype=torch.float64)
 all_kernels = einsum("bhnk,kij->bhnij", q_small, t_small).reshape(180, 9)
 rank = int(torch.linalg.matrix_rank(all_kernels))
-print(len(all_kernels), "kernels; they span", rank, "dimensions of the", all_kernels.shape[1], "that a 3 × 3 kernel has")
+print(len(all_kernels), "kernels; they span", rank,
+      "dimensions of the", all_kernels.shape[1], "that a 3 × 3 kernel has")
 assert rank == 5
 
 # %% [markdown]
@@ -370,8 +382,10 @@ assert rank == 5
 # A layer in which every pixel generates its own kernel and gathers its neighbourhood with it has a name, *involution* (Li et al., 2021, a later paper). With one head, a position lambda is an involution on the values whose kernel is a linear function of the query, so that at most k independent kernels exist; with more heads, all of them read the same channels. The next cell gathers the neighbourhoods of step 4 with such kernels, and finds what the lambdas found:
 
 # %%
-own_kernels = einsum("bhnk,kij->bhnij", q, stencils[:, 0]).flatten(3)  # (b, h, n, r·r): one kernel per head and pixel
-neighbourhoods = F.unfold(vals[..., 0].transpose(1, 2).unflatten(2, (height, width)), r, padding=r // 2).view(b, v, r * r, n)
+# (b, h, n, r·r): one kernel per head and pixel
+own_kernels = einsum("bhnk,kij->bhnij", q, stencils[:, 0]).flatten(3)
+neighbourhoods = F.unfold(vals[..., 0].transpose(1, 2).unflatten(2, (height, width)),
+                          r, padding=r // 2).view(b, v, r * r, n)
 gathered = einsum("bhnt,bvtn->bhnv", own_kernels, neighbourhoods)
 assert torch.allclose(gathered, apply_lambdas(q, by_einsum))
 
@@ -399,7 +413,8 @@ two_tables = torch.randn(k, 2, r, r, dtype=torch.float64)
 two_values = torch.randn(b, n, v, 2, dtype=torch.float64)
 together = position_lambdas(relative_embeddings(two_tables, height, width), two_values)
 one_by_one = sum(
-    position_lambdas(relative_embeddings(two_tables[:, [i]], height, width), two_values[..., [i]]) for i in range(2)
+    position_lambdas(relative_embeddings(two_tables[:, [i]], height, width), two_values[..., [i]])
+    for i in range(2)
 )
 assert torch.allclose(together, one_by_one)
 
@@ -478,7 +493,8 @@ check_position_lambdas(my_position_lambdas)
 
 # %%
 identity, half_slope, blur, laplacian = None, None, None, None  # each a pair (q0, q1), or "impossible"
-print(check_answer("03.E4a", identity), check_answer("03.E4b", half_slope), check_answer("03.E4c", blur), check_answer("03.E4d", laplacian), sep="\n")
+print(check_answer("03.E4a", identity), check_answer("03.E4b", half_slope),
+      check_answer("03.E4c", blur), check_answer("03.E4d", laplacian), sep="\n")
 
 
 # %% [markdown]
@@ -513,7 +529,8 @@ slope = torch.tensor([-1.0, 0, 1]).view(1, 1, 1, 3)  # right minus left
 two_pictures = torch.stack([numbers, numbers**2]).float().view(2, 15, 1, 1).expand(2, 15, 2, 1)
 print(flat_readings(slope, two_pictures, 3, 5)[0, :, 0, 0].view(3, 5).int())  # right minus left of 1 ... 15
 mine = torch.cat([flat_readings(slope, two_pictures, *size).flatten() for size in ((3, 5), (5, 3))])
-check_close(mine, torch.cat([position_lambdas(relative_embeddings(slope, *size), two_pictures).flatten() for size in ((3, 5), (5, 3))]))
+check_close(mine, torch.cat([position_lambdas(relative_embeddings(slope, *size), two_pictures).flatten()
+                             for size in ((3, 5), (5, 3))]))
 
 # %% [markdown]
 # <details><summary>Solution</summary>

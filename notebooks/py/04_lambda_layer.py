@@ -10,7 +10,7 @@ if importlib.util.find_spec("lambdalib") is None:  # on Colab, for one; an insta
                            "lambdanetworks-course @ git+https://github.com/lambdalib-course/lambdalib.git"])
 import lambdalib
 if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same import name
-    raise ImportError("This is another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this cell again.")
+    raise ImportError("Another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this again.")
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
@@ -69,7 +69,9 @@ plt.show()
 # %%
 d, h, k, v, u = 5, 3, 7, 4, 2
 features = torch.randn(1, d, 2, 3, dtype=torch.float64)
-to_queries, to_keys, to_values = (nn.Conv2d(d, depth, 1, bias=False, dtype=torch.float64) for depth in (h * k, k * u, v * u))
+to_queries, to_keys, to_values = (
+    nn.Conv2d(d, depth, 1, bias=False, dtype=torch.float64) for depth in (h * k, k * u, v * u)
+)
 
 
 def to_rows(maps: Tensor) -> Tensor:
@@ -81,9 +83,11 @@ queries = to_rows(to_queries(features)).unflatten(2, (h, k)).transpose(1, 2)
 keys = to_rows(to_keys(features)).unflatten(2, (k, u))
 values = to_rows(to_values(features)).unflatten(2, (v, u))  # channel = value · u + intra
 print("queries", tuple(queries.shape), "  keys", tuple(keys.shape), "  values", tuple(values.shape))
-assert torch.allclose(to_rows(to_keys(features)), to_rows(features) @ to_keys.weight[:, :, 0, 0].T)  # a matrix, at each pixel
+# a matrix, at each pixel
+assert torch.allclose(to_rows(to_keys(features)), to_rows(features) @ to_keys.weight[:, :, 0, 0].T)
 assert torch.equal(to_rows(features)[0, 0], features[0, :, 0, 0])  # the first row is the first pixel
-assert not torch.equal(features.reshape(1, 6, d)[0, 0], features[0, :, 0, 0])  # one reshape: right shape, wrong numbers
+# one reshape: right shape, wrong numbers
+assert not torch.equal(features.reshape(1, 6, d)[0, 0], features[0, :, 0, 0])
 
 # %% [markdown]
 # Note the last line. In memory all of channel 0 comes first, then all of channel 1. A single `reshape` to (b, n, d) keeps that order and cuts it elsewhere, so pixels and channels get mixed. Such code runs without complaint.
@@ -107,7 +111,8 @@ print("Y has shape", tuple(Y.shape), "and rank", int(torch.linalg.matrix_rank(Y)
 own = torch.randn(4, 2, 5, dtype=torch.float64)  # for comparison: a lambda of its own for each head, k = 2
 Y_own = einsum("hk,hkv->hv", four_queries[0, :, 0, :2], own)
 print("four lambdas, one per head: rank", int(torch.linalg.matrix_rank(Y_own)), "with k = 2")
-assert torch.linalg.matrix_rank(Y) == 4 and torch.linalg.matrix_rank(Y_short) == 2 and torch.linalg.matrix_rank(Y_own) == 4
+assert (torch.linalg.matrix_rank(Y) == 4 and torch.linalg.matrix_rank(Y_short) == 2
+        and torch.linalg.matrix_rank(Y_own) == 4)
 
 twins = apply_lambdas(four_queries[:, [0, 0, 1, 2]], lam)  # heads 0 and 1 ask the same
 assert torch.allclose(twins[:, 0], twins[:, 1]) and not torch.allclose(twins[:, 1], twins[:, 2])
@@ -170,10 +175,11 @@ class LambdaLayer(nn.Module):
     """A lambda layer over a feature map, (b, dim, H, W) -> (b, dim_out, ceil(H/stride), ceil(W/stride))."""
 
     def __init__(self, dim: int, dim_out: int | None = None, *, dim_k: int = 16, heads: int = 4, dim_u: int = 1,
-                 scope: int | None = 23, feat_size: tuple[int, int] | None = None, stride: int = 1, position_bias: bool = False,
-                 order: str = "auto", recompute: bool = False):
+                 scope: int | None = 23, feat_size: tuple[int, int] | None = None, stride: int = 1,
+                 position_bias: bool = False, order: str = "auto", recompute: bool = False):
         super().__init__()
-        check_arguments(dim, dim if dim_out is None else dim_out, dim_k, heads, dim_u, scope, feat_size, stride, order)
+        check_arguments(dim, dim if dim_out is None else dim_out, dim_k, heads, dim_u,
+                        scope, feat_size, stride, order)
         self.feat_size, self.order, self.recompute = feat_size, order, recompute
         self.heads, self.dim_k, self.dim_u, self.dim_v = heads, dim_k, dim_u, (dim_out or dim) // heads
         self.to_queries = nn.Conv2d(dim, heads * dim_k, 1, bias=False)
@@ -185,7 +191,8 @@ class LambdaLayer(nn.Module):
         self.position_bias = nn.Parameter(torch.zeros(dim_k)) if position_bias else None
         self.pool = nn.AvgPool2d(3, stride, padding=1) if stride > 1 else nn.Identity()
         for projection, depth in (self.to_queries, dim_k * dim), (self.to_keys, dim), (self.to_values, dim):
-            nn.init.normal_(projection.weight, std=depth**-0.5)  # the paper's, with attention's 1/√k absorbed in the queries
+            # the paper's, with attention's 1/√k absorbed in the queries
+            nn.init.normal_(projection.weight, std=depth**-0.5)
         fan_in = dim_k * dim_u * (scope**2 if scope else prod(feat_size))
         nn.init.normal_(self.table, std=fan_in**-0.5)  # the position output starts near 1
 
@@ -197,15 +204,18 @@ class LambdaLayer(nn.Module):
             with torch.autocast(features.device.type, enabled=False):
                 return self.forward(features.to(self.table.dtype))
         size = features.shape[2:]
-        queries, keys, values = self.norm_queries(self.to_queries(features)), self.to_keys(features), self.to_values(features)
+        queries, keys, values = (self.norm_queries(self.to_queries(features)), self.to_keys(features),
+                                 self.to_values(features))
         queries = queries.flatten(2).unflatten(1, (self.heads, self.dim_k)).transpose(2, 3)  # (b, h, n, k)
         keys = keys.flatten(2).unflatten(1, (self.dim_k, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, k, u)
-        values = self.norm_values(values).flatten(2).unflatten(1, (self.dim_v, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, v, u)
+        values = (self.norm_values(values).flatten(2)
+                  .unflatten(1, (self.dim_v, self.dim_u)).permute(0, 3, 1, 2))  # (b, m, v, u)
         output = apply_lambdas(queries, content_lambda(keys, values))
         output = output + position_output(queries, self.table, values, tuple(size), self.order)
         if self.position_bias is not None:
             output = output + (queries @ self.position_bias)[..., None]
-        output = output.transpose(1, 2).flatten(2).unflatten(1, size).permute(0, 3, 1, 2)  # head-major: channel = head·v + value
+        # head-major: channel = head·v + value
+        output = output.transpose(1, 2).flatten(2).unflatten(1, size).permute(0, 3, 1, 2)
         return self.pool(output)
 
 
@@ -232,7 +242,8 @@ print(tuple(features.shape), "->", tuple(layer(features).shape))
 def two_halves(layer: LambdaLayer, features: Tensor) -> tuple[Tensor, Tensor]:
     """The content half and the position half of a layer's output, each (b, dim_out, H, W)."""
     size = features.shape[2:]
-    queries = to_rows(layer.norm_queries(layer.to_queries(features))).unflatten(2, (layer.heads, layer.dim_k)).transpose(1, 2)
+    queries = (to_rows(layer.norm_queries(layer.to_queries(features)))
+               .unflatten(2, (layer.heads, layer.dim_k)).transpose(1, 2))
     keys = to_rows(layer.to_keys(features)).unflatten(2, (layer.dim_k, layer.dim_u))
     values = to_rows(layer.norm_values(layer.to_values(features))).unflatten(2, (layer.dim_v, layer.dim_u))
     content = apply_lambdas(queries, content_lambda(keys, values))
@@ -251,9 +262,11 @@ on_plane = LambdaLayer(3, 16, dim_k=6, heads=4, scope=7)
 with torch.no_grad():
     image = plane()
     picture = image[None]
-    picture = (picture - picture.mean((2, 3), keepdim=True)) / picture.std((2, 3), keepdim=True)  # mean 0, variance 1
+    # mean 0, variance 1
+    picture = (picture - picture.mean((2, 3), keepdim=True)) / picture.std((2, 3), keepdim=True)
     on_plane.to_keys.weight *= 3  # sharper keys, so that the palette's rows differ visibly
-    plane_queries = to_rows(on_plane.norm_queries(on_plane.to_queries(picture))).unflatten(2, (4, 6)).transpose(1, 2)
+    plane_queries = (to_rows(on_plane.norm_queries(on_plane.to_queries(picture)))
+                     .unflatten(2, (4, 6)).transpose(1, 2))
     plane_values = to_rows(on_plane.norm_values(on_plane.to_values(picture)))[..., None]
     palette = content_lambda(to_rows(on_plane.to_keys(picture))[..., None], plane_values)  # (b=1, k, v)
     readings = position_lambdas(relative_embeddings(on_plane.table, 32, 32), plane_values)  # (b=1, n, k, v)
@@ -265,7 +278,8 @@ def at_pixel(row: int = 21, column: int = 18, head: int = 0, part: str = "sum"):
     lam = {"content": palette[0], "position": readings[0, pixel], "sum": palette[0] + readings[0, pixel]}[part]
     query = plane_queries[0, head, pixel]
     if part == "sum":
-        assert torch.allclose(query @ lam, whole[0, 4 * head : 4 * head + 4, row, column], atol=1e-4)  # the layer's own output
+        # the layer's own output
+        assert torch.allclose(query @ lam, whole[0, 4 * head : 4 * head + 4, row, column], atol=1e-4)
     return figures.one_pixel(image, (row, column), query, lam, query @ lam, limits=(6, 4.5, 20))
 
 
@@ -277,7 +291,8 @@ plt.show()
 
 # %% tags=["nbval-ignore-output"]
 widgets.explore(at_pixel, row=widgets.slider("row", 0, 31, 21), column=widgets.slider("column", 0, 31, 18),
-                head=widgets.choice("head", [0, 1, 2, 3], 0), part=widgets.choice("lambda", ["content", "position", "sum"], "sum"))
+                head=widgets.choice("head", [0, 1, 2, 3], 0),
+                part=widgets.choice("lambda", ["content", "position", "sum"], "sum"))
 
 # %% [markdown]
 # ## 5 · Why the norms?
@@ -441,7 +456,9 @@ with torch.no_grad():
     reference = layer(features)
     for name in ("to_queries", "to_keys", "to_values"):
         biased = copy.deepcopy(layer)
-        getattr(biased, name).bias = nn.Parameter(torch.randn(getattr(layer, name).out_channels, dtype=torch.float64))
+        getattr(biased, name).bias = nn.Parameter(
+            torch.randn(getattr(layer, name).out_channels, dtype=torch.float64)
+        )
         assert torch.allclose(biased(features), reference)
 print("three biases, no change")
 
@@ -478,7 +495,8 @@ print("float16 autocast gives", guarded.dtype, "and every number is finite:", bo
 print("the same numbers, put into float16, are finite:", bool(exact.half().isfinite().all()))
 assert guarded.dtype == torch.float32 and torch.equal(guarded, exact) and not exact.half().isfinite().all()
 assert rounded.isfinite().all() and (rounded - exact).norm() < 0.03 * exact.norm()
-print("bfloat16 autocast stays finite, within 3 % of float32:", bool((rounded - exact).norm() < 0.03 * exact.norm()))
+print("bfloat16 autocast stays finite, within 3 % of float32:",
+      bool((rounded - exact).norm() < 0.03 * exact.norm()))
 
 # %% [markdown]
 # The rule costs speed under float16, and keeps the sums safe. Note what it does not do: a *later* layer that squeezes the result into float16 would still overflow. bfloat16 reaches as far as float32 and needs no rule, so for this layer it is the simpler choice where the hardware has it. Its price is fewer digits.
@@ -527,7 +545,8 @@ plain_output = shifted(odd_map)
 nn.init.normal_(shifted.position_bias)
 extra = (shifted(odd_map) - plain_output).unflatten(1, (2, 4))  # (b, h, v, H, W)
 with torch.no_grad():
-    asked = to_rows(shifted.norm_queries(shifted.to_queries(odd_map))).unflatten(2, (2, 5)) @ shifted.position_bias  # q · bias
+    asked = (to_rows(shifted.norm_queries(shifted.to_queries(odd_map))).unflatten(2, (2, 5))
+             @ shifted.position_bias)  # q · bias
 assert torch.allclose(extra, asked.transpose(1, 2).reshape(2, 2, 1, 7, 10).expand_as(extra), atol=1e-5)
 print("the bias adds the same to each of a head's channels:", bool((extra.std(2) < 1e-5).all()))
 
@@ -587,7 +606,8 @@ def train_on_puzzles(net: PuzzleNet, steps: int = 300) -> PuzzleNet:
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.02, total_steps=steps)
     for _ in range(steps):
         pictures, truth, scored = puzzles(32, generator)
-        loss = (F.binary_cross_entropy_with_logits(net(pictures), truth, reduction="none") * scored).sum() / scored.sum()
+        loss = (F.binary_cross_entropy_with_logits(net(pictures), truth, reduction="none")
+                * scored).sum() / scored.sum()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -596,7 +616,8 @@ def train_on_puzzles(net: PuzzleNet, steps: int = 300) -> PuzzleNet:
 
 
 torch.manual_seed(0)
-nets = {"content only": PuzzleNet(True, False), "position only": PuzzleNet(False, True), "both": PuzzleNet(True, True)}
+nets = {"content only": PuzzleNet(True, False), "position only": PuzzleNet(False, True),
+        "both": PuzzleNet(True, True)}
 threads = torch.get_num_threads()
 torch.set_num_threads(1)  # these maps are tiny: a second thread would cost more than it brings
 for net in nets.values():
@@ -617,7 +638,8 @@ assert results["content only"][0] < 0.6 and results["content only"][1] > 0.9
 assert results["position only"][0] > 0.9 and results["position only"][1] < 0.6
 assert min(results["both"]) > 0.9
 with torch.no_grad():
-    figures.puzzle_answers(pictures[0], truth[0], scored[0], {name: net(pictures[:1])[0] > 0 for name, net in nets.items()})
+    figures.puzzle_answers(pictures[0], truth[0], scored[0],
+                           {name: net(pictures[:1])[0] > 0 for name, net in nets.items()})
 plt.show()
 
 # %% [markdown]
@@ -668,7 +690,8 @@ def sum_of_lambdas(keys: Tensor, embeddings: Tensor, value_maps: Tensor) -> Tens
 
 some_keys, some_sheets = torch.randn(2, 6, 7, 2, dtype=torch.float64), torch.randn(6, 6, 7, 2, dtype=torch.float64)
 some_maps = torch.randn(2, 5 * 2, 2, 3, dtype=torch.float64)  # v = 5, u = 2, on 2 × 3 pixels
-by_hand = torch.stack([to_rows(some_maps[:, 0::2]), to_rows(some_maps[:, 1::2])], 3)  # every second channel: (b, m, v, u)
+# every second channel: (b, m, v, u)
+by_hand = torch.stack([to_rows(some_maps[:, 0::2]), to_rows(some_maps[:, 1::2])], 3)
 wanted = content_lambda(some_keys, by_hand)[:, None] + position_lambdas(some_sheets, by_hand)
 one_key, one_sheet = some_keys[..., :1], some_sheets[..., :1]
 at_one = content_lambda(one_key, by_hand[..., :1])[:, None] + position_lambdas(one_sheet, by_hand[..., :1])

@@ -10,7 +10,7 @@ if importlib.util.find_spec("lambdalib") is None:  # on Colab, for one; an insta
                            "lambdanetworks-course @ git+https://github.com/lambdalib-course/lambdalib.git"])
 import lambdalib
 if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same import name
-    raise ImportError("This is another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this cell again.")
+    raise ImportError("Another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this again.")
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
@@ -59,7 +59,8 @@ def masked_content_lambdas(keys: Tensor, values: Tensor, mask: Tensor) -> Tensor
     """(b, m, k, u), (b, m, v, u), (n, m) of bool -> (b, n, k, v): for each query a palette of what it may see."""
     check_mask(mask, None, keys.shape[1])
     hidden = ~mask[:, :, None, None]
-    scores = keys[:, None].masked_fill(hidden, torch.finfo(keys.dtype).min)  # not -inf: where nothing is seen, that is NaN
+    # not -inf: where nothing is seen, that is NaN
+    scores = keys[:, None].masked_fill(hidden, torch.finfo(keys.dtype).min)
     soft_keys = scores.softmax(dim=2).masked_fill(hidden, 0)
     return einsum("bnmku,bmvu->bnkv", soft_keys, values)
 
@@ -101,9 +102,13 @@ edited = keys.clone()
 edited[0, 3, 1] = math.log(13)  # only the future of pixels 0, 1 and 2
 for name, palettes_of in (("softmax, then mask", masked_too_late), ("mask, then softmax", masked_content_lambdas)):
     before, after = (palettes_of(k, values, causal_mask)[0, 0, 1] for k in (keys, edited))
-    print(f"{name}: colour 1 of pixel 0 is {before.round(decimals=4).tolist()}, then {after.round(decimals=4).tolist()}")
+    print(f"{name}: colour 1 of pixel 0 is {before.round(decimals=4).tolist()}, "
+          f"then {after.round(decimals=4).tolist()}")
 
-late, in_time = (f(keys, values, causal_mask) - f(edited, values, causal_mask) for f in (masked_too_late, masked_content_lambdas))
+late, in_time = (
+    f(keys, values, causal_mask) - f(edited, values, causal_mask)
+    for f in (masked_too_late, masked_content_lambdas)
+)
 assert late[:, :3, 1].any(dim=2).all() and torch.equal(in_time[:, :3], torch.zeros_like(in_time[:, :3]))
 
 
@@ -142,7 +147,9 @@ def recall(memories: Tensor) -> Tensor:
 
 
 def causal_step(memory: Tensor | None, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-    """One more position, (b, k, u) and (b, v, u) -> the content lambda so far (b, k, v), and the memory after it."""
+    """One more position, (b, k, u) and (b, v, u) -> the content lambda so far (b, k, v),
+    and the memory after it.
+    """
     new = written(keys[:, None], values[:, None])[:, 0]
     memory = new if memory is None else merge(memory, new)
     return recall(memory).to(values.dtype), memory
@@ -151,7 +158,8 @@ def causal_step(memory: Tensor | None, keys: Tensor, values: Tensor) -> tuple[Te
 memory = None
 for n in range(4):
     palette, memory = causal_step(memory, keys[:, n], values[:, n])
-    print(f"after pixel {n}: weights {memory[0, :, 0, 0].exp().round().int().tolist()}, palette {palette[0].round(decimals=2).tolist()}")
+    print(f"after pixel {n}: weights {memory[0, :, 0, 0].exp().round().int().tolist()}, "
+          f"palette {palette[0].round(decimals=2).tolist()}")
     assert torch.allclose(palette, palettes[:, n])
 
 # %% [markdown]
@@ -161,7 +169,8 @@ for n in range(4):
 
 # %%
 torch.manual_seed(0)
-long_keys, long_values = 30 * torch.randn(2, 300, 7, 3, dtype=torch.float64), torch.randn(2, 300, 5, 3, dtype=torch.float64)
+long_keys, long_values = (30 * torch.randn(2, 300, 7, 3, dtype=torch.float64),
+                          torch.randn(2, 300, 5, 3, dtype=torch.float64))
 by_mask = masked_content_lambdas(long_keys, long_values, torch.ones(300, 300, dtype=torch.bool).tril())
 by_merging = causal_content_lambdas(long_keys, long_values)
 memory, steps, sizes = None, [], set()
@@ -171,7 +180,8 @@ for n in range(300):
     sizes.add(memory[0].numel())
 assert torch.allclose(by_merging, by_mask) and torch.allclose(torch.stack(steps, dim=1), by_mask)
 assert sizes == {7 * 3 * (1 + 5)}
-print(f"300 positions, k = 7, v = 5, u = 3: weights under the mask {300 * 300 * 7 * 3:,}, memory at every step {sizes}")
+print(f"300 positions, k = 7, v = 5, u = 3: weights under the mask {300 * 300 * 7 * 3:,}, "
+      f"memory at every step {sizes}")
 
 
 # %% [markdown]
@@ -189,20 +199,24 @@ def closeness(values: Tensor) -> Tensor:
 colours = plane_colours().double()  # (1, n=1024, v=3, u=1)
 plane_keys = closeness(colours)
 plane_palettes = causal_content_lambdas(plane_keys, colours)  # (1, 1024, k=4, v=3): a palette for each pixel
-repainted = apply_lambdas(plane_keys[None, ..., 0].softmax(3), plane_palettes)[0, 0]  # (1024, 3): the recipes sum to 1 over k
+# (1024, 3): the recipes sum to 1 over k
+repainted = apply_lambdas(plane_keys[None, ..., 0].softmax(3), plane_palettes)[0, 0]
 
 
 def draw_reading(rows: int = 17):
     n = 32 * rows
     soft_keys = torch.cat([plane_keys[0, :n, :, 0].softmax(0), torch.zeros(1024 - n, 4)])
     painted = torch.cat([repainted[:n], torch.full((1024 - n, 3), 0.8)])
-    return figures.palette_card(plane(), plane_palettes[0, n - 1], soft_keys.T.reshape(4, 32, 32), painted.T.reshape(3, 32, 32))
+    return figures.palette_card(plane(), plane_palettes[0, n - 1],
+                                soft_keys.T.reshape(4, 32, 32), painted.T.reshape(3, 32, 32))
 
 
-after = {rows: (255 * plane_palettes[0, 32 * rows - 1]).round().int() for rows in (14, 24, 32)}  # (k, v), light from 0 to 255
+# (k, v), light from 0 to 255
+after = {rows: (255 * plane_palettes[0, 32 * rows - 1]).round().int() for rows in (14, 24, 32)}
 for rows, palette in after.items():
     print(f"after {rows} rows: {palette.tolist()}")
-assert torch.allclose(plane_palettes[:, -1], content_lambda(plane_keys, colours))  # at the end it is lesson 02's palette
+# at the end it is lesson 02's palette
+assert torch.allclose(plane_palettes[:, -1], content_lambda(plane_keys, colours))
 assert (after[14].argmax(dim=1) == 2).all()  # sky: blue is the strongest part of all four colours
 assert ((after[24] - after[32]).abs()[[0, 2, 3]] <= 5).all() and (after[24] - after[32])[1].abs().max() > 20
 draw_reading()
@@ -233,7 +247,9 @@ check_answer("04b.2", guess)
 
 # %%
 def future_reaches_the_start(layer: nn.Module) -> bool:
-    """Whether the gradient of the output at position 0 is anything but 0 at a later input, in one text of 11 positions."""
+    """Whether the gradient of the output at position 0 is anything but 0 at a later input,
+    in one text of 11 positions.
+    """
     features = torch.randn(1, 6, 11, dtype=torch.float64, requires_grad=True)
     gradient, = torch.autograd.grad(layer(features)[:, :, 0].square().sum(), features)
     return bool(gradient[:, :, 1:].any())
@@ -280,7 +296,10 @@ visits = 16
 
 
 def days(count: int, generator: torch.Generator) -> Tensor:
-    """Texts of a day each, as word numbers (places in the list `words`): "open:", then guest and drink in turn. (count, 1 + 2 · visits)."""
+    """Texts of a day each, as word numbers (places in the list `words`). (count, 1 + 2 · visits)
+
+    A text is "open:", then guest and drink in turn.
+    """
     taste = torch.randint(4, (count, 5), generator=generator)  # each day, each guest has one
     who = torch.randint(5, (count, visits), generator=generator)
     text = torch.stack([who, 5 + taste.gather(1, who)], dim=2).flatten(1)
@@ -293,7 +312,8 @@ entropy, best_without_palettes = ((math.log(5) + loss.mean().item()) / 2 for los
 print(" ".join(words[i] for i in days(1, torch.Generator().manual_seed(0))[0]))
 print(f"mean loss of a word, at best: {entropy:.3f}; at best without palettes: {best_without_palettes:.3f}")
 fresh = days(20000, torch.Generator().manual_seed(1))[:, 1:].unflatten(1, (visits, 2))
-new = torch.stack([(fresh[:, :i, 0] != fresh[:, i, :1]).all(dim=1) for i in range(visits)], dim=1)  # nobody of that name before
+# nobody of that name before
+new = torch.stack([(fresh[:, :i, 0] != fresh[:, i, :1]).all(dim=1) for i in range(visits)], dim=1)
 assert torch.allclose(new.double().mean(0), 0.8**s.double(), atol=0.02)  # the formula, on 20,000 days
 
 
@@ -319,7 +339,9 @@ class Waiter(nn.Module):
         return self.guess(x)
 
     def step(self, states: list, word: Tensor) -> tuple[Tensor, list]:
-        """One word (b,), and the two layers' states, at first [None, None] -> logits (b, 10), and the states after it."""
+        """One word (b,), and the two layers' states, at first [None, None]
+        -> logits (b, 10), and the states after it.
+        """
         x, after = self.embed(word), []
         for norm, layer, state in zip(self.norms, self.layers, states):
             output, state = layer.step(state, norm(x[..., None])[..., 0])
@@ -336,7 +358,8 @@ torch.set_num_threads(1)  # these tensors are tiny: a second thread would cost m
 torch.manual_seed(0)
 waiter, generator, losses = Waiter(), torch.Generator().manual_seed(0), []
 optimizer = torch.optim.Adam(waiter.parameters(), lr=0.02)
-schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.02, total_steps=500, cycle_momentum=False)  # up, then down to 0
+# up, then down to 0
+schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.02, total_steps=500, cycle_momentum=False)
 for _ in range(500):
     text = days(32, generator)
     loss = F.cross_entropy(waiter(text[:, :-1]), text[:, 1:])
@@ -356,7 +379,8 @@ assert near and entropy + 0.2 < best_without_palettes
 levels = {"best without palettes": [best_without_palettes] * 500, "entropy": [entropy] * 500}
 figures.traces({"the waiter's loss": losses, **levels}, "step", "mean loss of a word", ylim=(0.9, 2.4))
 plt.show()
-figures.traces({"the waiter": word_losses[:, 1::2].mean(0), "best without palettes": forgetful, "perfect memory": perfect},
+figures.traces({"the waiter": word_losses[:, 1::2].mean(0), "best without palettes": forgetful,
+                "perfect memory": perfect},
                "visit", "mean loss of its drink", ylim=(0, 1.5))
 plt.show()
 
@@ -376,7 +400,8 @@ with torch.no_grad():
         logits, states = waiter.step(states, word)
         word = torch.multinomial(logits.softmax(dim=1), 1)[:, 0]
     text = torch.stack([*spoken, word], dim=1)  # 200 days, (200, 1 + 96)
-    assert torch.allclose(waiter(text[:, :-1])[..., -1], logits, atol=1e-2)  # the last step agrees with the whole text at once
+    # the last step agrees with the whole text at once
+    assert torch.allclose(waiter(text[:, :-1])[..., -1], logits, atol=1e-2)
 
 who, what = text[:, 1:].unflatten(1, (48, 2)).unbind(2)  # (200, 48) each
 first = (who[:, :, None] == who[:, None]).int().argmax(dim=2)  # the first visit of the same guest

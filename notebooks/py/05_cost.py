@@ -10,7 +10,7 @@ if importlib.util.find_spec("lambdalib") is None:  # on Colab, for one; an insta
                            "lambdanetworks-course @ git+https://github.com/lambdalib-course/lambdalib.git"])
 import lambdalib
 if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same import name
-    raise ImportError("This is another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this cell again.")
+    raise ImportError("Another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this again.")
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
@@ -92,7 +92,8 @@ check_answer("05.1", guess)
 
 # %%
 times = Counter()
-lambdas = [[[sum(times(e[n, m, i], v[m, j]) for m in range(4)) for j in range(3)] for i in range(2)] for n in range(4)]
+lambdas = [[[sum(times(e[n, m, i], v[m, j]) for m in range(4)) for j in range(3)] for i in range(2)]
+           for n in range(4)]
 by_lambdas = [[sum(times(q[n, i], lambdas[n][i][j]) for i in range(2)) for j in range(3)] for n in range(4)]
 print("position lambdas first:", times.count)
 assert by_lambdas == by_map and times.count == 4 * 4 * 2 * 3 + 4 * 2 * 3 == 120
@@ -126,11 +127,16 @@ def lambda_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int
 
 
 def convolution_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
-    """Lambdas by a convolution: every value channel is filtered alone by the same k stencils, then the queries mix them."""
+    """Lambdas by a convolution.
+
+    Every value channel is filtered alone by the same k stencils, then the queries mix them.
+    """
     (b, m, v, u), (k, _, r_y, r_x) = values.shape, table.shape
-    maps = turn(values, (0, 2, 1, 3)).view(b * v, *size, u).permute(0, 3, 1, 2)  # in memory u, then k, innermost: twice as fast
+    # in memory u, then k, innermost: twice as fast
+    maps = turn(values, (0, 2, 1, 3)).view(b * v, *size, u).permute(0, 3, 1, 2)
     table, (pad_y, pad_x) = turn(table, (0, 2, 3, 1)).permute(0, 3, 1, 2), (r_y // 2, r_x // 2)
-    if r_y > size[0] or r_x > size[1]:  # conv2d's own padding writes beyond its memory under some windows as tall as this
+    # conv2d's own padding writes beyond its memory under some windows as tall as this
+    if r_y > size[0] or r_x > size[1]:
         lambdas = F.conv2d(F.pad(maps, (pad_x, pad_x, pad_y, pad_y)), table)
     else:
         lambdas = F.conv2d(maps, table, padding=(pad_y, pad_x))
@@ -143,20 +149,27 @@ def convolution_order(queries: Tensor, table: Tensor, values: Tensor, size: tupl
 
 # %%
 def map_first(queries: Tensor, embeddings: Tensor, values: Tensor) -> Tensor:
-    """A = q·E for every pair of positions, then A times the values. (n, b, h, k), (n, k, m·u), (b, m, v, u) -> (b, n, h, v)."""
+    """A = q·E for every pair of positions, then A times the values.
+
+    (n, b, h, k), (n, k, m·u), (b, m, v, u) -> (b, n, h, v)
+    """
     (n, b, h, k), (_, m, v, u) = queries.shape, values.shape
     together = max(1, CACHE // (n * h * m * u))  # as many pictures at once as keep their maps in the cache
     outputs = []
     for asked, seen in zip(queries.split(together, 1), values.split(together)):
         attention = torch.bmm(asked.flatten(1, 2), embeddings)  # each query has its own embeddings,
         attention = attention.view(n, len(seen), h, m * u).transpose(0, 1).reshape(len(seen), n * h, m * u)
-        outputs.append(torch.bmm(attention, seen.transpose(2, 3).reshape(len(seen), m * u, v)))  # each picture its own values
+        # each picture its own values
+        outputs.append(torch.bmm(attention, seen.transpose(2, 3).reshape(len(seen), m * u, v)))
     return (torch.cat(outputs) if len(outputs) > 1 else outputs[0]).view(b, n, h, v)
 
 
 @kept
 def sheets(table: Tensor, tile: tuple[int, int], halo: tuple[int, int] = (0, 0)) -> Tensor:
-    """The embeddings of a tile's queries for all that they can see: the tile, and a halo around it. (k, u, r, r) -> (n, k, m·u)."""
+    """The embeddings of a tile's queries for all that they can see: the tile, and a halo around it.
+
+    (k, u, r, r) -> (n, k, m·u)
+    """
     context = [side + 2 * beyond for side, beyond in zip(tile, halo)]
     embeddings = relative_embeddings(table, *context).unflatten(0, context)  # (y, x, m, k, u)
     middle = embeddings[halo[0]:halo[0] + tile[0], halo[1]:halo[1] + tile[1]].flatten(0, 1)
@@ -191,7 +204,8 @@ def tiling(size: tuple[int, int], sides: tuple[int, int]) -> list[list[int]]:
 
 print("halo, tile, context, number of tiles:", tiling((16, 16), (7, 7)))
 assert tiling((16, 16), (7, 7)) == [[3, 3], [4, 4], [10, 10], [4, 4]]
-in_window = sheets(torch.ones(1, 1, 7, 7), (4, 4), (3, 3))[:, 0]  # (16, 100), from a stencil of ones: 1 where the window is
+# (16, 100), from a stencil of ones: 1 where the window is
+in_window = sheets(torch.ones(1, 1, 7, 7), (4, 4), (3, 3))[:, 0]
 assert (in_window.sum(1) == 49).all()  # of the 100 pixels each query meets 49 in its window
 figures.tiles(16, 7, [(1, 0), (2, 2)], in_window)
 plt.show()
@@ -208,9 +222,11 @@ plt.show()
 # %%
 for t in (1, 2, 4, 8, 16):
     c = t + 6
-    print(f"tiles of {t:2d} × {t:<2d}  each query meets {c * c:3d} pixels, {49 / c**2:4.0%} of them in its window;  copies of each value: {(c / t) ** 2:5.2f}")
+    print(f"tiles of {t:2d} × {t:<2d}  each query meets {c * c:3d} pixels, "
+          f"{49 / c**2:4.0%} of them in its window;  copies of each value: {(c / t) ** 2:5.2f}")
 
-for r in range(1, 64, 2):  # half a window: never 9 copies, and never as little as 4/9 of the map in use, however wide the window
+# half a window: never 9 copies, and never as little as 4/9 of the map in use, however wide the window
+for r in range(1, 64, 2):
     t = r // 2 + 1
     c = t + 2 * (r // 2)
     assert (c / t) ** 2 < 9 and (r / c) ** 2 > 4 / 9
@@ -221,11 +237,15 @@ for r in range(1, 64, 2):  # half a window: never 9 copies, and never as little 
 
 # %%
 def tile_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
-    """The map first, tile by tile: a tile's queries see it and a halo around it, half a window wide, and nothing else."""
+    """The map first, tile by tile.
+
+    A tile's queries see it and a halo around it, half a window wide, and nothing else.
+    """
     (b, h, _, k), (_, _, v, u), (H, W) = queries.shape, values.shape, size
     (halo_y, halo_x), (t_y, t_x), (c_y, c_x), (rows, columns) = tiling(size, table.shape[2:])
     below, beside = rows * t_y - H, columns * t_x - W  # what the last tiles stick out
-    queries = padded(queries.unflatten(2, size), (0, 0, 0, beside, 0, below)).unflatten(2, (rows, t_y)).unflatten(4, (columns, t_x))
+    queries = (padded(queries.unflatten(2, size), (0, 0, 0, beside, 0, below))
+               .unflatten(2, (rows, t_y)).unflatten(4, (columns, t_x)))
     queries = turn(queries, (3, 5, 0, 2, 4, 1, 6)).view(t_y * t_x, -1, h, k)
     pictures = values.transpose(2, 3).reshape(b, H, W, u * v)
     pictures = padded(pictures, (0, 0, halo_x, halo_x + beside, halo_y, halo_y + below))
@@ -236,14 +256,16 @@ def tile_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, 
     return padded(output, (0, 0, 0, 0, 0, -beside, 0, -below)).flatten(1, 2).transpose(1, 2)
 
 
-ORDERS = {"convolution": convolution_order, "lambda": lambda_order, "attention": attention_order, "tiles": tile_order}
+ORDERS = {"convolution": convolution_order, "lambda": lambda_order,
+          "attention": attention_order, "tiles": tile_order}
 
 
 # %% [markdown]
 # Do the four agree? On axes of prime lengths, with two values per position (u = 2). The tiles of this example do not fit the map: they are 2 × 2, and the map is 5 × 7, so the last ones stick out.
 
 # %%
-def random_inputs(b: int, h: int, side: int, k: int, v: int, u: int, r: int, dtype=torch.float32, width: int | None = None):
+def random_inputs(b: int, h: int, side: int, k: int, v: int, u: int, r: int,
+                  dtype=torch.float32, width: int | None = None):
     """Random queries, table and values for a map of side × width (square if no width is given)."""
     n = side * (width or side)
     shapes = (b, h, n, k), (k, u, r, r), (b, n, v, u)
@@ -274,7 +296,8 @@ for name, result in results.items():
 # The first term of the first two makes lambdas, the second applies them; in the other two the first makes the map, the second weighs the values. (The convolution and the tiles also multiply the zeros beyond the border.) The palette of the content half costs $b\,m\,k\,u\,v + b\,h\,n\,k\,v$: it has no $n\cdot m$ at all. The embeddings that the lambda, the attention and the tile order lay out are not in the last column, and so not in the price below: they are the same for all pictures of a batch. Step 5 counts them.
 
 # %%
-def position_costs(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int, sides: tuple[int, int]) -> dict[str, int]:
+def position_costs(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int,
+                   sides: tuple[int, int]) -> dict[str, int]:
     """Multiply-adds of each order, forward."""
     n = m = size[0] * size[1]
     _, tile, context, tiles = tiling(size, sides)
@@ -295,10 +318,12 @@ def counted(function, *arguments) -> int:
 
 formula = position_costs(2, 3, (5, 7), 11, 13, 2, (3, 3))
 for name, order in ORDERS.items():
-    print(f"{name:<12} by formula {formula[name]:>9,}   counted while running {counted(order, *primes, (5, 7)):>9,}")
+    print(f"{name:<12} by formula {formula[name]:>9,}   "
+          f"counted while running {counted(order, *primes, (5, 7)):>9,}")
     assert formula[name] == counted(order, *primes, (5, 7))
 print("the strip again:", position_costs(1, 1, (1, 4), 2, 3, 1, (1, 3)))
-assert position_costs(1, 1, (1, 4), 2, 3, 1, (1, 3)) == {"convolution": 96, "lambda": 120, "attention": 80, "tiles": 80}
+assert (position_costs(1, 1, (1, 4), 2, 3, 1, (1, 3))
+        == {"convolution": 96, "lambda": 120, "attention": 80, "tiles": 80})
 
 
 # %% [markdown]
@@ -311,7 +336,8 @@ assert position_costs(1, 1, (1, 4), 2, 3, 1, (1, 3)) == {"convolution": 96, "lam
 # Here are both counts for one picture of 16 × 16 with d = 128, h = 4, k = 16, u = 4 and r = 7:
 
 # %%
-def position_numbers(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int, sides: tuple[int, int]) -> dict[str, int]:
+def position_numbers(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int,
+                     sides: tuple[int, int]) -> dict[str, int]:
     """Numbers that each order makes on its way, forward: lambdas, or maps and copies."""
     n = m = size[0] * size[1]
     _, tile, context, tiles = tiling(size, sides)
@@ -320,13 +346,15 @@ def position_numbers(b: int, h: int, size: tuple[int, int], k: int, v: int, u: i
         "convolution": lambdas,
         "lambda": lambdas,
         "attention": b * h * n * m * u,
-        "tiles": map_of_tiles + b * prod(tiles) * prod(context) * u * v,  # each tile has a copy of the values that it sees
+        # each tile has a copy of the values that it sees
+        "tiles": map_of_tiles + b * prod(tiles) * prod(context) * u * v,
     }
 
 
 example = 1, 4, (16, 16), 16, 32, 4, (7, 7)  # b, h, size, k, v = 128 / 4, u, sides
 for name in ORDERS:
-    print(f"{name:<12}{position_costs(*example)[name]:>12,} multiply-adds {position_numbers(*example)[name]:>10,} numbers made")
+    print(f"{name:<12}{position_costs(*example)[name]:>12,} multiply-adds "
+          f"{position_numbers(*example)[name]:>10,} numbers made")
 
 # %% [markdown]
 # **Predict.** Which of the four has the lowest price?
@@ -347,7 +375,8 @@ def plan(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int, sides: t
 def prices(*shape) -> dict[str, int]:
     """What plan() compares."""
     adds, numbers = position_costs(*shape), position_numbers(*shape)
-    return {order: adds[order] + 64 * numbers[order] * (2 if order in ("convolution", "lambda") else 1) for order in adds}
+    return {order: adds[order] + 64 * numbers[order] * (2 if order in ("convolution", "lambda") else 1)
+            for order in adds}
 
 
 by_hand = {  # in a convolution a pixel meets 49 taps, in tiles 100 pixels of a context; 16 tiles
@@ -373,9 +402,12 @@ assert plan(1, 4, (16, 16), 16, 32, 1, (7, 7)) == "tiles"  # and with u = 1 also
 map_price = cost.attention_multiply_adds(b=1, h=4, n=1024, m=1024, k=16, v=16)
 palette_price = cost.content_multiply_adds(b=1, h=4, n=1024, m=1024, k=16, v=16)
 global_costs = position_costs(1, 4, (32, 32), 16, 16, 1, (63, 63))
-print(f"content: a map takes {map_price:,}, the palette {palette_price:,}: {map_price / palette_price:.0f} times fewer")
-print(f"position: a map takes {global_costs['attention']:,}, lambdas {global_costs['lambda']:,}: {global_costs['lambda'] / global_costs['attention']:.1f} times as many")
-assert round(map_price / palette_price) == 102 and round(global_costs["lambda"] / global_costs["attention"], 1) == 2.0
+print(f"content: a map takes {map_price:,}, the palette {palette_price:,}: "
+      f"{map_price / palette_price:.0f} times fewer")
+print(f"position: a map takes {global_costs['attention']:,}, lambdas {global_costs['lambda']:,}: "
+      f"{global_costs['lambda'] / global_costs['attention']:.1f} times as many")
+assert (round(map_price / palette_price) == 102
+        and round(global_costs["lambda"] / global_costs["attention"], 1) == 2.0)
 
 # %% [markdown]
 # So "linear in the number of pixels" is true of the content half, and of the position half only if a window limits it. The multiply-adds of position lambdas over the whole map grow as $n\cdot m$, like those of a map, and are twice as many here. On a large map, where applying the lambdas hardly counts, each pair of pixels takes
@@ -389,7 +421,8 @@ ratios = []
 for d in (64, 128, 256, 512):
     v_depth = d // 4
     ratios.append(16 * v_depth / (4 * (16 + v_depth)))
-    print(f"d = {d:3d}, v = {v_depth:3d}: lambda {16 * v_depth:4d}, map {4 * (16 + v_depth):3d}, ratio {ratios[-1]:.2f}")
+    print(f"d = {d:3d}, v = {v_depth:3d}: "
+          f"lambda {16 * v_depth:4d}, map {4 * (16 + v_depth):3d}, ratio {ratios[-1]:.2f}")
 assert [round(ratio, 2) for ratio in ratios] == [2.0, 2.67, 3.2, 3.56]
 
 # %% [markdown]
@@ -397,23 +430,29 @@ assert [round(ratio, 2) for ratio in ratios] == [2.0, 2.67, 3.2, 3.56]
 
 # %%
 map_sides, widths, names = [4, 7, 8, 14, 16, 28, 32, 56], [64, 128, 256, 512], list(ORDERS)
-shapes = {(r, side, d): (1, 4, (side, side), 16, d // 4, 1, (r, r)) for r in (7, 23) for side in map_sides for d in widths}
+shapes = {(r, side, d): (1, 4, (side, side), 16, d // 4, 1, (r, r))
+          for r in (7, 23) for side in map_sides for d in widths}
 planned = {key: plan(*shape) for key, shape in shapes.items()}
 panels = {
-    f"what plan names, r = {r}": [[names.index(planned[r, side, d]) for side in map_sides] for d in widths] for r in (7, 23)
+    f"what plan names, r = {r}": [[names.index(planned[r, side, d]) for side in map_sides] for d in widths]
+    for r in (7, 23)
 }
-marks = [(side, d, "R") for side, d in zip((56, 28, 14, 7), widths)] + [(side, d, "C") for side, d in zip((32, 16, 8, 4), widths)]
+marks = ([(side, d, "R") for side, d in zip((56, 28, 14, 7), widths)]
+         + [(side, d, "C") for side, d in zip((32, 16, 8, 4), widths)])
 labels = ["convolution", "lambda (nowhere)", "attention", "tiles"]
 figures.phases(panels, map_sides, widths, labels, [d**0.5 for d in widths], marks)
 plt.show()
 print("C, r = 7:", [planned[7, side, d] for side, d in zip((32, 16, 8, 4), widths)])
 maps_made = sum(name in ("attention", "tiles") for name in planned.values())
-by_price, by_count = ({key: min(ORDERS, key=count(*shape).get) for key, shape in shapes.items()} for count in (prices, position_costs))
+by_price, by_count = ({key: min(ORDERS, key=count(*shape).get) for key, shape in shapes.items()}
+                      for count in (prices, position_costs))
 differ = sum(by_count[key] != planned[key] for key in shapes)
-print(f"of {len(shapes)} shapes, {maps_made} make a map first; for {differ} the fewest multiply-adds would name another order")
+print(f"of {len(shapes)} shapes, {maps_made} make a map first; "
+      f"for {differ} the fewest multiply-adds would name another order")
 assert by_price == planned
 assert "lambda" not in planned.values() and maps_made == 56 and differ == 7
-assert plan(1, 4, (32, 32), 16, 16, 1, (63, 63)) == "lambda"  # a window over the whole of a large map with few channels
+# a window over the whole of a large map with few channels
+assert plan(1, 4, (32, 32), 16, 16, 1, (63, 63)) == "lambda"
 
 # %% [markdown]
 # Large map, small window: tiles. Small map, or a window about as wide as the map: the attention order. Large map, very wide window, few channels: the convolution. The dense lambda order is named *nowhere* on these two charts: on the small maps too few queries, 4, share each lambda; on the large ones the window has fewer taps than the map has pixels, so the convolution makes the same lambdas for less. (The last assert has a window over the whole of a large map. The lone convolution at r = 7, side 14, is there because tiles of 4 × 4 stick out of 14 × 14. Exercise 5 has a fifth order.) Note what this says about the phrase "without attention maps": for most of these shapes the cheapest of our four ways to a position lambda's output makes a map, without a softmax, and no lambda.
@@ -488,11 +527,13 @@ held = {}
 for side, d in ((32, 64), (8, 256)):
     inputs = random_inputs(8, 4, side, 16, d // 4, 1, 7)
     for name, order in ORDERS.items():
-        held[side, name] = cost.held_for_backward(AsModule(lambda *tensors: order(*tensors, (side, side))), *inputs)
+        held[side, name] = cost.held_for_backward(
+            AsModule(lambda *tensors: order(*tensors, (side, side))), *inputs)
         print(f"{side} × {side}, d = {d:3d}, {name:<12} keeps {held[side, name] / 2**20:7.2f} MiB")
 
 assert held[32, "convolution"] < held[32, "tiles"] < held[32, "lambda"] < held[32, "attention"]
-assert held[8, "attention"] < min(held[8, name] for name in ORDERS if name != "attention")  # few pixels, many channels: an attention map is smaller than the lambdas
+# few pixels, many channels: an attention map is smaller than the lambdas
+assert held[8, "attention"] < min(held[8, name] for name in ORDERS if name != "attention")
 
 # %% [markdown]
 # On the large map the convolution keeps the least: lambdas, but neither maps nor $E$; the tiles come next. On the small one the attention order does.
@@ -529,7 +570,8 @@ stages = zip((56, 28, 14, 7), (3, 4, 6, 3), (64, 128, 256, 512))  # side, layers
 lambda_bytes = sum(4 * layers * 128 * side**2 * 16 * (d // 4) for side, layers, d in stages)
 embedding_bytes = cost.embedding_memory()
 print(f"position lambdas {lambda_bytes / 2**30:.2f} GiB, embeddings {embedding_bytes / 2**30:.2f} GiB")
-print(f"together {(lambda_bytes + embedding_bytes) / 2**30:.2f} GiB; maps {cost.attention_memory() / 2**30:.2f} GiB")
+print(f"together {(lambda_bytes + embedding_bytes) / 2**30:.2f} GiB; "
+      f"maps {cost.attention_memory() / 2**30:.2f} GiB")
 assert round(lambda_bytes / 2**30, 2) == 2.63 and lambda_bytes > embedding_bytes
 
 # %% [markdown]
@@ -559,9 +601,11 @@ assert cost.attention_memory(128) / cost.embedding_memory() == 64
 # %%
 stages, adds = list(zip((56, 28, 14, 7), (3, 4, 6, 3), (64, 128, 256, 512))), {}
 for order, speed in (("lambda", 1160), ("convolution", 1100)):
-    adds[order], numbers = (sum(layers * count(1, 4, (side, side), 16, d // 4, 1, (7, 7))[order] for side, layers, d in stages)
+    adds[order], numbers = (sum(layers * count(1, 4, (side, side), 16, d // 4, 1, (7, 7))[order]
+                                for side, layers, d in stages)
                             for count in (position_costs, position_numbers))
-    print(f"{order:<12}{adds[order] / 1e9:6.2f} billion multiply-adds, {numbers / 1e6:.2f} million numbers in lambdas, {speed} pictures per second printed")
+    print(f"{order:<12}{adds[order] / 1e9:6.2f} billion multiply-adds, "
+          f"{numbers / 1e6:.2f} million numbers in lambdas, {speed} pictures per second printed")
 assert 30 < adds["lambda"] / adds["convolution"] < 33
 
 
@@ -581,16 +625,20 @@ def dials(side: int = 32, d: int = 64, h: int = 4, k: int = 16, u: int = 1, r: i
              "dense E": n * n * k * u, "stencils": k * u * r * r}
     adds |= {"content, as a map": cost.attention_multiply_adds(batch, h, n, n * u, k, v),
              "content, as a lambda": cost.content_multiply_adds(batch, h, n, n, k, v, u)}
-    title = f"{batch} pictures of {side} × {side}, d = {d}, h = {h}, k = {k}, u = {u}, v = {v}, r = {r}: plan picks {plan(*shape)}"
-    return figures.cost_bars({"numbers made on the way": made, "multiply-adds": adds, "price": prices(*shape)}, {plan(*shape)}, (10, 1e15), title)
+    title = (f"{batch} pictures of {side} × {side}, d = {d}, h = {h}, k = {k}, u = {u}, v = {v}, r = {r}: "
+             f"plan picks {plan(*shape)}")
+    return figures.cost_bars({"numbers made on the way": made, "multiply-adds": adds, "price": prices(*shape)},
+                             {plan(*shape)}, (10, 1e15), title)
 
 
 dials()
 plt.show()
-assert [plan(8, 4, (32, 32), 16, 16, u, (r, r)) for u, r in ((1, 7), (1, 9), (4, 7))] == ["tiles", "convolution", "convolution"]
+assert ([plan(8, 4, (32, 32), 16, 16, u, (r, r)) for u, r in ((1, 7), (1, 9), (4, 7))]
+        == ["tiles", "convolution", "convolution"])
 
 # %% tags=["nbval-ignore-output"]
-widgets.explore(dials, side=widgets.slider("side of the map", 4, 64, 32), d=widgets.choice("channels d", [64, 128, 256, 512]),
+widgets.explore(dials, side=widgets.slider("side of the map", 4, 64, 32),
+                d=widgets.choice("channels d", [64, 128, 256, 512]),
                 h=widgets.choice("heads h", [1, 2, 4, 8, 16], 4), k=widgets.choice("k", [8, 16, 32], 16),
                 u=widgets.choice("intra-depth u", [1, 4]), r=widgets.choice("window r", [3, 7, 15, 23], 7),
                 batch=widgets.choice("pictures b", [1, 8, 128], 8))
@@ -611,7 +659,8 @@ for dtype in (torch.float32, torch.bfloat16):
     copies = stopwatch({"in use": lambda: there.copy_(here), "new": here.clone}, budget=0.5)
     rate = matrix_rate(dtype, torch.device("cpu"), side=1024, seconds=0.5)
     for memory, seconds in copies.items():
-        print(f"{dtype}, memory {memory:<7}{rate * seconds / 2**24:5.0f} multiply-adds in the time of one copied number")
+        print(f"{dtype}, memory {memory:<7}{rate * seconds / 2**24:5.0f} multiply-adds "
+              "in the time of one copied number")
 
 
 # %% [markdown]
@@ -657,13 +706,16 @@ for side, d, u, r in ((32, 64, 1, 7), (16, 128, 1, 7), (16, 128, 4, 7), (8, 256,
     fastest = min(ORDERS, key=seconds.get)
     losses.append(seconds[plan(*shape)] / seconds[fastest])
     print(f"{title:<25}" + "".join(f"{name} {1000 * seconds[name]:7.1f} ms   " for name in candidates))
-    print(f"{'':<25}fewest multiply-adds: {min(ORDERS, key=adds.get)}; plan names: {plan(*shape)}; fastest of the four: {fastest}")
-print(f"the order that `plan` names takes {statistics.geometric_mean(losses):.2f} times as long as the fastest on average, at worst {max(losses):.2f} times")
+    print(f"{'':<25}fewest multiply-adds: {min(ORDERS, key=adds.get)}; "
+          f"plan names: {plan(*shape)}; fastest of the four: {fastest}")
+print(f"the order that `plan` names takes {statistics.geometric_mean(losses):.2f} times as long as the fastest "
+      f"on average, at worst {max(losses):.2f} times")
 figures.counted_and_clocked(groups)
 plt.show()
 print("billion multiply-adds per second, the backward pass taken as twice the forward one:")
 for title, row in groups.items():
-    print(f"{title:<25}" + "   ".join(f"{name} {3 * adds / seconds / 1e9:6.1f}" for name, (adds, _, seconds) in row.items()))
+    print(f"{title:<25}"
+          + "   ".join(f"{name} {3 * adds / seconds / 1e9:6.1f}" for name, (adds, _, seconds) in row.items()))
 
 # %% [markdown]
 # Each panel is one shape, and each colour is drawn in units of its smallest bar there. If the three bars above each name had the same height, counting would be enough. Light grey counts multiply-adds, dark grey is the price, orange is the clock: see where the dark grey comes closer to it. The table below the figure says why multiply-adds alone mislead: the orders get through different numbers of them in a second, on the same processor. Where your output names another order as the fastest, `plan` is wrong for your machine. To override it, give the layer an order, `LambdaLayer(64, order="attention")`, or say `with cost.contraction_order("attention"):` around a whole net; measure on your hardware, with your dtype and your batch.
@@ -679,7 +731,8 @@ for title, row in groups.items():
 # %%
 record = json.loads((ASSETS / "bench.json").read_text(encoding="utf-8"))
 evidence = record["layer"]["evidence"]
-print(f"{evidence['hardware']}, {evidence['threads']} threads, PyTorch {evidence['versions']['torch']}; `{evidence['command']}`")
+print(f"{evidence['hardware']}, {evidence['threads']} threads, "
+      f"PyTorch {evidence['versions']['torch']}; `{evidence['command']}`")
 
 
 def best_peer(numbers: dict[str, float]) -> float:
@@ -687,17 +740,23 @@ def best_peer(numbers: dict[str, float]) -> float:
     return min(value for name, value in numbers.items() if name != "ours")
 
 
-print("\nours: ms, forward and backward, and our multiply-adds per second as a share of what one large matrix product reaches;")
-print("then the fastest public layer and its ms; then how many times as much as ours a public layer takes: time, time of the forward")
-print("pass alone, bytes held for the backward pass, each by the public layer that is best in it, and in float32 the fastest one's peak")
-measures = {"seconds": "time", "forward_seconds": "forward time", "held": "bytes held", "peak": "bytes at the peak"}
+print("\nours: ms, forward and backward, "
+      "and our multiply-adds per second as a share of what one large matrix product reaches;")
+print("then the fastest public layer and its ms; "
+      "then how many times as much as ours a public layer takes: time, time of the forward")
+print("pass alone, bytes held for the backward pass, "
+      "each by the public layer that is best in it, and in float32 the fastest one's peak")
+measures = {"seconds": "time", "forward_seconds": "forward time",
+            "held": "bytes held", "peak": "bytes at the peak"}
 losing = []
 for row in record["layer"]["rows"]:
     shape = str(Shape(**row["shape"]))
     times_ours = {what: best_peer(row[what]) / row[what]["ours"] for what in measures if row[what]}
-    losing += [f"{measures[what]}, {shape}, {row['dtype']}: {ratio:.2f} times ours" for what, ratio in times_ours.items() if ratio < 1]
+    losing += [f"{measures[what]}, {shape}, {row['dtype']}: {ratio:.2f} times ours"
+               for what, ratio in times_ours.items() if ratio < 1]
     peer = min(row["seconds"].keys() - {"ours"}, key=row["seconds"].get)
-    print(f"{row['dtype']:<9}{shape:<25}ours {1000 * row['seconds']['ours']:6.1f} ms ({row['share']:3.0%})   {peer:<22} {1000 * row['seconds'][peer]:7.1f} ms   "
+    print(f"{row['dtype']:<9}{shape:<25}ours {1000 * row['seconds']['ours']:6.1f} ms ({row['share']:3.0%})   "
+          f"{peer:<22} {1000 * row['seconds'][peer]:7.1f} ms   "
           + "".join(f"×{ratio:<6.2f}" for ratio in times_ours.values()))
 for dtype, numbers in record["layer"]["summary"].items():
     print(f"{dtype}: the fastest public layer takes {numbers['geometric_mean']:.2f} times as long as ours "
@@ -712,9 +771,11 @@ figures.measured(record["layer"]["rows"], record["growth"]["rows"])
 plt.show()
 for row in record["growth"]["rows"]:
     if row["what"] == "pixels":
-        print(f"{row['dtype']}: from {row['sides'][0]}² to {row['sides'][-1]}² pixels, time grows as pixels to the power of {row['exponent']:.2f}")
+        print(f"{row['dtype']}: from {row['sides'][0]}² to {row['sides'][-1]}² pixels, "
+              f"time grows as pixels to the power of {row['exponent']:.2f}")
         assert row["exponent"] < 1.1
-assert [plan(16, 4, (16, 16), 16, 32, 1, (r, r)) for r in (3, 5, 7, 11, 15, 23, 31)] == 3 * ["tiles"] + 4 * ["attention"]
+assert ([plan(16, 4, (16, 16), 16, 32, 1, (r, r)) for r in (3, 5, 7, 11, 15, 23, 31)]
+        == 3 * ["tiles"] + 4 * ["attention"])
 
 # %% [markdown]
 # Left: how many times as long the fastest public layer takes, shape by shape; a bar to the left of 1 would be a shape where ours is the slower one. Each public layer has one fixed order, whatever the shape. In time, forward and backward, ours is the faster one at every shape of the table; in memory it is not. The list above the figure has every case: `plan` goes by a price that stands for time, and where it takes a map or tiles, these can be larger than the lambdas that others keep (at 16 × 16 with u = 4 it makes lambdas too, and keeps 5 % more). `recompute=True` throws them away, for the price of making them twice. Middle: with a window, time grows no faster than in proportion to the pixels (the dotted lines), as the formulas of the convolution and of the tiles say; on small maps, the part of a layer's time that is the same for any map has its share too. Right: with the map fixed, a wider window costs more only until `plan` changes from tiles to the attention order (here between r = 7 and r = 11), which does not see the window.
@@ -726,7 +787,8 @@ for dtype in ("float32", "bfloat16"):
     rows = [row for row in record["orders"]["rows"] if row["dtype"] == dtype]
     hits, regrets = sum(row["regret"] == 1 for row in rows), [row["regret"] for row in rows]
     print(f"{dtype}: plan names the fastest order for {hits} of {len(rows)} shapes; the order that it names takes "
-          f"{statistics.geometric_mean(regrets):.2f} times as long as the fastest on average, at worst {max(regrets):.2f} times")
+          f"{statistics.geometric_mean(regrets):.2f} times as long as the fastest on average, "
+          f"at worst {max(regrets):.2f} times")
     assert len(rows) == hits == 9 and min(regrets) >= 1
 
 # %% [markdown]
@@ -739,11 +801,14 @@ for row in record["step"]["rows"]:
     print(f"{row['title']}, {row['dtype']}, {row['batch']} pictures")
     for name, seconds in row["seconds"].items():
         print(f"  {name:<20}{seconds:6.2f} s a step, {seconds / row['seconds']['ours']:5.2f} times ours;   "
-              f"holds {row['held'][name] / 2**30:5.2f} GiB, {row['held'][name] / row['held']['ours']:5.2f} times ours")
-    assert all((seconds < row["seconds"]["ours"]) == ("twin" in name) for name, seconds in row["seconds"].items() if not name.startswith("ours"))
+              f"holds {row['held'][name] / 2**30:5.2f} GiB, "
+              f"{row['held'][name] / row['held']['ours']:5.2f} times ours")
+    assert all((seconds < row["seconds"]["ours"]) == ("twin" in name)
+               for name, seconds in row["seconds"].items() if not name.startswith("ours"))
     if "ours, recompute" in row["held"]:
         again = row["held"]["ours, recompute"]
-        assert 1 / 9 < again / row["held"]["ours"] < 1 / 6.5 and 0.2 < again / row["held"]["convolutional twin"] < 0.3
+        assert (1 / 9 < again / row["held"]["ours"] < 1 / 6.5
+                and 0.2 < again / row["held"]["convolutional twin"] < 0.3)
         assert 1.04 < row["seconds"]["ours, recompute"] / row["seconds"]["ours"] < 1.38
 
 # %% [markdown]
@@ -756,7 +821,8 @@ for row in record["step"]["rows"]:
 # The paper is from early 2021. At the end of that year [Rabe and Staats](https://arxiv.org/abs/2112.05682) showed that exact attention needs no stored map, and in 2022 [FlashAttention](https://arxiv.org/abs/2205.14135) made it fast: the map is made in pieces, each piece is used at once and thrown away, and the backward pass makes it again. PyTorch has this as `F.scaled_dot_product_attention`. What does it keep?
 
 # %% tags=["nbval-ignore-output"]
-ask, key, value = (torch.randn(1, 4, 1024, 16, requires_grad=True) for _ in range(3))  # one picture of 32 × 32, 4 heads
+# one picture of 32 × 32, 4 heads
+ask, key, value = (torch.randn(1, 4, 1024, 16, requires_grad=True) for _ in range(3))
 offsets = torch.randn(1024, 1024, 16, requires_grad=True)
 
 
@@ -767,24 +833,30 @@ def fused(queries, keys, values):
 
 def fused_with_positions(queries, keys, values, embeddings):
     """relative_attention of lesson 01: the position scores are handed over as a mask that is added."""
-    return F.scaled_dot_product_attention(queries, keys, values, attn_mask=einsum("bhnk,nmk->bhnm", queries, embeddings), scale=1.0)
+    return F.scaled_dot_product_attention(queries, keys, values,
+                                          attn_mask=einsum("bhnk,nmk->bhnm", queries, embeddings), scale=1.0)
 
 
 assert torch.allclose(fused(ask, key, value), attention.softmax_attention(ask, key, value), atol=1e-5)
-assert torch.allclose(fused_with_positions(ask, key, value, offsets), attention.relative_attention(ask, key, value, offsets), atol=1e-4)
+assert torch.allclose(fused_with_positions(ask, key, value, offsets),
+                      attention.relative_attention(ask, key, value, offsets), atol=1e-4)
 stored = {
     "attention, plain": cost.held_for_backward(AsModule(attention.softmax_attention), ask, key, value),
     "attention, fused": cost.held_for_backward(AsModule(fused), ask, key, value),
-    "with positions, plain": cost.held_for_backward(AsModule(attention.relative_attention), ask, key, value, offsets),
+    "with positions, plain": cost.held_for_backward(
+        AsModule(attention.relative_attention), ask, key, value, offsets),
     "with positions, fused": cost.held_for_backward(AsModule(fused_with_positions), ask, key, value, offsets),
 }
 for name in ("convolution", "tiles"):
     stored[f"position output, r = 7, {name}"] = cost.held_for_backward(
-        AsModule(lambda *tensors: position_output(*tensors, (32, 32), name)), *random_inputs(1, 4, 32, 16, 16, 1, 7))
-assert stored["attention, fused"] < stored["attention, plain"] / 10 and stored["with positions, fused"] > 0.9 * stored["with positions, plain"]
+        AsModule(lambda *tensors: position_output(*tensors, (32, 32), name)),
+        *random_inputs(1, 4, 32, 16, 16, 1, 7))
+assert (stored["attention, fused"] < stored["attention, plain"] / 10
+        and stored["with positions, fused"] > 0.9 * stored["with positions, plain"])
 for name, size in stored.items():
     print(f"{name:<36} keeps {size / 2**20:6.2f} MiB")
-print(f"{'one map of 4 heads':<36}       {4 * 1024**2 * 4 / 2**20:6.2f} MiB;  E {offsets.numel() * 4 / 2**20:.2f} MiB")
+print(f"{'one map of 4 heads':<36}       {4 * 1024**2 * 4 / 2**20:6.2f} MiB;  "
+      f"E {offsets.numel() * 4 / 2**20:.2f} MiB")
 
 # %% [markdown]
 # Plain attention keeps its map. Fused attention keeps queries, keys, values and output: for content, the memory argument against attention is gone wherever such a kernel runs. The time remains $n\cdot m$; only the storing went.
@@ -798,7 +870,8 @@ figures.alternatives(record["alternatives"]["rows"])
 plt.show()
 for row in record["alternatives"]["rows"]:
     in_layers = {name: seconds / row["seconds"]["lambda layer, r = 7"] for name, seconds in row["seconds"].items()}
-    print(f"{row['dtype']:<9}{row['side']:3d} × {row['side']:<3d}" + "   ".join(f"{name} ×{ratio:.2f}" for name, ratio in in_layers.items()))
+    print(f"{row['dtype']:<9}{row['side']:3d} × {row['side']:<3d}"
+          + "   ".join(f"{name} ×{ratio:.2f}" for name, ratio in in_layers.items()))
     assert in_layers["3×3 convolution"] < 1
     assert (in_layers["attention without positions"] < 1) == (row["dtype"] == "float32" and row["side"] == 8)
     assert row["side"] != 32 or in_layers["lambda layer, whole map"] > in_layers["attention without positions"]
@@ -905,7 +978,9 @@ def window_map(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, 
 trial = random_inputs(2, 3, 5, 11, 13, 1, 3, torch.float64, width=7)
 mine = window_map(*trial, (5, 7))
 price = None if mine is None else counted(window_map, *trial, (5, 7))
-print(check_close(mine, convolution_order(*trial, (5, 7)), "does each pixel meet the taps in the order of the table?"), check_answer("05.E5", price), sep="\n")
+print(check_close(mine, convolution_order(*trial, (5, 7)),
+                  "does each pixel meet the taps in the order of the table?"),
+      check_answer("05.E5", price), sep="\n")
 
 # %% [markdown]
 # <details><summary>Solution</summary>
@@ -930,13 +1005,17 @@ print(check_close(mine, convolution_order(*trial, (5, 7)), "does each pixel meet
 
 # %%
 shape = 1, 4, (32, 32), 16, 16, 1, (7, 7)
-window_adds, window_numbers = 4 * 1024 * 49 * (16 + 16), 4 * 1024 * 49 + 1024 * 49 * 16  # its map, and its copies of the values
+# the numbers: its map, and its copies of the values
+window_adds, window_numbers = 4 * 1024 * 49 * (16 + 16), 4 * 1024 * 49 + 1024 * 49 * 16
 window_price = window_adds + 64 * window_numbers
 for name in ("convolution", "tiles"):
-    print(f"{name:<12}{position_costs(*shape)[name] / 1e6:5.1f} million multiply-adds, price {prices(*shape)[name] / 1e6:.1f} million")
+    print(f"{name:<12}{position_costs(*shape)[name] / 1e6:5.1f} million multiply-adds, "
+          f"price {prices(*shape)[name] / 1e6:.1f} million")
 print(f"window map  {window_adds / 1e6:5.1f} million multiply-adds, price {window_price / 1e6:.1f} million")
 assert window_adds < min(position_costs(*shape).values()) and window_price > prices(*shape)["tiles"]
-assert [round(adds / 1e6, 1) for adds in (window_adds, position_costs(*shape)["convolution"], position_costs(*shape)["tiles"])] == [6.4, 13.9, 13.1]
+assert ([round(adds / 1e6, 1) for adds in (window_adds, position_costs(*shape)["convolution"],
+                                           position_costs(*shape)["tiles"])]
+        == [6.4, 13.9, 13.1])
 
 # %% [markdown]
 # ## What we now know

@@ -10,7 +10,7 @@ if importlib.util.find_spec("lambdalib") is None:  # on Colab, for one; an insta
                            "lambdanetworks-course @ git+https://github.com/lambdalib-course/lambdalib.git"])
 import lambdalib
 if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same import name
-    raise ImportError("This is another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this cell again.")
+    raise ImportError("Another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this again.")
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
@@ -68,7 +68,8 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, dim: int, width: int, stride: int = 1, lambda_options: dict | None = None, recompute: bool = False):
+    def __init__(self, dim: int, width: int, stride: int = 1, lambda_options: dict | None = None,
+                 recompute: bool = False):
         super().__init__()
         self.recompute = recompute
         dim_out = self.expansion * width
@@ -116,9 +117,11 @@ assert block.expand[1].weight.grad.any() and not block.mix[0].table.grad.any()
 
 # %%
 for side, stride in ((8, 1), (8, 2), (7, 2), (5, 3)):
-    shapes = [Bottleneck(24, 6, stride, options)(torch.randn(2, 24, side, side + 4)).shape for options in (None, small)]
+    shapes = [Bottleneck(24, 6, stride, options)(torch.randn(2, 24, side, side + 4)).shape
+              for options in (None, small)]
     assert shapes[0] == shapes[1] == (2, 24, math.ceil(side / stride), math.ceil((side + 4) / stride))
-    print(f"{side} × {side + 4}, stride {stride}: convolution {tuple(shapes[0][2:])}, lambda layer {tuple(shapes[1][2:])}")
+    print(f"{side} × {side + 4}, stride {stride}: "
+          f"convolution {tuple(shapes[0][2:])}, lambda layer {tuple(shapes[1][2:])}")
 
 # %% [markdown]
 # Keep the detail in mind that the layer works *before* its pool, on four times the pixels that the convolution computes. It will turn up on the bill.
@@ -151,7 +154,8 @@ for stage, d, layers in (("c2", 64, 3), ("c3", 128, 4), ("c4", 256, 6), ("c5", 5
     saved.append(layers * (convolution - ours))
     print(f"{stage:>5}{d:>5}{layers:>8}{convolution:>13,}{ours:>14,}{convolution / ours:>7.1f}{saved[-1]:>20,}")
 assert [round(number / 1e6, 2) for number in saved] == [0.07, 0.50, 3.27, 6.73]
-print("of the layer in c2, the stencils are", f"{16 * 23**2 / cost.lambda_layer_parameters(64, 64, 16, 4, 1, 23):.0%}")
+print("of the layer in c2, the stencils are",
+      f"{16 * 23**2 / cost.lambda_layer_parameters(64, 64, 16, 4, 1, 23):.0%}")
 
 
 # %% [markdown]
@@ -166,9 +170,9 @@ print("of the layer in c2, the stencils are", f"{16 * 23**2 / cost.lambda_layer_
 class ResNet(nn.Module):
     """A stem, four stages of blocks, the mean over the map, one linear layer."""
 
-    def __init__(self, depths: tuple[int, ...], layout: str = "LLLL", num_classes: int = 10, *, stem: str = "cifar",
-                 block: type = Bottleneck, dim_k: int = 16, heads: int = 4, dim_u: int = 1, scope: int | None = None,
-                 recompute: bool = False):
+    def __init__(self, depths: tuple[int, ...], layout: str = "LLLL", num_classes: int = 10, *,
+                 stem: str = "cifar", block: type = Bottleneck, dim_k: int = 16, heads: int = 4, dim_u: int = 1,
+                 scope: int | None = None, recompute: bool = False):
         super().__init__()
         check_arguments(depths, layout, num_classes, stem, block)
         if scope is None:
@@ -181,7 +185,8 @@ class ResNet(nn.Module):
             blocks = nn.Sequential()
             for position in range(depth):
                 stride = 2 if stage > 0 and position == 0 else 1
-                blocks.append(block(dim, 64 * 2**stage, stride, lambda_options if letter == "L" else None, recompute))
+                blocks.append(block(dim, 64 * 2**stage, stride,
+                                    lambda_options if letter == "L" else None, recompute))
                 dim = 64 * 2**stage * block.expansion
             self.stages.append(blocks)
         self.head = nn.Linear(dim, num_classes)
@@ -202,15 +207,18 @@ print("layout   ours   paper (millions)")
 for layout, printed in cost.HYBRIDS.items():
     with torch.device("meta"):
         counted[layout] = cost.count_parameters(fifty(layout)) / 1e6
-    print(f"{layout:>6}{counted[layout]:>7.2f}{printed:>8}{'' if abs(counted[layout] - printed) < 0.1 else '   differs'}")
+    print(f"{layout:>6}{counted[layout]:>7.2f}{printed:>8}"
+          f"{'' if abs(counted[layout] - printed) < 0.1 else '   differs'}")
 
 with torch.device("meta"):
     four = cost.count_parameters(fifty("LLLL", dim_u=4)) / 1e6
     deep = cost.count_parameters(create_model("lambda_resnet152", 1000, stem="imagenet")) / 1e6
 print(f"LLLL with u = 4 (and r = 7): {four:.2f}, paper 16.0")
 print(f"LLLL with 152 layers: {deep:.2f}")
-assert round(cost.HYBRIDS["LLLL"] + cost.HYBRIDS["CCCC"] - cost.HYBRIDS["LLCC"], 1) == 15.6 and round(deep, 2) == 32.81
-assert [round(counted[layout], 2) for layout in ("CCCC", "LLLL", "CCLL")] == [25.56, 15.00, 15.56] and round(four, 2) == 16.04
+assert (round(cost.HYBRIDS["LLLL"] + cost.HYBRIDS["CCCC"] - cost.HYBRIDS["LLCC"], 1) == 15.6
+        and round(deep, 2) == 32.81)
+assert ([round(counted[layout], 2) for layout in ("CCCC", "LLLL", "CCLL")] == [25.56, 15.00, 15.56]
+        and round(four, 2) == 16.04)
 
 # %% [markdown]
 # Seven of the eight agree within rounding. For CCLL the paper prints 15.4 where our count is 15.56. Parameters add up stage by stage, so the paper's other rows settle it: LLLL + CCCC − LLCC = 15.0 + 25.6 − 25.0 = 15.6. We take 15.4 for a slip, and go on with our own number.
@@ -246,7 +254,10 @@ def mixing_cost(letter: str, d: int, side: int, stride: int, k: int, h: int, u: 
 
 
 def stage_costs(depths, layout: str, side: int, k: int = 16, h: int = 4, u: int = 1, r: int = 23) -> np.ndarray:
-    """Per stage: parameters and multiply-adds of the mixing, then of the whole stage. side: of the first map. -> (4, 4)"""
+    """Per stage: parameters and multiply-adds of the mixing, then of the whole stage.
+
+    side: of the first map. -> (4, 4)
+    """
     rows, dim = [], 64
     for stage, (depth, letter) in enumerate(zip(depths, layout)):
         width, row = 64 * 2**stage, np.zeros(4, dtype=np.int64)
@@ -254,7 +265,8 @@ def stage_costs(depths, layout: str, side: int, k: int = 16, h: int = 4, u: int 
             stride = 2 if stage > 0 and position == 0 else 1
             after = math.ceil(side / stride)
             parameters, multiply_adds = mixing_cost(letter, width, side, stride, k, h, u, r)
-            way_round = 4 * dim * width if position == 0 else 0  # the first shortcut of a stage has a 1×1 convolution
+            # the first shortcut of a stage has a 1×1 convolution
+            way_round = 4 * dim * width if position == 0 else 0
             norms = 2 * (width + width + 4 * width) + (8 * width if position == 0 else 0)
             weights = dim * width + 4 * width**2 + way_round + norms
             work = side**2 * dim * width + after**2 * (4 * width**2 + way_round)
@@ -285,7 +297,8 @@ assert by_convolution > total and round(by_convolution / 1e9, 2) == 6.58
 more = bills["LLLL"][:, 1] > bills["CCCC"][:, 1]
 assert more.tolist() == [True, True, False, False]
 first, others = mixing_cost("L", 128, 56, 2, 16, 4, 1, 23)[1], mixing_cost("L", 128, 28, 1, 16, 4, 1, 23)[1]
-print(f"c3 with lambda layers: its first one {first / 1e6:.0f} million, each of the others {others / 1e6:.0f} million")
+print(f"c3 with lambda layers: its first one {first / 1e6:.0f} million, "
+      f"each of the others {others / 1e6:.0f} million")
 figures.stage_bars({
     "parameters of the mixing layers (millions)": [bills[layout][:, 0] / 1e6 for layout in ("CCCC", "LLLL")],
     "multiply-adds of the mixing layers (billions)": [bills[layout][:, 1] / 1e9 for layout in ("CCCC", "LLLL")],
@@ -398,13 +411,18 @@ PICTURES = {"ImageNet, 224": ((3, 4, 6, 3), 56), "CIFAR-10, 32": ((2, 2, 2, 2), 
 
 
 def build(c2="C", c3="C", c4="L", c5="L", k=16, h=4, u=1, r=23, picture="ImageNet, 224"):
-    """Parameters and multiply-adds stage by stage, the largest lambdas, and how far a window sees: all by formula."""
+    """Parameters and multiply-adds stage by stage, the largest lambdas, and how far a window sees.
+
+    All by formula.
+    """
     (depths, side), layout = PICTURES[picture], c2 + c3 + c4 + c5
     plain, ours = stage_costs(depths, "CCCC", side), stage_costs(depths, layout, side, k, h, u, r)
-    title = f"{layout}: {ours[:, 2].sum() / 1e6:.2f} M parameters, {ours[:, 3].sum() / 1e9:.2f} G multiply-adds in the stages"
+    title = (f"{layout}: {ours[:, 2].sum() / 1e6:.2f} M parameters, "
+             f"{ours[:, 3].sum() / 1e9:.2f} G multiply-adds in the stages")
     if "L" in layout:
         swapped = [stage for stage in range(4) if layout[stage] == "L"]
-        before = [math.ceil(side / 2 ** max(stage - 1, 0)) for stage in range(4)]  # the side in each stage's first layer
+        # the side in each stage's first layer
+        before = [math.ceil(side / 2 ** max(stage - 1, 0)) for stage in range(4)]
         largest = max(before[stage] ** 2 * k * 64 * 2**stage // h for stage in swapped)
         seen = ", ".join(f"c{stage + 2} {share_seen(math.ceil(side / 2**stage), r):.0%}" for stage in swapped)
         title += f"\nlargest lambdas: {largest / 1e6:.2g} M numbers per picture; seen of an axis: {seen}"
@@ -419,7 +437,8 @@ def build(c2="C", c3="C", c4="L", c5="L", k=16, h=4, u=1, r=23, picture="ImageNe
 build()
 plt.show()
 swing = abs(bills["LLLL"] - bills["CCCC"])  # what one letter changes, stage by stage
-assert round(swing[3, 1] / 1e9, 1) == 0.3 and round(swing[0, 1] / 1e9, 1) == 1.0 and swing[3, 0] > 100 * swing[0, 0]
+assert (round(swing[3, 1] / 1e9, 1) == 0.3 and round(swing[0, 1] / 1e9, 1) == 1.0
+        and swing[3, 0] > 100 * swing[0, 0])
 
 # %% tags=["nbval-ignore-output"]
 widgets.explore(build, c2=widgets.choice("c2", ["C", "L"], "C"), c3=widgets.choice("c3", ["C", "L"], "C"),
@@ -441,7 +460,8 @@ widgets.explore(build, c2=widgets.choice("c2", ["C", "L"], "C"), c3=widgets.choi
 # %%
 print("net                                parameters (M)   multiply-adds (G)")
 found = {}
-nets = {"lambda_resnet18, u = 4": ("lambda_resnet18", {"dim_u": 4}), "lambda_resnet18, u = 1": ("lambda_resnet18", {}),
+nets = {"lambda_resnet18, u = 4": ("lambda_resnet18", {"dim_u": 4}),
+        "lambda_resnet18, u = 1": ("lambda_resnet18", {}),
         "resnet26, the twin": ("resnet26", {}), "resnet18, the well-known one": ("resnet18", {}),
         "small": ("small", {}), "tiny": ("tiny", {})}
 for label, (name, options) in nets.items():
@@ -466,7 +486,8 @@ print("ten numbers for the plane, the same with any stencils:", torch.equal(befo
 
 # %%
 pictures, needed = 512, {}
-for label, name, options in (("lambda layers, u = 4", "lambda_resnet18", {"dim_u": 4}), ("with recompute", "lambda_resnet18", {"dim_u": 4, "recompute": True}),
+for label, name, options in (("lambda layers, u = 4", "lambda_resnet18", {"dim_u": 4}),
+                             ("with recompute", "lambda_resnet18", {"dim_u": 4, "recompute": True}),
                              ("convolutions", "resnet26", {})):
     needed[label] = cost.training_memory(create_model(name, **options), pictures, dtype=torch.bfloat16).total
     print(f"{label:<22}{needed[label] / 2**30:5.1f} GiB for a step with {pictures} pictures in bfloat16")
@@ -622,11 +643,13 @@ if timm:
     theirs, maps = TimmLayer(24, num_heads=2, dim_head=5, r=3).eval(), torch.randn(2, 24, 7, 11)
     ours = from_timm(theirs)
     parts = ours.to_queries, ours.to_keys, ours.to_values
-    print("rows of their one weight:", len(theirs.qkv.weight), "· of our three:", [len(part.weight) for part in parts])
+    print("rows of their one weight:", len(theirs.qkv.weight),
+          "· of our three:", [len(part.weight) for part in parts])
     with torch.no_grad():
         assert torch.allclose(ours(maps), theirs(maps), rtol=0, atol=2e-6 * theirs(maps).abs().max().item())
     back = to_timm(ours).state_dict()
-    print("there and back, to the bit:", all(torch.equal(back[name], tensor) for name, tensor in theirs.state_dict().items()))
+    print("there and back, to the bit:",
+          all(torch.equal(back[name], tensor) for name, tensor in theirs.state_dict().items()))
 
 # %% [markdown]
 # `swap(net)` does this to every such layer inside a net, in place, pools included. Give it pictures as well, and it asks the old net and the new one in turn and prints what has become of the answers and of the speed, for the better or the worse on your machine. The weights here are random; with `pretrained=True`, timm fetches trained ones. `zero_init_last=False` is there because of step 1: with γ at zero, any two nets would agree.
@@ -646,7 +669,8 @@ if timm:
         for layer in (replaced := [module for module in net.modules() if isinstance(module, LambdaLayer)]):
             layer.table.zero_()
         without = ((net(pictures) - answer).abs().max() / answer.abs().max()).item()
-    print("layers of timm left:", sum(isinstance(module, TimmLayer) for module in net.modules()), "· of ours:", len(replaced))
+    print("layers of timm left:", sum(isinstance(module, TimmLayer) for module in net.modules()),
+          "· of ours:", len(replaced))
     print("answers agree within 10⁻⁵ of the largest:", apart < 1e-5, "· without the stencils:", without < 1e-5)
     assert apart < 1e-5 < without and len(replaced) == 3
 

@@ -10,7 +10,7 @@ if importlib.util.find_spec("lambdalib") is None:  # on Colab, for one; an insta
                            "lambdanetworks-course @ git+https://github.com/lambdalib-course/lambdalib.git"])
 import lambdalib
 if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same import name
-    raise ImportError("This is another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this cell again.")
+    raise ImportError("Another lambdalib: `pip uninstall -y lambdalib`, restart the kernel and run this again.")
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
@@ -58,8 +58,10 @@ from lambdalib.resnet import create_model
 from lambdalib.train import RECIPES, Run, fit, lr_factor
 
 data = load_cifar10(source="sample")
-print("training:", tuple(data.train_images.shape), data.train_images.dtype, "- testing:", tuple(data.test_images.shape))
-assert data.test_labels.bincount().tolist() == [50] * 10 and data.train_labels.bincount().tolist() == [200] * 10  # balanced
+print("training:", tuple(data.train_images.shape), data.train_images.dtype,
+      "- testing:", tuple(data.test_images.shape))
+assert (data.test_labels.bincount().tolist() == [50] * 10
+        and data.train_labels.bincount().tolist() == [200] * 10)  # balanced
 assert 44 in data.test_index  # the plane is among them
 first = [int((data.train_labels == label).nonzero()[0]) for label in range(10)]  # the first picture of each class
 figures.maps(data.train_images[first] / 255, CLASSES, columns=5)
@@ -91,7 +93,8 @@ figures.maps([picture / 255 for picture in seen], [f"epoch {epoch}" for epoch in
 plt.show()
 
 again = strong(data.train_images[row], row, seed=0, epoch=7, step=0)[0]
-assert torch.equal(again, seen[7]) and not torch.equal(again, seen[5])  # a function of seed, epoch and step, and of nothing else
+# a function of seed, epoch and step, and of nothing else
+assert torch.equal(again, seen[7]) and not torch.equal(again, seen[5])
 rows = torch.arange(100)
 even, odd = (alternating_flip(data.train_images[:100], rows, epoch) for epoch in (0, 1))
 assert torch.equal(even, odd.flip(3))  # every pair of epochs shows both sides of each picture
@@ -112,9 +115,13 @@ assert torch.equal(even, odd.flip(3))  # every pair of epochs shows both sides o
 TTA = ("none", "flip")
 
 
-def train_step(model: nn.Module, images: Tensor, labels: Tensor, optimizer: Optimizer, scheduler: LRScheduler | None = None,
-               scaler: GradScaler | None = None, *, label_smoothing: float = 0.0, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Look at one batch, (b, 3, H, W) and (b,), and move the weights a little downhill. Returns the loss before the step."""
+def train_step(model: nn.Module, images: Tensor, labels: Tensor, optimizer: Optimizer,
+               scheduler: LRScheduler | None = None, scaler: GradScaler | None = None, *,
+               label_smoothing: float = 0.0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Look at one batch, (b, 3, H, W) and (b,), and move the weights a little downhill.
+
+    Returns the loss before the step.
+    """
     model.train()
     with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
         loss = F.cross_entropy(model(images), labels, label_smoothing=label_smoothing)
@@ -130,7 +137,10 @@ def train_step(model: nn.Module, images: Tensor, labels: Tensor, optimizer: Opti
 
 @torch.no_grad()
 def predict(model: nn.Module, images: Tensor, tta: str = "none", batch_size: int = 500) -> Tensor:
-    """Logits for many images, (n, 3, H, W) -> (n, classes). tta "flip": the mean over the image and its mirror image."""
+    """Logits for many images, (n, 3, H, W) -> (n, classes).
+
+    tta "flip": the mean over the image and its mirror image.
+    """
     if tta not in TTA:
         raise ValueError(f"tta must be one of {TTA}, got {tta!r}")
     model.eval()
@@ -165,7 +175,8 @@ net.train()
 with torch.no_grad():
     among_planes = net(torch.cat([test_images[:1], test_images[test_labels == 0]]))[:1]
     among_frogs = net(torch.cat([test_images[:1], test_images[test_labels == 6]]))[:1]
-print("training mode, among planes or among frogs: same answer is", torch.allclose(among_planes, among_frogs, atol=1e-4))
+print("training mode, among planes or among frogs: same answer is",
+      torch.allclose(among_planes, among_frogs, atol=1e-4))
 assert not torch.allclose(among_planes, among_frogs, atol=1e-2)
 
 # %% [markdown]
@@ -237,7 +248,8 @@ def sixty_steps(net: nn.Module) -> tuple[Tensor, float]:
     optimizer = SGD(net.parameters(), lr=0.1, momentum=0.9)
     losses = []
     for epoch in range(2):
-        for images, labels in batches(data.train_images[:1500, :, ::2, ::2], data.train_labels[:1500], 50, seed=0, epoch=epoch):
+        for images, labels in batches(data.train_images[:1500, :, ::2, ::2], data.train_labels[:1500], 50,
+                                      seed=0, epoch=epoch):
             losses.append(train_step(net, normalize(images), labels, optimizer))
     return torch.stack(losses), evaluate(net, test_images[:, :, ::2, ::2], test_labels)
 
@@ -261,13 +273,16 @@ check_answer("07.5", guess)
 assert round((8 * 7 * 7) ** -0.5, 2) == 0.05  # the library's start for k = 8 and r = 7
 repairs = {"norms, stencils N(0, 1)": (True, 1.0), "no norms, small stencils": (False, 0.05), "both": (True, 0.05)}
 runs = {name: sixty_steps(two_lambdas(*settings)) for name, settings in repairs.items()}
-late = {name: losses[-20:].median() for name, (losses, _) in runs.items()}  # a median: one odd batch does not count
+# a median: one odd batch does not count
+late = {name: losses[-20:].median() for name, (losses, _) in runs.items()}
 for name, (losses, _) in runs.items():
-    print(f"{name:26}finite: {bool(losses.isfinite().all())}   loss in the end below 2.25: {bool(late[name] < 2.25)}")
+    print(f"{name:26}finite: {bool(losses.isfinite().all())}   "
+          f"loss in the end below 2.25: {bool(late[name] < 2.25)}")
 
 assert all(losses.isfinite().all() for losses, _ in runs.values())
 assert late["norms, stencils N(0, 1)"] < 2.25 and late["both"] < 2.25 and late["no norms, small stencils"] > 2.27
-figures.traces({"neither (until it leaves the axis)": broken.where(broken < 100, torch.nan), **{name: run[0] for name, run in runs.items()}},
+figures.traces({"neither (until it leaves the axis)": broken.where(broken < 100, torch.nan),
+                **{name: run[0] for name, run in runs.items()}},
                "step", "training loss", level=("ln 10", math.log(10)), ylim=(1.9, 3.2))
 plt.show()
 
@@ -338,7 +353,8 @@ guess = None  # the number of a step; "never" is a possible answer too
 check_answer("07.6", guess)
 
 # %%
-state = load_state(saved)  # once more: an optimizer goes on with the very tensors that it is given, so a state serves once
+# once more: an optimizer goes on with the very tensors that it is given, so a state serves once
+state = load_state(saved)
 forgetful = Run(short, data, cpu)
 forgetful.model.load_state_dict(state["model"])
 forgetful.losses[:7], forgetful.step = state["losses"][:7], 7
@@ -364,7 +380,8 @@ for name in asdict(RECIPES["demo"]):
         print(f"{name:16}" + "".join(f"{value:>16}" for value in values))
 
 recipes = {preset: RECIPES[preset] for preset in ("demo", "cpu", "gpu")}
-rates = {name: [recipe.lr * lr_factor(step, 1000, recipe.warmup, recipe.schedule, recipe.floor / recipe.lr) for step in range(1000)]
+rates = {name: [recipe.lr * lr_factor(step, 1000, recipe.warmup, recipe.schedule, recipe.floor / recipe.lr)
+                for step in range(1000)]
          for name, recipe in recipes.items()}
 for name, rate in rates.items():
     assert max(rate) <= RECIPES[name].lr * (1 + 1e-9) and min(rate) > 0 and rate[-1] < 0.1 * max(rate)
@@ -387,15 +404,18 @@ plt.show()
 # %%
 scores = {row.name.removeprefix("ladder-").replace("-", " "): [100 * accuracy for accuracy in row.accuracies]
           for row in read_results(RECORDS / "ladder")}
-spread = math.sqrt(fmean(stdev(three) ** 2 for three in scores.values()))  # of a seed; the rungs together know it better than one
-error = spread * math.sqrt(2 / 3)  # by so much does the difference of two means of three scatter by chance; more of this in lesson 09
+# the spread of a seed; the rungs together know it better than one
+spread = math.sqrt(fmean(stdev(three) ** 2 for three in scores.values()))
+# by so much does the difference of two means of three scatter by chance; more of this in lesson 09
+error = spread * math.sqrt(2 / 3)
 print(f"{'usual':18}{fmean(scores['usual']):6.2f} %")
 gains = {above: fmean(scores[above]) - fmean(scores[below]) for below, above in pairwise(scores)}
 for rung, gain in gains.items():
     print(f"{rung:18}{gain:+6.2f} points")
 print(f"standard error of each gain: {error:.2f} points")
 assert all(len(three) == 3 for three in scores.values())
-assert min(gains["whitening"], gains["average"]) > 3 * error and gains["rates"] < 0 < gains["rates"] + gains["average"] - 2 * error
+assert (min(gains["whitening"], gains["average"]) > 3 * error
+        and gains["rates"] < 0 < gains["rates"] + gains["average"] - 2 * error)
 assert all(abs(gains[rung]) < 1.5 * error for rung in ("label smoothing", "smaller shifts", "alternating flips"))
 figures.seeds(scores, "accuracy on 5,000 held-out pictures after 10 epochs, %", lit=["average"])
 plt.show()
@@ -423,7 +443,8 @@ plt.show()
 
 # %% tags=["long"]
 print(f"better than one answer to all pictures, by far: {run.accuracy > 0.25}")
-assert run.accuracy > 0.25 and run.accuracy == run.records[-1]["test_accuracy"]  # of the last epoch, not of the best
+# the accuracy of the last epoch, not of the best
+assert run.accuracy > 0.25 and run.accuracy == run.records[-1]["test_accuracy"]
 assert run.losses[-20:].mean() < run.losses[:20].mean() - 0.2
 
 # %% [markdown]
@@ -446,13 +467,15 @@ print("command   ", start["command"])
 print("commit    ", start["commit"])
 print("versions  ", ", ".join(f"{name} {version}" for name, version in start["versions"].items()))
 print("hardware  ", start["hardware"], f"(threads: {start['threads']}, products in {start['dtype']})")
-print("data      ", start["data"]["source"], f"{start['data']['train']:,} to train, {start['data']['test']:,} to test")
+print("data      ", start["data"]["source"],
+      f"{start['data']['train']:,} to train, {start['data']['test']:,} to test")
 print("net       ", start["recipe"]["model"], f"{start['parameters']:,} weights, seed {start['recipe']['seed']}")
 print("took      ", round(end["seconds"] / 60, 1), "minutes,", epochs[-1]["step"], "steps")
 print(f"accuracy   {100 * end['test_accuracy']:.2f} % of the test pictures, last epoch")
 print(f"           {100 * end['test_accuracy_flip_tta']:.2f} % with flip TTA, another number")
 assert end["kind"] == "end" and end["test_accuracy"] == tested[-1]
-assert all(getattr(RECIPES["cpu"], name) == value for name, value in start["recipe"].items())  # the recipe of step 7
+# the recipe of step 7
+assert all(getattr(RECIPES["cpu"], name) == value for name, value in start["recipe"].items())
 assert start["data"]["train"] == 50_000 and start["data"]["test"] == 10_000
 figures.training_curve(log)
 plt.show()
@@ -469,8 +492,8 @@ plt.show()
 # %%
 for row in read_results(RECORDS):
     if row.name in ("tiny", "small"):
-        print(f"{row.name:<6}{row.parameters:>9,} weights {row.epochs:>5g} epochs   test accuracy {row.told(row.accuracies)} % "
-              f"(seeds: {len(row.accuracies)})")
+        print(f"{row.name:<6}{row.parameters:>9,} weights {row.epochs:>5g} epochs   "
+              f"test accuracy {row.told(row.accuracies)} % (seeds: {len(row.accuracies)})")
 assert load_pretrained("tiny").head.in_features < load_pretrained("small").head.in_features
 
 # %% [markdown]
@@ -487,11 +510,13 @@ p, n = end["test_accuracy"], len(test_labels)
 error = math.sqrt(p * (1 - p) / n)  # the standard error of a share p, counted on n pictures
 accuracy = evaluate(net, test_images, test_labels)
 print("on 500 pictures, within three standard errors of the recorded accuracy:", abs(accuracy - p) < 3 * error)
-print(f"standard error on 500 pictures {100 * error:.1f} points, on 10,000 pictures {100 * math.sqrt(p * (1 - p) / 10_000):.1f} points")
+print(f"standard error on 500 pictures {100 * error:.1f} points, "
+      f"on 10,000 pictures {100 * math.sqrt(p * (1 - p) / 10_000):.1f} points")
 assert abs(accuracy - p) < 3 * error
 
 # %% tags=["nbval-ignore-output"]
-print(f"500 test pictures of the sample: {100 * accuracy:.1f} %, with flip TTA {100 * evaluate(net, test_images, test_labels, tta='flip'):.1f} %")
+print(f"500 test pictures of the sample: {100 * accuracy:.1f} %, "
+      f"with flip TTA {100 * evaluate(net, test_images, test_labels, tta='flip'):.1f} %")
 confidence, answers = predict(net, test_images).softmax(1).max(1)
 wrong = (answers != test_labels).nonzero().flatten()
 wrong = wrong[confidence[wrong].argsort(descending=True)][:10]
@@ -562,8 +587,10 @@ check_answer("07.E2", guess)
 # **3 · Name the disease.** Two pieces of a public training log, on all of CIFAR-10; the loss is the last one printed in each epoch, the accuracies are in percent. What was the matter at each time? (a) It is learning, only slowly. (b) It gives the same answer to nearly every picture. (c) It guesses at random. (d) It has learnt the training pictures by heart, and less about others.
 
 # %%
-log_a = {"epoch": [1, 2, 3, 4, 5, 6], "training loss": [15.99, 2.71, 2.37, 2.39, 2.33, 2.32], "test accuracy": [10.12, 10.08, 10.05, 10.11, 10.17, 10.01]}
-log_b = {"epoch": [306, 307, 308, 309], "training accuracy": [99.4, 99.5, 99.5, 99.5], "test accuracy": [71.81, 71.83, 71.81, 71.91]}
+log_a = {"epoch": [1, 2, 3, 4, 5, 6], "training loss": [15.99, 2.71, 2.37, 2.39, 2.33, 2.32],
+         "test accuracy": [10.12, 10.08, 10.05, 10.11, 10.17, 10.01]}
+log_b = {"epoch": [306, 307, 308, 309], "training accuracy": [99.4, 99.5, 99.5, 99.5],
+         "test accuracy": [71.81, 71.83, 71.81, 71.91]}
 for log_piece in (log_a, log_b):
     print(*(f"{name}: {values}" for name, values in log_piece.items()), sep="\n", end="\n\n")
 disease_a, disease_b = None, None  # each "a", "b", "c" or "d"
