@@ -332,12 +332,14 @@ assert max(means.values()) - min(means.values()) < 1.1
 full_length = {row.name: [100 * accuracy for accuracy in row.accuracies]
                for row in read_results(RECORDS) if row.name in ("tiny", "tiny-convolutions")}
 for name, values in full_length.items():
-    print(f"{name:18}{fmean(values):10.2f} ± {stdev(values):.2f}    " + ", ".join(f"{value:.2f}" for value in values))
+    print(f"{name:18}{fmean(values):10.2f} ± {stdev(values):.2f}    "
+          + ", ".join(f"{value:.2f}" for value in values))
 lead = fmean(full_length["tiny-convolutions"]) - fmean(full_length["tiny"])
 freedom = sum(len(values) - 1 for values in full_length.values())
 s_full = math.sqrt(sum((len(values) - 1) * stdev(values) ** 2 for values in full_length.values()) / freedom)
 error_full = s_full * math.sqrt(sum(1 / len(values) for values in full_length.values()))
-print(f"the convolution is ahead by {lead:.2f} points, standard error {error_full:.2f} ({freedom} degrees of freedom)")
+print(f"the convolution is ahead by {lead:.2f} points, "
+      f"standard error {error_full:.2f} ({freedom} degrees of freedom)")
 assert 0.4 < lead < 1.1 and lead > 2.5 * error_full
 
 # %% [markdown]
