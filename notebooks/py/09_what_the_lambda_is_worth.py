@@ -326,7 +326,7 @@ assert max(means.values()) - min(means.values()) < 1.1
 # * **Nothing about equal budgets.** The convolution spends twice the parameters, the frozen query the fewest.
 
 # %% [markdown]
-# **At full length.** With more training an order can change: does it? Two of the eight were also trained for 48 epochs, as the nets that ship. The lambda net is `tiny` itself. `tiny-convolutions` has 3 × 3 convolutions in place of its lambda layers, at the recipe's rate as well (which was not the convolution's best one above, by twelve of 5,000 pictures).
+# **At full length.** With more training an order can change: does it? Two of the eight were also trained for 48 epochs. The lambda net is the `tiny` that ships. `tiny-convolutions` has 3 × 3 convolutions in place of its lambda layers, at the recipe's rate as well (which was not the convolution's best one above, by twelve of 5,000 pictures).
 
 # %%
 full_length = {row.name: [100 * accuracy for accuracy in row.accuracies]
