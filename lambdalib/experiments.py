@@ -42,6 +42,7 @@ ALONE = {"lambda": {}, "convolution": {"layout": "CCC"}, **{twin: {"twin": twin}
 
 NETS: dict[str, Recipe] = {
     "tiny": TINY,
+    "tiny-u4": replace(TINY, model_kwargs={"dim_u": 4}),
     "tiny-convolutions": replace(TINY, model_kwargs=CONVOLUTIONS),
     "small": SMALL,
     "small-convolutions": replace(SMALL, model_kwargs=CONVOLUTIONS),
