@@ -2,8 +2,8 @@
 
 `lambdalib train --row NAME --seed S` runs one; its log is the record. RECORDS holds those that come with the package, and below
 it sweep those that chose the learning rates, ladder those that say what the recipe's parts are worth, held-out and again rows
-judged by held-out pictures and rows run once more; `lambdalib results` reads them. A row and its twin differ in one thing only, and
-in the learning rate where the sweep said so.
+judged by held-out pictures and rows run once more, set-aside runs at a rate that was not chosen; `lambdalib results` reads them.
+A row and its twin differ in one thing only, and in the learning rate where the sweep said so.
 Taught in notebooks/09_what_the_lambda_is_worth, the ladder in notebooks/07_train_on_cifar10.
 """
 

@@ -45,8 +45,9 @@ def model_card(name: str, card: dict, log: list[dict]) -> str:
     counts = rounded["confusion"]
     rows = []
     for label, (of, row) in enumerate(zip(CLASSES, counts)):
-        wrong = max((other for other in range(len(CLASSES)) if other != label), key=lambda other: row[other])
-        rows.append(f"| {of} | {100 * row[label] / sum(row):.1f} | {CLASSES[wrong]} ({row[wrong]} of {sum(row):,}) |")
+        most = max(count for other, count in enumerate(row) if other != label)
+        taken_for = ", ".join(CLASSES[other] for other, count in enumerate(row) if other != label and count == most)
+        rows.append(f"| {of} | {100 * row[label] / sum(row):.1f} | {taken_for} ({most} of {sum(row):,}) |")
     return f"""# {name}
 
 A residual net with two lambda layers for pictures of 32 × 32 pixels: {run["parameters"]:,} parameters. Lesson 06 builds it
@@ -78,8 +79,8 @@ is told in [CIFAR10.md](CIFAR10.md).
 {chr(10).join(rows)}
 
 **Limits.** It knows ten classes, and calls everything else one of them. It was trained with label smoothing, so its softmax is
-no probability of being right. Its recipe was tuned on training pictures, but by people who know CIFAR-10's test accuracies, and had read those of two
-recipes before it (README.md). About
+not the probability that it is right. Its recipe was tuned on training pictures, but by people who know CIFAR-10's test accuracies, and had read those of two
+earlier recipes (README.md). About
 3 % of the test pictures have a near copy among the training pictures (Barz and Denzler 2020), here as everywhere.
 """
 
