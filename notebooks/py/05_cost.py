@@ -329,7 +329,7 @@ assert (position_costs(1, 1, (1, 4), 2, 3, 1, (1, 3))
 # %% [markdown]
 # ### One price for two things
 #
-# Arithmetic is cheap today; moving numbers is not. While a processor writes a number to memory and reads it again, it could do tens of multiply-adds (step 7 measures yours). So what is *made on the way* counts as well. Besides, lambdas are awkward to use: each is multiplied by the h queries of its own pixel, one product of h × k with k × v for every pixel of every picture, too small to run at full speed. The library's rule of thumb has both in it:
+# Arithmetic is cheap today; moving numbers is not. While a processor writes a number to memory and reads it again, it could do tens of multiply-adds, or hundreds (step 7 measures yours). So what is *made on the way* counts as well. Besides, lambdas are awkward to use: each is multiplied by the h queries of its own pixel, one product of h × k with k × v for every pixel of every picture, too small to run at full speed. The library's rule of thumb has both in it:
 #
 # $$\text{price} \;=\; \text{multiply-adds} \;+\; 64\cdot\text{numbers made on the way},\qquad\text{lambdas counted twice.}$$
 #
@@ -455,7 +455,7 @@ assert "lambda" not in planned.values() and maps_made == 56 and differ == 7
 assert plan(1, 4, (32, 32), 16, 16, 1, (63, 63)) == "lambda"
 
 # %% [markdown]
-# Large map, small window: tiles. Small map, or a window about as wide as the map: the attention order. Large map, very wide window, few channels: the convolution. The dense lambda order is named *nowhere* on these two charts: on the small maps too few queries, 4, share each lambda; on the large ones the window has fewer taps than the map has pixels, so the convolution makes the same lambdas for less. (The last assert has a window over the whole of a large map. The lone convolution at r = 7, side 14, is there because tiles of 4 × 4 stick out of 14 × 14. Exercise 5 has a fifth order.) Note what this says about the phrase "without attention maps": for most of these shapes the cheapest of our four ways to a position lambda's output makes a map, without a softmax, and no lambda.
+# Large map, small window: tiles. Small map, or a window about as wide as the map: the attention order. Large map, very wide window, few channels: the convolution. The dense lambda order is named *nowhere* on these two charts: on the small maps too few queries, 4, share each lambda; on the large ones the window has fewer taps than the map has pixels, so the convolution makes the same lambdas for less. (Where a window covers the whole of a large map with few channels, it is named; the last assert has such a case. The lone convolution at r = 7, side 14, is there because tiles of 4 × 4 stick out of 14 × 14, which with d = 64 is enough to lose. Exercise 5 has a fifth order.) Note what this says about the phrase "without attention maps": for most of these shapes the cheapest of our four ways to a position lambda's output makes a map, without a softmax, and no lambda.
 #
 # All of this concerns one half of the layer. Here is all of it, projections included, beside the 3×3 convolution that it replaces:
 
@@ -553,7 +553,7 @@ assert thrown == features.nbytes < stored / 5
 # %% [markdown]
 # ## 6 · The paper's tables, in this light
 #
-# Table 4 of the paper prints the memory of a ResNet-50 whose 3×3 convolutions have been replaced, for a batch of 128 pictures in float32. We can find the same numbers again by counting one kind of tensor in each row: the maps of attention, with 8 heads; the dense embeddings $E$ of the lambda layers, with k = 16 where the row says nothing else. (GiB: 2³⁰ bytes.) "Axial" attention only meets the pixels of its own row and column.
+# Table 4 of the paper prints the memory of a ResNet-50 whose 3×3 convolutions have been replaced, for a batch of 128 pictures in float32. We can find the same numbers again by counting one kind of tensor in each row: the maps of attention, with 8 heads; the dense embeddings $E$ of the lambda layers, with k = 16 where the row says nothing else. (GiB: 2³⁰ bytes.) "Axial" attention only meets the pixels of its own row and column. "Shared embeddings": all layers on maps of one size have one $E$ in common.
 
 # %%
 for name, ours, printed in cost.memory_table():
@@ -575,7 +575,7 @@ print(f"together {(lambda_bytes + embedding_bytes) / 2**30:.2f} GiB; "
 assert round(lambda_bytes / 2**30, 2) == 2.63 and lambda_bytes > embedding_bytes
 
 # %% [markdown]
-# Together that is about as much as axial attention's maps, and still a small part of global attention's. (In favour of lambdas: the convolution order needs no $E$ at all, only a table of k · r² numbers.)
+# Together that is about as much as axial attention's maps (6.1 GiB, more than these, with the maps of lesson 06, where the first layers of c3 to c5 work before their pool), and still a small part of global attention's. (In favour of lambdas: the convolution order needs no $E$ at all, only a table of k · r² numbers.)
 #
 # *The batch is in some rows only.* Maps grow with the batch; $E$ has no batch axis.
 #
@@ -592,7 +592,7 @@ assert cost.attention_memory(1) / cost.embedding_memory() == 0.5
 assert cost.attention_memory(128) / cost.embedding_memory() == 64
 
 # %% [markdown]
-# The ratio is b · h / k. The factor of 64 is a statement about training with 128 pictures; for one picture the dense embeddings are twice as large as the maps. And when nothing is kept for a backward pass, memory is needed for one layer at a time, in any of the rows (if $E$ is made from its table when its layer runs).
+# The ratio is b · h / k. The factor of 64 in the last line is a statement about training with 128 pictures; for one picture the dense embeddings are twice as large as the maps. And when nothing is kept for a backward pass, memory is needed for one layer at a time, in any of the rows (if $E$ is made from its table when its layer runs).
 #
 # *One order, not the layer.* The paper's table of costs gives the lambda layer a time in proportion to $b\,n\,m\,k\,v$ and a space in proportion to $k\,n\,m + b\,n\,k\,v$, where self-attention needs a space in proportion to $b\,h\,n\,m$. You can tell by now whose costs these are: those of the lambda order. The term $k\,n\,m$ is $E$, the term $b\,n\,k\,v$ the lambdas. Neither is a property of the layer. The attention order has its time in proportion to $b\,h\,n\,m\,(k+v)$; with a window the convolution and the tiles have no $n\cdot m$ at all.
 #
@@ -650,7 +650,7 @@ widgets.explore(dials, side=widgets.slider("side of the map", 4, 64, 32),
 #
 # A price is not seconds. So we time what a training step does: forward and backward. A stopwatch on a busy machine needs care: run everything once to warm up, take the candidates in turn so that a disturbance hits all of them, and report the median. `bench.stopwatch` does this; it is also what `lambdalib bench` uses.
 #
-# First the 64. How many multiply-adds could your processor make, at the rate of one large matrix product, while it reads a number from memory and writes it? Into memory that is in use already, and into memory that it has to ask for first, as a training step often does:
+# First the 64 in step 3's price. How many multiply-adds could your processor make, at the rate of one large matrix product, while it reads a number from memory and writes it? Into memory that is in use already, and into memory that it has to ask for first, as a training step often does:
 
 # %% tags=["nbval-ignore-output"]
 print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} thread(s)")
@@ -689,7 +689,7 @@ def timed_step(order, inputs, size):
 
 
 # %% [markdown]
-# The next cell takes 15 seconds or more. Eight pictures, k = 16, h = 4, float32, on the CPU. The numbers stored on this page come from one run on a machine shared with other work, on one thread so that the others disturb less. Run the cell: yours will differ, and yours are the ones that count for you. Run it twice: where the winner changes, the two are too close to call, or your machine is too busy.
+# The next cell takes 15 seconds or more. Eight pictures, k = 16, h = 4, float32, on the CPU. The numbers stored on this page come from one run on two threads, on a machine that had nothing else to do. Run the cell: yours will differ, and yours are the ones that count for you. Run it twice: where the winner changes, the two are too close to call, or your machine is too busy.
 
 # %% tags=["nbval-ignore-output"]
 candidates = ORDERS | {"conv3d": conv3d_lambdas}
@@ -718,7 +718,7 @@ for title, row in groups.items():
           + "   ".join(f"{name} {3 * adds / seconds / 1e9:6.1f}" for name, (adds, _, seconds) in row.items()))
 
 # %% [markdown]
-# Each panel is one shape, and each colour is drawn in units of its smallest bar there. If the three bars above each name had the same height, counting would be enough. Light grey counts multiply-adds, dark grey is the price, orange is the clock: see where the dark grey comes closer to it. The table below the figure says why multiply-adds alone mislead: the orders get through different numbers of them in a second, on the same processor. Where your output names another order as the fastest, `plan` is wrong for your machine. To override it, give the layer an order, `LambdaLayer(64, order="attention")`, or say `with cost.contraction_order("attention"):` around a whole net; measure on your hardware, with your dtype and your batch.
+# Each panel is one shape, and each colour is drawn in units of its smallest bar there. If the three bars above each name had the same height, counting would be enough. Light grey counts multiply-adds, dark grey is the price, orange is the clock. Do not expect the dark grey to be closer to it than the light one: as a forecast of times the price is hardly better. It is made for another question, which of the orders is the fastest. With u = 4 it sees that the tiles make too much. The table below the figure says why multiply-adds alone mislead: the orders get through different numbers of them in a second, on the same processor. Where your output names another order as the fastest, `plan` is wrong for your machine. To override it, give the layer an order, `LambdaLayer(64, order="attention")`, or say `with cost.contraction_order("attention"):` around a whole net; measure on your hardware, with your dtype and your batch.
 #
 # ## 8 · Why no Conv3d?
 #
@@ -726,7 +726,7 @@ for title, row in groups.items():
 #
 # ## 9 · The whole layer beside the public ones
 #
-# Two well-known packages have a lambda layer: `lambda-networks` and `timm`. Each has a Conv3d for a window and a form with a table for the whole map. Our layer computes the same function (lesson 06 carries weights over, both ways), so only the way there is compared. The command `lambdalib bench` makes it: one process, all candidates in turn, the median, forward and backward, 64 pictures; each layer gets both memory layouts that PyTorch has for pictures (channel after channel, or pixel after pixel), and its faster one counts. What follows is not measured now: it was recorded with that command, and the record comes with the course.
+# Two well-known packages have a lambda layer: `lambda-networks` and `timm`. Each has a Conv3d for a window and a form with a table for the whole map. Our layer computes the same function (lesson 06 carries weights over, both ways), so only the way there is compared. The command `lambdalib bench` compares them: one process, all candidates in turn, the median, forward and backward, 64 pictures; each layer gets both memory layouts that PyTorch has for pictures (channel after channel, or pixel after pixel), and its faster one counts. What follows is not measured now: it was recorded with that command, and the record comes with the course. In the list below, the columns with × are the time of forward and backward, the time of the forward pass alone, the bytes held, and (in float32) the bytes at the peak; above 1, the public layer needs more.
 
 # %%
 record = json.loads((ASSETS / "bench.json").read_text(encoding="utf-8"))
@@ -778,7 +778,7 @@ assert ([plan(16, 4, (16, 16), 16, 32, 1, (r, r)) for r in (3, 5, 7, 11, 15, 23,
         == 3 * ["tiles"] + 4 * ["attention"])
 
 # %% [markdown]
-# Left: how many times as long the fastest public layer takes, shape by shape; a bar to the left of 1 would be a shape where ours is the slower one. Each public layer has one fixed order, whatever the shape. In time, forward and backward, ours is the faster one at every shape of the table; in memory it is not. The list above the figure has every case: `plan` goes by a price that stands for time, and where it takes a map or tiles, these can be larger than the lambdas that others keep (at 16 × 16 with u = 4 it makes lambdas too, and keeps 5 % more). `recompute=True` throws them away, for the price of making them twice. Middle: with a window, time grows no faster than in proportion to the pixels (the dotted lines), as the formulas of the convolution and of the tiles say; on small maps, the part of a layer's time that is the same for any map has its share too. Right: with the map fixed, a wider window costs more only until `plan` changes from tiles to the attention order (here between r = 7 and r = 11), which does not see the window.
+# Left: how many times as long the fastest public layer takes, shape by shape; a bar to the left of 1 would be a shape where ours is the slower one. Each public layer has one fixed order, whatever the shape. In time, forward and backward, ours is the faster one at every shape of the table; in memory it is not. The list above the figure has every case: `plan` goes by a price that stands for time, and where it takes a map or tiles, these can be larger than the lambdas that others keep (at 16 × 16 with u = 4 it makes lambdas too, and keeps 5 % more). `recompute=True` throws them away, for the price of making them twice. Middle (d = 64, 8 pictures): with a window, time grows no faster than in proportion to the pixels (the dotted lines), as the formulas of the convolution and of the tiles say; on small maps, the part of a layer's time that is the same for any map has its share too. Right (d = 128, 16 pictures): with the map fixed, a wider window costs more only until `plan` changes from tiles to the attention order (here between r = 7 and r = 11), which does not see the window.
 #
 # And `plan`? The same command has timed the position output alone, in every order:
 
@@ -792,7 +792,7 @@ for dtype in ("float32", "bfloat16"):
     assert len(rows) == hits == 9 and min(regrets) >= 1
 
 # %% [markdown]
-# On that machine the rule has cost nothing: at all 18 it named the fastest order. That is one machine; step 7 asks yours.
+# On that machine the rule has cost nothing: at all 18 it named the fastest order. That is one machine; step 7 asks yours. (32 × 32 with d = 64 stands in both. In the record, with 64 pictures, the tiles are ahead of the convolution; in the run stored in step 7, with 8 pictures and another PyTorch, the convolution is ahead of the tiles. The price is the same for any batch; the clock need not be.)
 #
 # A layer is not a net. What does a whole training step take, where the projections, the norms and all other layers have their share? "Conv3d form" is our net with the layers of `lambda-networks` in it, and the same weights. `lambda_resnet18` is lesson 06's net for CIFAR-10; in timm's own net, "timm" has timm's layers and "ours" has ours in their place. A block is a lambda layer with the convolutions around it, and "ours, recompute" does for each block what step 5 did for a layer: it holds nothing but what came in. The "convolutional twin" has a 3×3 convolution in the place of each lambda layer.
 
@@ -814,7 +814,7 @@ for row in record["step"]["rows"]:
 # %% [markdown]
 # This part was recorded with the settings of `make train`, which let a process keep freed memory for later use, and not give it back to the system. With recompute, a net holds an eighth to a seventh of what it did, and about a quarter of what its twin does. One more forward pass costs 37 % more time with u = 1 and only 5 % with u = 4, in this record; why so little there, we have not measured.
 #
-# With our layers a step is faster than with the public ones, in each of these nets. (How much is left of a layer's ratio depends on how much of the net is lambda layers.) And it is slower than in the twin, which also holds less, unless ours recomputes. With u = 4 the lambda net needs more multiply-adds than its twin (lesson 06); with u = 1 it needs fewer and is slower all the same: processors and libraries have been made for convolutions.
+# With our layers a step is faster than with the public ones, in each of these nets. (How much is left of a layer's ratio depends on how much of the net is lambda layers.) And it is slower than in the twin, which also holds less, unless ours recomputes. With u = 4 the lambda net needs more multiply-adds than its twin (lesson 06); with u = 1 it needs fewer and is slower all the same. Multiply-adds are not seconds (step 7): a lambda layer also makes lambdas or maps on its way, and libraries have been tuned for convolutions for longer. How much each of these costs, we have not measured.
 #
 # ## 10 · Today
 #
@@ -918,7 +918,7 @@ check_answer("05.E2", guess)
 # | b | 32 | 6,912 | 9,728 | **2,880** |
 # | c | 2 | 2,448 | **1,088** | 11,520 |
 #
-# In (c) 32 heads share each lambda, and the window of 11 × 11 is larger than the map. (Tiles would win in (a): 1.4 million multiply-adds against 2.0. In (b) and (c) the contexts of the tiles reach far beyond the small map.)
+# In (c) 32 heads share each lambda, and the window of 11 × 11 is larger than the map. (Tiles would win in (a): 1.4 million multiply-adds against 2.0. In (b) and (c) much of the tiles' contexts lies beyond the small map.)
 #
 # ```python
 # guess = ("convolution", "attention", "lambda")

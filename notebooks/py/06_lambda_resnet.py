@@ -111,7 +111,7 @@ assert block.expand[1].weight.grad.any() and not block.mix[0].table.grad.any()
 # %% [markdown]
 # ## 2 · The swap
 #
-# A convolution with stride 2 computes every second pixel of every second row. A lambda computes every pixel, and a 3×3 average pool with stride 2 follows; `LambdaLayer(..., stride=2)` has that pool as its last step. Then come the norm and the ReLU that the convolution had. That is how the paper does it (seen). From here on, **seen** after a number or a statement means that we have read it in a screenshot of the paper, in a quotation of it or in the other source that is named; **recalled** means that we know it from memory and could not look it up.
+# A convolution with stride 2 computes every second pixel of every second row. A lambda layer computes every pixel, and a 3×3 average pool with stride 2 follows; `LambdaLayer(..., stride=2)` has that pool as its last step. Then come the norm and the ReLU that the convolution had. That is how the paper does it (seen). From here on, **seen** after a number or a statement means that we have read it in a screenshot of the paper, in a quotation of it or in the other source that is named; **recalled** means that we know it from memory and could not look it up.
 #
 # The shapes are the same at any stride, also on maps with odd sides:
 
@@ -223,7 +223,7 @@ assert ([round(counted[layout], 2) for layout in ("CCCC", "LLLL", "CCLL")] == [2
 # %% [markdown]
 # Seven of the eight agree within rounding. For CCLL the paper prints 15.4 where our count is 15.56. Parameters add up stage by stage, so the paper's other rows settle it: LLLL + CCCC − LLCC = 15.0 + 25.6 − 25.0 = 15.6. We take 15.4 for a slip, and go on with our own number.
 #
-# These are plain ResNets with swapped layers. What the paper itself calls *LambdaResNets* is another family: hybrids, with convolutions in most places. With these it reports its speed, a training 3.2 and 4.4 times faster than EfficientNets of the same accuracy (its Figure 4, seen). A net of this family has a lambda layer in only 1, 3 or 6 of c4's blocks at depth 50, 101 and 152 (seen), lambda layers in all of c5 (recalled), and channel attention (squeeze-and-excitation: each channel is rescaled by a number computed from the whole map) in the blocks that keep their convolution (recalled). The 152-layer member has 51.5 million parameters in another paper's table (Brock et al., *NFNets*, Table 3, seen). Our all-lambda net of that depth has 32.81.
+# These are plain ResNets with swapped layers. What the paper itself calls *LambdaResNets* is another family: hybrids, with convolutions in most places. With these it reports its speed, a training 3.2 and 4.4 times faster than EfficientNets of the same accuracy (its Figure 4, seen). A net of this family has a lambda layer in only 1, 3 or 6 of c4's blocks at depth 50, 101 and 152 (seen), lambda layers in all of c5 (recalled), and channel attention (squeeze-and-excitation: each channel is rescaled by a number computed from the whole map) in the blocks that keep their convolution (recalled). The 152-layer member has 51.5 million parameters in another paper's table (Brock et al., *NFNets*, Table 3, seen). Our all-lambda net of that depth has 32.81. (The library has that family as well, `create_model("lambda_resnet152_hybrid")` and its like; `lambdalib params` prints their counts beside the published ones, and what is open.)
 
 # %% [markdown]
 # ## 5 · What it costs in work
@@ -308,7 +308,7 @@ plt.show()
 # %% [markdown]
 # **Parameters are saved where the layers are wide, and there the map is small; work is added where the map is large.** In c2 and c3 the wide window costs more than the convolutions. In c4 and c5 the lambda layers need less of both. The first layer of c3 is the dearest in the net: it still works on the 56 × 56 map, with twice the channels, and of every four pixels that it computes the pool leaves one.
 #
-# So the all-lambda net with r = 23 needs more work than the net it replaces, and CCLL needs fewer of both, parameters and multiply-adds. Three cautions. The scope is a choice, and with it the bill changes (exercises 2 and 3). The count assumes the order that `plan` names for each layer; with every position lambda made by a convolution, as in many public versions, LLLL needs 6.58 billion instead of 5.57. And multiply-adds are not seconds: small batched products run at a lower rate than large convolutions ([lesson 05](05_cost.ipynb)).
+# So the all-lambda net with r = 23 needs more work than the net it replaces, and CCLL needs fewer of both, parameters and multiply-adds. Three cautions. The scope is a choice, and with it the bill changes (exercises 2 and 3). The count assumes the order that `plan` names for each layer; with every position lambda made by a convolution, as in many public versions, LLLL needs 6.58 billion instead of 5.57. And multiply-adds are not seconds: in the record of [lesson 05](05_cost.ipynb), step 9, `lambda_resnet18` with u = 1 needs fewer of them than its twin with convolutions, and takes longer.
 
 # %% [markdown]
 # ## 6 · Which maps, which scope?
@@ -364,7 +364,7 @@ figures.coverage([32, 16, 8, 4], scopes, shares)
 plt.show()
 
 # %% [markdown]
-# For CIFAR our nets use r = 7: it covers the 4 × 4 map of the last stage completely, 0.69 of each axis of the 8 × 8 (so 0.69², about half, of its pixels), and a neighbourhood on the large ones, where a wide window would cost most. Content lambdas see the whole map at any r.
+# For CIFAR our `lambda_resnet18` uses r = 7: it covers the 4 × 4 map of the last stage completely, 0.69 of each axis of the 8 × 8 (so 0.69², about half, of its pixels), and a neighbourhood on the large ones, where a wide window would cost most. Content lambdas see the whole map at any r. (`small` and `tiny` of step 9 have 2H - 1: 13 on a map of 7 × 7, 5 on one of 3 × 3.)
 
 # %% [markdown]
 # ## 7 · Which stages?
@@ -397,14 +397,14 @@ print(f"standard error of 78.4 % on 50,000 pictures: {error:.2f} points")
 assert 78.4 - 78.3 < 0.5 * math.sqrt(2) * error and 78.4 - 76.9 > 5 * math.sqrt(2) * error
 
 # %% [markdown]
-# None of them is faster. Even CCLL, with 84 % of the multiply-adds, runs at 69 % of the speed. Fewer parameters are not more speed, and fewer multiply-adds need not be (ours are counted in our orders of contraction; which ones the paper's code used, we do not know). The bill is right about the two ends: a swap in c5 costs almost no speed, one in c2 alone three quarters of it. About c4 it is not.
+# None of them is faster. Even CCLL, with 84 % of the multiply-adds, runs at 69 % of the speed. Fewer parameters are not more speed, and fewer multiply-adds need not be (ours are counted in our orders of contraction; which ones the paper's code used, we do not know). The bill has the direction right for c2, but not the amount: a swap there alone adds a quarter of work and takes three quarters of the speed. For c5 it promises 7 % less work, and the speed stays nearly what it was. For c4 it promises less work again, and there the net is clearly slower.
 #
 # And the accuracy? The standard error of a *difference* of two such numbers is √2 times as large, 0.26 points (lesson 09). LLLL and the plain net differ by 1.5, more than five of these; LLLL and CCLL by 0.1, less than half of one, and two trainings of the same net may differ by more. So CCLL reaches LLLL's accuracy, as far as one can tell, at more than four times its speed. The swap buys accuracy and saves parameters; in c4 and c5 together it does most of both, and costs the least speed for it.
 
 # %% [markdown]
 # ## 8 · Build one
 #
-# The controls choose the layout, the sizes and the picture; grey is the net with convolutions everywhere. (M and G are millions and billions.) The title counts the lambdas of the layer that has most of them (n·k·v, if its order of contraction makes lambdas at all), and says which share of an axis a window sees on average, in all layers of a stage but the first of c3 to c5, whose map is still twice as large. The scales are fixed for each picture size; a bar that is cut off keeps its number.
+# The controls choose the layout, the sizes and the picture; grey is the net with convolutions everywhere. (M and G are millions and billions.) The title counts the lambdas of the layer that has most of them (n·k·v, whether its order of contraction makes them or not; in this first picture `plan` names the attention order everywhere, which makes none), and says which share of an axis a window sees on average, in all layers of a stage but the first of c3 to c5, whose map is still twice as large. The scales are fixed for each picture size; a bar that is cut off keeps its number.
 
 # %%
 PICTURES = {"ImageNet, 224": ((3, 4, 6, 3), 56), "CIFAR-10, 32": ((2, 2, 2, 2), 32)}
@@ -482,6 +482,8 @@ assert before.shape == (1, 10) and torch.equal(before, after)
 print("ten numbers for the plane, the same with any stencils:", torch.equal(before, after))
 
 # %% [markdown]
+# With u = 1 `lambda_resnet18` needs fewer multiply-adds than its twin, with u = 4 more; both have about 40 % fewer parameters.
+#
 # Will training fit into your memory? For the backward pass every layer holds what came in and much of what it made. `cost.training_memory` adds that to the weights, their gradients and the optimiser's numbers; `lambdalib params --memory` does it for every recipe of lesson 07. With `recompute=True`, from lesson 05, a block holds nothing but what came in. On the way back the blocks are made again, one at a time, and the hungriest of them needs its room too; the sum below has it.
 
 # %%
@@ -708,7 +710,7 @@ print("it sees:", [CLASSES[i] for i in classes], "· it is:", [CLASSES[i] for i 
 #
 # **Mixed precision?** bfloat16 is the simple choice. float16 ends at 65504, which a product of activations can pass; under float16 autocast our layer therefore computes in float32, which costs speed ([lesson 04](04_lambda_layer.ipynb), step 8). Several users of other implementations report NaN with float16 (seen).
 #
-# **Why is it so slow elsewhere?** Reports of "7 times slower than ResNet-50" (seen) have at least three possible causes. r = 23 in every stage, the large maps included (step 5). One fixed order of contraction, where the cheapest one depends on the shapes (lesson 05). And the three-dimensional convolution by which many implementations read the stencils: in 16 bits it was four and more times slower in PyTorch 2.9 than before (seen in PyTorch's issues). Ours is a two-dimensional convolution or a matrix product.
+# **Why is it so slow elsewhere?** Reports of "7 times slower than ResNet-50" (seen) have at least three possible causes. r = 23 in every stage, the large maps included (step 5). One fixed order of contraction, where the cheapest one depends on the shapes (lesson 05). And the three-dimensional convolution by which many implementations read the stencils: on graphics cards in 16 bits, users report it as four and more times slower in PyTorch 2.9 than before (seen in PyTorch's issues; lesson 05, step 8). Ours is a two-dimensional convolution or a matrix product.
 #
 # **May the size of the picture change?** With a local scope, yes: the table holds offsets, not places. The global form (`scope=None`) is made for one size and refuses others.
 #
