@@ -877,6 +877,10 @@ QUESTIONS: dict[str, Question] = {
         "h16": "sixteen queries under a lambda of 8 values gain nothing that three seeds can see",
         "scope3": "a window of 3 × 3 loses nothing, and gains nothing that three seeds can see",
     }, otherwise=lambda guess: 'the answer is one of "k4", "k64", "h1", "h16", "u4" and "scope3"'),
+    "09.6b": Question("c", "a third of a point of a whole one: the largest of six gains was a lucky one, or it was only sooner", {
+        "a": "it was the largest of six gains, and the largest is often a lucky one; less is left",
+        "b": "by held-out pictures it was half a point, and after 48 epochs even less is left",
+    }, otherwise=lambda guess: 'the answer is one of the letters "a", "b" and "c"'),
     "09.7": Question("c", "it loses about ten points: where nothing else lets distant pixels meet, the stencils carry the net, as they carry the paper's", {
         "a": "that was with convolutions in front; here nothing else looks at distant pixels, and the stencils' work is left undone",
         "b": "more than that: a palette knows what is in the picture, but not what lies beside what",

@@ -865,9 +865,11 @@ def sizes(panels) -> Figure:
             ax.annotate(name, (cost, accuracy), textcoords="offset points", xytext=(7, -3), fontsize=7.5, color=GREY)
         for name, (cost, mean, deviation) in ours.items():
             ax.errorbar(cost, mean, yerr=None if np.isnan(deviation) else deviation, fmt="o", color=LIT, capsize=3)
-            ax.annotate(name, (cost, mean), textcoords="offset points", xytext=(7, 3), fontsize=8.5, color=LIT)
+            crowded = any(cost / 1.5 < other < cost for other, *_ in ours.values())  # then the name goes to the right
+            ax.annotate(name, (cost, mean), textcoords="offset points", xytext=(8 if crowded else -8, 0), fontsize=8.5, color=LIT,
+                        ha="left" if crowded else "right", va="center")
         costs = [cost for cost, *_ in (*ours.values(), *published.values())]
-        ax.set(xscale="log", xlabel=label, xlim=(min(costs) / 1.6, max(costs) * 12))  # with room for the names on the right
+        ax.set(xscale="log", xlabel=label, xlim=(min(costs) / 7, max(costs) * 14))  # with room for the names, ours on the left
     axes[0, 0].set_ylabel("test accuracy, %")
     fig.tight_layout()
     return fig

@@ -66,15 +66,15 @@ def training_curves():
 
 
 def results():
-    """Accuracy over parameters and over minutes, ours and what others have published."""
-    def ours(cost, called):
+    """Accuracy over parameters and over minutes, ours and what others have published; minutes of the nets that ship."""
+    def ours(cost, called, names=NETS):
         return {called(row): (getattr(row, cost), 100 * fmean(row.accuracies), 100 * stdev(row.accuracies) if len(row.accuracies) > 1 else nan)
-                for row in read_results(RECORDS) if row.name in NETS}
+                for row in read_results(RECORDS) if row.name in names}
     def on_what(row):  # "AMD EPYC, 2 threads" -> "2 threads"
         return f"{row.name}\n{row.hardware.rpartition(', ')[2]}"
 
     return figures.sizes({"parameters": (ours("parameters", lambda row: row.name), PUBLISHED),
-                          "minutes of training, ours on a CPU": (ours("minutes", on_what), PUBLISHED_MINUTES)})
+                          "minutes of training, ours on a CPU": (ours("minutes", on_what, ("tiny", "small")), PUBLISHED_MINUTES)})
 
 
 def compared(names: dict[str, str], lit: tuple[str, ...]):
