@@ -869,7 +869,7 @@ def sizes(panels) -> Figure:
             ax.annotate(name, (cost, mean), textcoords="offset points", xytext=(8 if crowded else -8, 0), fontsize=8.5, color=LIT,
                         ha="left" if crowded else "right", va="center")
         costs = [cost for cost, *_ in (*ours.values(), *published.values())]
-        ax.set(xscale="log", xlabel=label, xlim=(min(costs) / 7, max(costs) * 14))  # with room for the names, ours on the left
+        ax.set(xscale="log", xlabel=label, xlim=(min(costs) / 7, max(costs) * 18))  # with room for the names, ours on the left
     axes[0, 0].set_ylabel("test accuracy, %")
     fig.tight_layout()
     return fig
