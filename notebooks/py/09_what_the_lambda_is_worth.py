@@ -340,7 +340,7 @@ s_full = 100 * math.sqrt(sum((len(row.accuracies) - 1) * stdev(row.accuracies) *
 def lead(one: str, other: str) -> tuple[float, float]:
     """By how many points the first is ahead of the other, and the standard error of that."""
     ahead = 100 * (fmean(full_length[one].accuracies) - fmean(full_length[other].accuracies))
-    return ahead, s_full * math.sqrt(1 / len(full_length[one].accuracies) + 1 / len(full_length[other].accuracies))
+    return ahead, s_full * math.sqrt(sum(1 / len(full_length[name].accuracies) for name in (one, other)))
 
 
 for name in ("tiny", "tiny-convolutions", "small", "small-convolutions"):
@@ -354,7 +354,7 @@ for name in ("tiny", "small"):
     assert round(ahead, 1) == {"tiny": 0.8, "small": 0.7}[name] and ahead > 3 * error_full
 
 # %% [markdown]
-# The order stayed, and the distance is much the same in both nets: a convolution with about twice the parameters is three quarters of a point ahead, after 10 epochs as at full length. (The limits lie about two of these errors out, so half of that would do as well. All `tiny` and seed 0 of `small` ran with PyTorch 2.15, the others with 2.14. Seed 0 of `tiny`, run again with 2.14, had 90.98 in place of 91.54, which is no further off than another seed.) For the other six we do not know.
+# The order stayed, and the distance is much the same in both nets: a convolution with about twice the parameters is three quarters of a point ahead, after 10 epochs as at full length. (By the limits, two errors to either side, it could be half of that or half as much again. All five `tiny` and seed 0 of `small` ran with PyTorch 2.15, the rest with 2.14. Seed 0 of `tiny`, run again with 2.14, had 90.98 in place of 91.54, which is no further off than another seed.) For the other six we do not know.
 
 # %% [markdown]
 # ## 6 · Another place, other sizes
@@ -426,11 +426,12 @@ print(f"tiny-u4   {row.parameters:,}   {row.told(row.accuracies)}   "
       + ", ".join(f"{100 * accuracy:.2f}" for accuracy in row.accuracies))
 for one, other in (("tiny-u4", "tiny"), ("tiny-convolutions", "tiny-u4")):
     ahead, error_full = lead(one, other)
-    print(f"{one} is ahead of {other} by {ahead:.2f} points, standard error {error_full:.2f}: {ahead / error_full:.1f} errors")
+    print(f"{one} is ahead of {other} by {ahead:.2f} points, "
+          f"standard error {error_full:.2f}: {ahead / error_full:.1f} errors")
     assert 0.2 < ahead < 0.5 and 1 < ahead / error_full < 3
 
 # %% [markdown]
-# A third of a point is left, and it is not told apart from nothing. The convolution, level with u = 4 after 10 epochs, is half a point ahead of it after 48, which is a hint. So the first number was three times too large, and the second look was the better guide. Was it luck, or does u = 4 only get there sooner? These records cannot say: a shorter run and a longer one differ in both.
+# A third of a point is left, 1.9 errors, so not told apart from nothing. The convolution, level with u = 4 after 10 epochs, is half a point ahead of it after 48, which is a hint. So the first number was three times too large, and the second look was the better guide. Was it luck, or does u = 4 only get there sooner? These records cannot say; rows of 20 and 30 epochs could.
 
 # %% [markdown]
 # ## 7 · A net that has nothing else
