@@ -51,9 +51,13 @@ def close(a: Tensor, b: Tensor | float) -> bool:
 
 
 def run(function: Callable, shape: tuple[int, ...], *arguments) -> Tensor | Verdict:
-    """The function's answer as a tensor of this shape, or the verdict on why it is none."""
+    """The function's answer as a tensor of this shape, or the verdict on why it is none.
+
+    The function gets copies: one that works in place is right all the same, and must not spoil what it is compared with.
+    """
+    copies = [argument.clone() if isinstance(argument, Tensor) else argument for argument in arguments]
     try:
-        answer = function(*arguments)
+        answer = function(*copies)
     except Exception as error:
         hint = " (is 0 <= row < height tested, and 0 <= column < width?)" if isinstance(error, IndexError) else ""
         return wrong(f"your function raised {type(error).__name__}: {error}{hint}")
@@ -342,7 +346,7 @@ def check_mix(make: Callable) -> Verdict:
                 return NOT_ATTEMPTED
             layers = [module for module in mix.modules() if isinstance(module, LambdaLayer)]
             features = random(2, width, 7, 11).float()
-            answer = mix(features)
+            answer = mix(features.clone())
         except Exception as error:
             return wrong(f"at stride {stride} your module raised {type(error).__name__}: {error}")
         if len(layers) != 1:

@@ -326,6 +326,7 @@ def fetch(url: str, part: Path, size: int, min_speed: float) -> None:
 
     Raises:
         OSError: no answer, a file of another size, too slow, or broken off too often. What came stays in `part`.
+        DataError: the answer goes on after `size` bytes, so what came is another file.
     """
     for _ in range(ATTEMPTS):
         have = part.stat().st_size if part.exists() else 0
@@ -341,6 +342,8 @@ def fetch(url: str, part: Path, size: int, min_speed: float) -> None:
             if not reply.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 have = 0                     # this host cannot resume, and sends all of it
             coming = reply.headers.get("Content-Length")
+            if coming is not None and not coming.isdecimal():
+                raise OSError(f"offers a file of {coming!r} bytes, not {size:,}")
             if coming is not None and have + int(coming) != size:
                 raise OSError(f"offers a file of {have + int(coming):,} bytes, not {size:,}")
             receive(reply, part, have, size, min_speed)
@@ -349,7 +352,7 @@ def fetch(url: str, part: Path, size: int, min_speed: float) -> None:
 
 
 def receive(reply, part: Path, have: int, size: int, min_speed: float) -> None:
-    """Write an answer behind the first `have` bytes of `part`, with a bar, and give up when it is too slow.
+    """Write an answer behind the first `have` bytes of `part`, with a bar; give up when it is too slow, or longer than `size`.
 
     Taught in notebooks/07_train_on_cifar10.
     """
@@ -357,6 +360,8 @@ def receive(reply, part: Path, have: int, size: int, min_speed: float) -> None:
     with open(part, "ab" if have else "wb") as file, \
             tqdm(total=size, initial=have, unit="B", unit_scale=True, desc="CIFAR-10", leave=False) as bar:
         while block := reply.read1(1 << 16):
+            if have + got + len(block) > size:  # without a Content-Length nobody said where it would end
+                raise DataError(f"sends more than {size:,} bytes")
             got += file.write(block)
             bar.update(len(block))
             seconds = time.monotonic() - began

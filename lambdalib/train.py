@@ -21,6 +21,7 @@ from pathlib import Path
 
 import torch
 import torch.nn.functional as F
+from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 from torch.amp import GradScaler
@@ -504,17 +505,23 @@ def fit(recipe: Recipe, data: CIFAR10, out_dir: str | Path | None = None, *, res
     Returns:
         The finished run: run.net is the trained net, run.accuracy its test accuracy, run.losses and run.records its story.
     Raises:
-        ValueError: out_dir holds a run already (resume is False), or one of another recipe or other data.
+        ValueError: out_dir holds a run already (resume is False), one of another recipe or other data, or one that another
+            process is training.
         FileNotFoundError: resume is True and out_dir holds no run.
         FloatingPointError: the loss became NaN or infinite.
         KeyboardInterrupt: Ctrl-C; the step was finished and the state saved.
     """
     if recipe.batch_size % parallel.size():
         raise ValueError(f"batch_size must be a multiple of {parallel.size()}, the number of processes, got {recipe.batch_size}")
-    data, folder = hold_out(data, recipe.hold_out), None if out_dir is None else Path(out_dir)
+    folder = None if out_dir is None else Path(out_dir)
+    writes = folder is not None and parallel.rank() == 0 and (folder.is_dir() or not resume)  # no folder for a mistyped name
+    with sole_writer(folder if writes else None):
+        return _fit(recipe, hold_out(data, recipe.hold_out), folder, resume, save_every, device, progress, live, init_from, watch)
+
+
+def _fit(recipe, data, folder, resume, save_every, device, progress, live, init_from, watch) -> Run:
+    """What fit does once the folder is its own."""
     run = open_run(recipe, data, folder, resume, pick_device(device), init_from)
-    if folder is not None:
-        folder.mkdir(parents=True, exist_ok=True)  # a name that cannot be a folder is told before the first step
     train_images, train_labels = data.train_images.to(run.device), data.train_labels.to(run.device)
     augment = Augment(padding=recipe.crop, flip=recipe.flip, cutout=recipe.cutout)
     model = parallel.spread(torch.compile(run.model) if recipe.compile else run.model, run.device)
@@ -573,6 +580,27 @@ def open_run(recipe: Recipe, data: CIFAR10, out_dir: Path | None, resume: bool, 
     if init_from is not None:
         run.records[0]["init_from"] = {"file": Path(init_from).name, "sha256": load_body(run.model, init_from)}
     return run
+
+
+@contextmanager
+def sole_writer(folder: Path | None) -> Iterator[None]:
+    """Keep every other process from training into the same folder; the system lets go of the lock when a process dies.
+
+    Raises ValueError where another process is at it.
+    """
+    if folder is None:
+        yield
+        return
+    folder.mkdir(parents=True, exist_ok=True)  # a name that cannot be a folder is told before the first step
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise ValueError(f"out_dir must be a folder of its own for each run: another process is training into {folder}") from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def farewell(run: Run, out_dir: Path | None) -> str:

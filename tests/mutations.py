@@ -267,7 +267,8 @@ MUTATIONS = [
     Mutation("a host that cannot resume is believed", "sources.py", "have = 0                     # this host",
              "pass  # this host"),
     Mutation("a bad piece is never fetched anew", "sources.py", "if resumed:", "if False:"),
-    Mutation("a login page is swallowed", "sources.py", "if coming is not None and", "if False and"),
+    Mutation("a login page is swallowed", "sources.py", "if coming is not None and have", "if False and have"),
+    Mutation("an odd length ends the search", "sources.py", "not coming.isdecimal()", "False"),
     # convert.py
     Mutation("intra-depth stays slow", "convert.py", "turn(tensor, u, -1)", "tensor"),
     Mutation("intra-depth turned the wrong way", "convert.py", "turn(tensor, u, -1)", "turn(tensor, -1, u)"),
@@ -604,6 +605,10 @@ MUTATIONS = [
              "", "tests/test_train.py -k whitened"),
     Mutation("a whitened stem keeps its first bias", "resnet.py", "        stem.bias.zero_()\n",
              "", "tests/test_train.py -k whitened"),
+    Mutation("checks hand out their own tensors", "checks.py", "argument.clone() if isinstance(argument, Tensor) else argument", "argument",
+             "tests/test_checks.py -k in_place"),
+    Mutation("a file without an end", "sources.py", "if have + got + len(block) > size:", "if False:"),
+    Mutation("two runs in one folder", "train.py", "lock.acquire()", "pass", "tests/test_train.py -k two_runs"),
 ]
 
 

@@ -5,9 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import einsum
 
-from lambdalib import attention, checks, lambdas
+from lambdalib import attention, checks, lambdas, sequences
 from lambdalib.checks import QUESTIONS, check_answer
 from lambdalib.examples import plane, strip
+from lambdalib.layer import LambdaLayer
 
 C = "bmku,bmvu->bkv"
 
@@ -224,3 +225,40 @@ def test_close():
 def test_an_unusual_guess_is_told_what_it_is(number, guess, message):
     verdict = check_answer(number, guess)
     assert verdict.ok is False and message in verdict.message, verdict
+
+
+def in_place(function):
+    """The function, if it had spoilt every tensor that it was given once it was done."""
+
+    def spoils(*arguments):
+        answer = function(*arguments)
+        for argument in arguments:
+            if isinstance(argument, torch.Tensor):
+                argument.zero_()
+        return answer
+
+    return spoils
+
+
+@pytest.mark.parametrize("check, right", [
+    (checks.check_content_lambda, lambdas.content_lambda),
+    (checks.check_position_lambdas, lambda T, V, H, W: lambdas.position_lambdas(lambdas.relative_embeddings(T, H, W), V)),
+    (checks.check_merge_heads, lambda y, H, W: y.transpose(2, 3).flatten(1, 2).unflatten(2, (H, W)).clone()),
+    (checks.check_attention, attention.softmax_attention),
+    (checks.check_causal_content_lambda, lambda K, V: sequences.causal_content_lambdas(K[..., None], V[..., None])),
+    (checks.check_masked_content_lambdas, lambda K, V, seen: sequences.masked_content_lambdas(K[..., None], V[..., None], seen)),
+], ids=lambda function: function.__name__)
+def test_an_answer_that_works_in_place_is_right(check, right):
+    assert check(in_place(right)).ok, check(in_place(right))
+
+
+class InPlace(torch.nn.Sequential):
+    def forward(self, features):
+        answer = super().forward(features)
+        features.zero_()
+        return answer
+
+
+def test_a_block_that_works_in_place_is_right():
+    verdict = checks.check_mix(lambda width, stride, options: InPlace(LambdaLayer(width, stride=stride, **options), torch.nn.BatchNorm2d(width)))
+    assert verdict.ok, verdict

@@ -270,6 +270,10 @@ class Host:
             content = b"<html>please log in</html>"
         if manner == "wrong":
             content = bytes(len(content))
+        if manner == "endless":
+            request.send_response(200)
+            request.end_headers()
+            return self.pour(request, 20 * len(content))
         start = 0
         if request.headers.get("Range") and manner not in ("no ranges", "page"):
             asked = int(request.headers["Range"].removeprefix("bytes=").removesuffix("-"))
@@ -278,7 +282,7 @@ class Host:
             request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         else:
             request.send_response(200)
-        request.send_header("Content-Length", str(len(content) - start))
+        request.send_header("Content-Length", "abc" if manner == "odd length" else str(len(content) - start))
         request.end_headers()
         if manner == "silent":
             return time.sleep(0.6)
@@ -294,6 +298,14 @@ class Host:
             request.wfile.write(content[start:start + len(content) // 3 + 1])
         else:
             request.wfile.write(content[start:])
+
+    def pour(self, request, count):
+        """Send so many bytes without having said how many."""
+        for _ in range(0, count, 1 << 16):
+            try:
+                request.wfile.write(bytes(1 << 16))
+            except OSError:                               # the other side has had enough
+                return
 
 
 @pytest.fixture
@@ -321,13 +333,20 @@ def test_mirror(hosts, tiny, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [sources.ARCHIVE, sources.CACHE]
 
 
-@pytest.mark.parametrize("manner", ["broken", "page", "wrong", "silent", "slow"])
+@pytest.mark.parametrize("manner", ["broken", "page", "wrong", "silent", "slow", "endless", "odd length"])
 @pytest.mark.parametrize("source", ["mirror", "auto"])
 def test_a_bad_host_is_left_for_the_next(manner, source, hosts, tiny, tmp_path):
     bad, good = hosts(manner, "good")
     is_tiny(load_cifar10(tmp_path / "data", source), tiny, "mirror")
     assert bad.ranges == [None] and len(good.ranges) == 1
     assert not list((tmp_path / "data").glob("*.part"))
+
+
+def test_a_file_without_an_end_is_cut_off(hosts, tiny, tmp_path):
+    (host,) = hosts("endless")
+    with pytest.raises(sources.DataError, match=f"sends more than {len(tiny.archive):,} bytes"):
+        sources.download([host.url], tmp_path / "file", md5(tiny.archive), len(tiny.archive))
+    assert not list(tmp_path.glob("file*"))
 
 
 def test_what_a_slow_host_began_the_next_one_finishes(hosts, tiny, tmp_path):

@@ -382,7 +382,7 @@ def test_log_and_files(pictures, tmp_path, monkeypatch):
     asked, real = [], train.evaluate
     monkeypatch.setattr(train, "evaluate", lambda *args, tta="none": (asked.append(tta), real(*args, tta=tta))[1])
     run = train_quietly(replace(RECIPE, evaluate_every=2), pictures, tmp_path)
-    files = ["curve.png", "log.jsonl", "state.pt", "weights.json", "weights.safetensors"]
+    files = [".lock", "curve.png", "log.jsonl", "state.pt", "weights.json", "weights.safetensors"]
     assert sorted(path.name for path in tmp_path.iterdir()) == files
     start, *epochs, end = log = read_log(tmp_path / "log.jsonl")
     assert log == run.records
@@ -412,6 +412,20 @@ def test_a_finished_run_is_not_trained_again(pictures, tmp_path, monkeypatch):
         train_quietly(recipe, pictures, tmp_path)
 
 
+def test_two_runs_do_not_write_into_one_folder(pictures, tmp_path):
+    recipe, asked = replace(RECIPE, max_steps=6), []
+
+    def second_run(run):
+        for resume in (False, True):
+            with pytest.raises(ValueError, match="out_dir must be a folder of its own .* another process is training into"):
+                train_quietly(recipe, pictures, tmp_path, resume=resume)
+            asked.append(resume)
+
+    first = train_quietly(recipe, pictures, tmp_path, watch=second_run)
+    assert asked == [False, True] * 2 and read_log(tmp_path / "log.jsonl") == first.records
+    assert train_quietly(recipe, pictures, tmp_path, resume=True).records == first.records  # the lock went with the run
+
+
 def test_resume_refuses_what_does_not_fit(pictures, tmp_path):
     train_quietly(replace(RECIPE, max_steps=2), pictures, tmp_path)
     with pytest.raises(ValueError, match=r"^recipe must be .*\(lr=0.1\), got lr=0.3"):
@@ -428,6 +442,7 @@ def test_resume_refuses_what_does_not_fit(pictures, tmp_path):
         train_quietly(replace(RECIPE, image_size=17), pictures)
     with pytest.raises(FileNotFoundError, match="no training state at .*nowhere"):
         train_quietly(RECIPE, pictures, tmp_path / "nowhere", resume=True)
+    assert not (tmp_path / "nowhere").exists()
     with pytest.raises(ValueError, match="out_dir must be .*got None"):
         train_quietly(RECIPE, pictures, resume=True)
     with pytest.raises(ValueError, match="batch_size must be at most 45.*got 46"):

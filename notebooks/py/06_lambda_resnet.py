@@ -683,13 +683,18 @@ if timm:
 from pathlib import Path
 
 import lambdalib
+from lambdalib.checkpoint import load_pretrained
 from lambdalib.data import CLASSES, load_sample, normalize
 
 folder = Path(lambdalib.__file__).resolve().parents[1]
-if (folder / "hubconf.py").exists():
-    trained = torch.hub.load(str(folder), "small", source="local", pretrained=True)
-else:
-    trained = torch.hub.load("lambdalib-course/lambdalib", "small", trust_repo=True, pretrained=True)
+try:
+    if (folder / "hubconf.py").exists():
+        trained = torch.hub.load(str(folder), "small", source="local", pretrained=True)
+    else:
+        trained = torch.hub.load("lambdalib-course/lambdalib", "small", trust_repo=True, pretrained=True)
+except (OSError, RuntimeError) as error:  # no network
+    print(f"torch.hub is out of reach ({error}); the same weights come with the package.")
+    trained = load_pretrained("small")
 sample = load_sample()
 with torch.no_grad():
     classes = trained(normalize(sample.test_images[:4])).argmax(dim=1)
