@@ -261,14 +261,16 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor, tta: str = "none"
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
     """The type for products: what the recipe asks for, or the nearest that this device has in hardware.
 
-    bfloat16 becomes float16 on GPUs before Ampere (2020), float32 on CPUs without bfloat16 instructions.
+    bfloat16 becomes float16 on GPUs before Ampere (2020), float32 on CPUs without bfloat16 instructions. What PyTorch
+    may use comes first (ATEN_CPU_CAPABILITY can forbid it AVX-512), then what the CPU has.
     Taught in notebooks/07_train_on_cifar10.
     """
     if name == "bfloat16" and device.type == "cuda" and torch.cuda.get_device_capability(device)[0] < 8:
         return torch.float16
     if name == "bfloat16" and device.type == "cpu":
         probes = [getattr(torch.cpu, probe, None) for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported")]
-        return torch.bfloat16 if any(probe() for probe in probes if probe) else torch.float32
+        allowed = torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "AVX2")
+        return torch.bfloat16 if allowed and any(probe() for probe in probes if probe) else torch.float32
     return DTYPES[name]
 
 

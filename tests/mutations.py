@@ -588,6 +588,9 @@ MUTATIONS = [
     Mutation("room for what is made again forgotten", "cost.py", " + made_again(shadow, images)", "", "tests/test_cost.py -k room"),
     Mutation("what came in counts twice", "cost.py", "held_for_backward(part, features) - features.nbytes", "held_for_backward(part, features)",
              "tests/test_cost.py -k room"),
+    Mutation("bfloat16 that PyTorch may not use", "train.py", "allowed and any(probe()", "any(probe()", "tests/test_train.py -k bfloat16"),
+    Mutation("bfloat16 that the CPU has not", "train.py", "allowed and any(probe() for probe in probes if probe)", "allowed",
+             "tests/test_train.py -k bfloat16"),
     # hold_out
     Mutation("judges are trained on", "data.py", "train_images=data.train_images[:left], train_labels=data.train_labels[:left]",
              "train_images=data.train_images, train_labels=data.train_labels", "tests/test_data.py -k held"),

@@ -283,10 +283,17 @@ def test_dtype_falls_back_where_the_hardware_has_none(monkeypatch):
     assert train.pick_dtype("bfloat16", torch.device("cuda")) == torch.float16
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (8, 0))
     assert train.pick_dtype("bfloat16", torch.device("cuda")) == torch.bfloat16
-    for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
-        monkeypatch.setattr(torch.cpu, probe, lambda: False, raising=False)
-    assert train.pick_dtype("bfloat16", torch.device("cpu")) == torch.float32
     assert train.pick_dtype("float16", torch.device("cpu")) == torch.float16
+
+
+@pytest.mark.parametrize("has", ["_is_avx512_bf16_supported", "_is_amx_tile_supported", None])
+@pytest.mark.parametrize("capability, allowed", [("AVX512", True), ("AVX2", False), ("DEFAULT", False)])
+def test_bfloat16_needs_a_cpu_that_has_it_and_a_torch_that_may_use_it(monkeypatch, capability, allowed, has):
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
+    for probe in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"):
+        monkeypatch.setattr(torch.cpu, probe, lambda probe=probe: probe == has, raising=False)
+    expected = torch.bfloat16 if allowed and has else torch.float32
+    assert train.pick_dtype("bfloat16", torch.device("cpu")) == expected
 
 
 # Evaluation
