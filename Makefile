@@ -7,16 +7,21 @@ KEEP_MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test train bench figures mutants execute sync
+.PHONY: help lab test test-avx2 train bench figures mutants execute sync
 
 help:                    ## list the targets
-	@sed -n 's/^\([a-z]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 17
+	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
 lab: $(READY)            ## open JupyterLab on the first lesson (ARGS="--no-browser --port 9999", say)
 	@exec $(PY) tools/lab.py $(ARGS)
 
 test: $(READY)           ## run every test and every lesson
 	@$(PY) -m pytest --nbval tests notebooks $(ARGS)
+
+# oneDNN and PyTorch are told to stay below AVX-512 and AMX, so that any x86 CPU computes as most laptops do.
+test-avx2: export ONEDNN_MAX_CPU_ISA := AVX2
+test-avx2: export ATEN_CPU_CAPABILITY := avx2
+test-avx2: test          ## the same on an imitated CPU without bfloat16 instructions
 
 train: $(READY)          ## train a LambdaResNet on CIFAR-10 (ARGS="--preset cpu", say)
 	@$(KEEP_MEMORY) $(PY) -m lambdalib train $(ARGS)

@@ -502,3 +502,14 @@ def test_lab_opens_the_first_lesson():
 def test_make_alone_lists_the_targets():
     listed = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True).stdout
     assert "make lab" in listed and "make test" in listed
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
+def test_make_test_avx2_imitates_the_other_kind_of_cpu():
+    imitated = {"ONEDNN_MAX_CPU_ISA": "AVX2", "ATEN_CPU_CAPABILITY": "avx2"}
+    plain = {name: value for name, value in os.environ.items() if name not in imitated}
+    for target, expected in (("test", {}), ("test-avx2", imitated)):
+        command = ["make", "-o", ".venv/ready", target, "PY=env #"]  # instead of pytest; nothing is set up
+        told = dict(line.split("=", 1) for line in subprocess.run(command, cwd=ROOT, env=plain, capture_output=True,
+                                                                  text=True).stdout.splitlines() if "=" in line)
+        assert "PATH" in told and {name: told[name] for name in imitated if name in told} == expected
