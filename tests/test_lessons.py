@@ -3,7 +3,9 @@
 import ast
 import importlib
 import re
+import symtable
 from pathlib import Path
+from typing import NamedTuple
 
 import jupytext
 import matplotlib.pyplot as plt
@@ -13,7 +15,7 @@ import lambdalib
 from lambdalib import checks
 
 ROOT = Path(__file__).resolve().parents[1]
-TWINS = sorted((ROOT / "notebooks" / "py").glob("*.py"))
+TWINS = sorted((ROOT / "notebooks" / "py").rglob("*.py"))
 
 DEFINED_IN = {  # what a lesson must define, not import
     "01_self_attention": {"attention": ["softmax_attention", "relative_attention", "linear_attention", "SelfAttention"]},
@@ -101,30 +103,123 @@ def test_every_public_symbol_names_its_lesson(symbol, module):
             assert lesson in re.findall(r"notebooks/(\w+)", symbol.__doc__), f"must say 'Taught in notebooks/{lesson}'"
 
 
-def solved_checks(twin: Path):
-    """Run a lesson with every printed solution put in, and yield the verdict of each check that a solution answers."""
-    namespace: dict = {"__name__": "lesson"}
-    stub = None
+class Step(NamedTuple):
+    """A statement of a lesson, or a printed solution with the calls of the checks that it answers."""
+
+    code: ast.Module
+    checks: list[ast.Call] = []
+    may_raise: bool = False
+
+    @property
+    def imports(self) -> bool:
+        return isinstance(self.code.body[0], (ast.Import, ast.ImportFrom))
+
+
+def lesson_steps(twin: Path):
     for cell in jupytext.read(twin).cells:
         tags = cell.metadata.get("tags", [])
-        if cell.cell_type == "code":
-            if "setup" in tags or "long" in tags:
-                continue
-            try:
-                exec(compile(cell.source, f"{twin.name}", "exec"), namespace)
-            except Exception:
-                if "raises-exception" not in tags:
-                    raise
-            plt.close("all")
+        if cell.cell_type == "code" and not {"setup", "long"} & set(tags):
+            for statement in ast.parse(cell.source).body:
+                yield Step(ast.Module([statement], []), may_raise="raises-exception" in tags)
             if "check_" in cell.source:
                 stub = cell.source
         elif "<summary>Solution" in cell.source:
             for code in re.findall(r"```python\n(.*?)```", cell.source, re.DOTALL):
-                exec(compile(code, f"{twin.name} (solution)", "exec"), namespace)
-                calls = [node for node in ast.walk(ast.parse(stub)) if isinstance(node, ast.Call)
-                         and isinstance(node.func, ast.Name) and node.func.id.startswith("check_")]
-                for call in calls:
-                    yield ast.unparse(call), eval(compile(ast.Expression(call), "check", "eval"), namespace)
+                yield Step(ast.parse(code), [node for node in ast.walk(ast.parse(stub)) if isinstance(node, ast.Call)
+                                             and isinstance(node.func, ast.Name) and node.func.id.startswith("check_")])
+
+
+def root(node: ast.AST) -> str | None:
+    """The name that an expression starts with: `net` of net.stem[0].weight."""
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return getattr(node, "id", None)
+
+
+def names(tree: ast.AST) -> set[str]:
+    return {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
+
+
+def given_and_taken(code: ast.Module) -> tuple[set[str], set[str]]:
+    """The names to which a statement gives a value or may change it, and those of the lesson that it or its functions read."""
+    top = symtable.symtable(ast.unparse(code), "lesson", "exec")
+    tables = [top]
+    for table in tables:
+        tables += table.get_children()
+    given = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
+    taken = {symbol.get_name() for table in tables for symbol in table.get_symbols()
+             if symbol.is_referenced() and (table is top or symbol.is_global())}
+    for node in ast.walk(code):
+        if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
+            given.add(root(node))
+        elif isinstance(node, ast.AugAssign):
+            taken.add(root(node.target))
+        elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and root(node.value) != "print":
+            given |= {root(node.value), *map(root, node.value.args)} - {None}  # called for what it changes
+        elif isinstance(node, ast.For):  # the variable of a loop stays in it
+            given, taken = given - names(node.target), taken - names(node.target)
+        elif isinstance(node, ast.withitem) and node.optional_vars:
+            taken -= names(node.optional_vars)
+    return given, taken
+
+
+def needed(steps: list[Step]) -> list[Step]:
+    """The steps that solutions and their checks need: imports, and what gives or changes a name that is needed.
+
+    A slice, by names alone, that misses something fails loudly: by a NameError or a wrong verdict.
+    """
+    uses = [given_and_taken(step.code) for step in steps]
+    imported = {name for step, (given, _) in zip(steps, uses) if step.imports for name in given}
+    chosen = {place for place, step in enumerate(steps) if step.imports}
+    for place, step in enumerate(steps):
+        if step.checks:
+            wanted, mine = uses[place][1].union(*map(names, step.checks)) - imported, {place}
+            while more := {earlier for earlier in range(place) if uses[earlier][0] & wanted} - mine:
+                mine |= more
+                wanted |= set().union(*(uses[earlier][1] for earlier in more)) - imported
+            chosen |= mine
+    return [steps[place] for place in sorted(chosen)]
+
+
+def solved_checks(twin: Path):
+    """Run what the printed solutions of a lesson need, and yield the verdict of each check that one answers."""
+    namespace: dict = {"__name__": "lesson"}
+    for step in needed(list(lesson_steps(twin))):
+        try:
+            exec(compile(step.code, twin.name, "exec"), namespace)
+        except Exception:
+            if not step.may_raise:
+                raise
+        plt.close("all")
+        for call in step.checks:
+            yield ast.unparse(call), eval(compile(ast.Expression(call), "check", "eval"), namespace)
+
+
+def test_a_slice_has_what_is_needed_and_no_more(tmp_path):
+    twin = tmp_path / "09_x.py"
+    twin.write_text("""# %%
+import math
+table = [0]
+other = 1 / 0
+for step in range(2):
+    table[0] += step
+def helper(value): return value + offset
+offset = math.floor(2.5)
+table.append(5)
+print(other, table)
+# %%
+def stub(): ...
+check_it(stub(), table)
+# %% [markdown]
+# <details><summary>Solution</summary>
+#
+# ```python
+# def stub(): return helper(1)
+# ```
+""")
+    chosen = [ast.unparse(step.code).splitlines()[0] for step in needed(list(lesson_steps(twin)))]
+    assert chosen == ["import math", "table = [0]", "for step in range(2):", "def helper(value):", "offset = math.floor(2.5)",
+                      "table.append(5)", "def stub():", "check_it(stub(), table)", "def stub():"]
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.stem)
