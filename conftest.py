@@ -1,5 +1,6 @@
 """Makes plain `pytest --nbval notebooks/` right from any folder."""
 
+import os
 from pathlib import Path
 
 import matplotlib
@@ -7,6 +8,7 @@ import pytest
 import torch
 from environment import settle                                         # tools/ is on pytest's path, see pyproject.toml
 from hypothesis import settings
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent
 NBVAL_CELL_SECONDS = 2000                                              # the plugin's own default, which nobody asked for
@@ -25,6 +27,8 @@ def seed():
 def pytest_configure(config):
     settle()
     options = config.option
+    if getattr(options, "numprocesses", None):
+        os.environ.setdefault("OMP_NUM_THREADS", "1")                  # side by side: for workers, their kernels and children
     if not (getattr(options, "nbval", False) or getattr(options, "nbval_lax", False)):
         return
     if options.nbval_sanitize_with is None:
@@ -33,8 +37,19 @@ def pytest_configure(config):
         options.nbval_current_env = True                               # whatever kernel name a notebook was saved with
     if options.nbval_cell_timeout == NBVAL_CELL_SECONDS:
         options.nbval_cell_timeout = 300
-    if getattr(options, "numprocesses", None):
-        options.dist = "loadscope"                                     # the cells of one notebook share one kernel
+
+
+class Together(LoadScopeScheduling):
+    """Any test goes to any worker; but the cells of one notebook share a kernel, and the lessons from the wheel one build of it."""
+
+    def _split_scope(self, nodeid):
+        file = nodeid.split("::")[0]
+        return file if file.endswith((".ipynb", "test_wheel.py")) else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)                                    # there is no such hook without xdist
+def pytest_xdist_make_scheduler(config, log):
+    return Together(config, log) if config.option.dist == "load" else None
 
 
 def pytest_collectstart(collector):

@@ -130,7 +130,7 @@ OURS = {"local": dict(scope=3, position_bias=True), "global": dict(scope=None, f
 
 @modes
 @pytest.mark.parametrize("options", OURS.values(), ids=OURS)
-@pytest.mark.parametrize("there, back", [(to_timm, from_timm), (to_lambda_networks, from_lambda_networks)], ids=str)
+@pytest.mark.parametrize("there, back", [(to_timm, from_timm), (to_lambda_networks, from_lambda_networks)], ids=["timm", "lambda-networks"])
 def test_ours_there_and_back(there, back, options, training):
     ours = randomise(LambdaLayer(D_OUT, dim_k=K, heads=H, **options))
     returned = back(there(ours))
@@ -164,7 +164,7 @@ def test_timm_gains_another_number_of_channels():
     assert from_timm(peer)(torch.randn(2, D, *SIZE)).shape == (2, D_OUT, *SIZE)
 
 
-@pytest.mark.parametrize("convert, make", [(from_timm, timm_layer), (from_lambda_networks, lambda_networks_layer)], ids=str)
+@pytest.mark.parametrize("convert, make", [(from_timm, timm_layer), (from_lambda_networks, lambda_networks_layer)], ids=["timm", "lambda-networks"])
 def test_type_mode_and_norms_are_kept(convert, make):
     peer = make(r=3).double().eval().requires_grad_(False)
     peer.norm_q.eps, peer.norm_v.momentum = 1e-2, 0.03
@@ -180,7 +180,7 @@ def test_type_mode_and_norms_are_kept(convert, make):
     assert ours.training and ours.norm_values.training and not ours.norm_queries.training
 
 
-@pytest.mark.parametrize("convert, make", [(from_timm, timm_layer), (from_lambda_networks, lambda_networks_layer)], ids=str)
+@pytest.mark.parametrize("convert, make", [(from_timm, timm_layer), (from_lambda_networks, lambda_networks_layer)], ids=["timm", "lambda-networks"])
 def test_the_copy_shares_nothing(convert, make):
     peer = make(r=3)
     before = copy.deepcopy(peer.state_dict())
@@ -345,7 +345,7 @@ def ours(dim=D_OUT, dim_out=None, **options):
     (to_lambda_networks, lambda: ours(scope=None, feat_size=(5, 5), position_bias=True), r"^layer has a position_bias "),
     (swap, lambda: timm_layer(r=3), r"^model is itself a lambda layer, .*: use from_timm$"),
     (swap, lambda: lambda_networks_layer(r=3), r"^model is itself a lambda layer, .*: use from_lambda_networks$"),
-], ids=str)
+], ids=lambda value: getattr(value, "__name__", None))
 def test_what_cannot_be_converted_is_named(convert, make, message):
     with pytest.raises(ValueError, match=message):
         convert(make())

@@ -481,14 +481,17 @@ def test_settle_unsets_what_disturbs(monkeypatch):
     assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(ROOT), "agg"]
 
 
-def test_plain_nbval_gets_our_settings(pytestconfig):
+def test_plain_nbval_gets_our_settings(pytestconfig, monkeypatch):
     """What conftest.py sets, from whatever folder pytest was called in."""
     configure = pytestconfig.pluginmanager.get_plugin(str(ROOT / "conftest.py")).pytest_configure
     options = SimpleNamespace(nbval=True, nbval_sanitize_with=None, nbval_kernel_name=None, nbval_current_env=False,
-                              nbval_cell_timeout=2000, numprocesses=2, dist="load")
+                              nbval_cell_timeout=2000, numprocesses=2)
+    monkeypatch.setenv("OMP_NUM_THREADS", "0")                         # so that it is put back, whatever it was
+    monkeypatch.delenv("OMP_NUM_THREADS")
     configure(SimpleNamespace(option=options))
+    assert os.environ["OMP_NUM_THREADS"] == "1"
     assert Path(options.nbval_sanitize_with).is_file() and options.nbval_current_env
-    assert options.nbval_cell_timeout == 300 and options.dist == "loadscope"
+    assert options.nbval_cell_timeout == 300
 
 
 def test_lab_opens_the_first_lesson():
