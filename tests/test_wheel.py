@@ -1,0 +1,76 @@
+"""The wheel is the library as git has it, and every lesson runs from it with no repository around.
+
+This is what a reader has on Colab. The cells run as a script would run them: no kernel, no figure drawn for a page.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from test_project import TWINS, project_files
+
+ROOT = Path(__file__).resolve().parents[1]
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
+LESSON = """
+import sys
+from pathlib import Path
+import jupytext
+namespace = {"__name__": "__main__"}
+for cell in jupytext.read(sys.argv[1]).cells:
+    if cell.cell_type != "code":
+        continue
+    try:
+        exec(compile(cell.source, "cell", "exec"), namespace)
+    except Exception:
+        if "raises-exception" not in cell.metadata.get("tags", []):
+            raise
+import lambdalib
+assert Path(lambdalib.__file__).parent == Path(sys.argv[2]), lambdalib.__file__
+"""
+
+
+def pip(*words):
+    done = subprocess.run([*PIP, *words], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    """The wheel of a copy that holds what git would: a build in the checkout itself would find leftovers of earlier ones."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for path in project_files():
+        if path.is_file():
+            copy = folder / "copy" / path.relative_to(ROOT)
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, copy)
+    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(folder / "copy"))
+    path, = folder.glob("*.whl")
+    return path
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("installed")
+    pip("install", "--no-deps", "--target", str(folder), str(wheel))
+    return folder
+
+
+def test_the_wheel_holds_the_library_as_git_has_it(wheel):
+    ours = {str(path.relative_to(ROOT)): path.read_bytes() for path in project_files()
+            if path.is_relative_to(ROOT / "lambdalib") and path.is_file()}
+    with zipfile.ZipFile(wheel) as archive:
+        theirs = {name: archive.read(name) for name in archive.namelist() if ".dist-info/" not in name}
+    assert sorted(theirs) == sorted(ours) and "lambdalib/assets/small.safetensors" in theirs
+    assert [name for name in ours if ours[name] != theirs[name]] == []
+
+
+@pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.stem)
+def test_a_lesson_runs_from_the_wheel_alone(twin, installed, tmp_path):
+    environment = {**os.environ, "PYTHONPATH": str(installed), "MPLBACKEND": "agg"}
+    command = [sys.executable, "-c", LESSON, str(twin), str(installed / "lambdalib")]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
