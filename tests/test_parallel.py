@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+import lambdalib
 from lambdalib import cli, parallel
 from lambdalib.checkpoint import load_state, load_weights
 from lambdalib.data import CIFAR10, Augment, batches, load_sample, normalize
@@ -30,7 +31,7 @@ with parallel.joined():
     fit(RECIPE, few_pictures(), sys.argv[1], device="cpu", progress=True, watch=watch)
 """
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(
-    [str(Path(__file__).parent), str(Path(__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    [str(Path(__file__).parent), str(Path(lambdalib.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
 @pytest.fixture(autouse=True)

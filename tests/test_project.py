@@ -31,8 +31,8 @@ except ModuleNotFoundError:                                            # Python 
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-TWINS = sorted((ROOT / "notebooks" / "py").glob("*.py"))
+NOTEBOOKS = sorted((ROOT / "notebooks").rglob("*.ipynb"))
+TWINS = sorted((ROOT / "notebooks" / "py").rglob("*.py"))
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 each_notebook = pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 
@@ -390,7 +390,8 @@ def test_conda_environment_agrees_with_pyproject():
 
 
 def test_every_import_of_the_library_is_declared():
-    used = {name for path in (ROOT / "lambdalib").glob("*.py") for name in imported(path)}
+    used = {name for path in (ROOT / "lambdalib").rglob("*.py") for name in imported(path)}
+    assert {"torch", "tqdm", "ipywidgets"} <= used
     declared = {Requirement(text).name.lower() for text in PROJECT["project"]["dependencies"]}
     assert used - set(sys.stdlib_module_names) - declared <= {"lambdalib", "pil", "ipython"}, "IPython comes with ipywidgets"
 
