@@ -8,8 +8,8 @@ OWNER/NAME is this repository; with source="local", the path of its folder. Taug
 
 from functools import partial as _partial
 
-from lambdalib.checkpoint import list_pretrained as _list_pretrained
-from lambdalib.checkpoint import load_pretrained as _load_pretrained
+from lambdalib.training.checkpoint import list_pretrained as _list_pretrained
+from lambdalib.training.checkpoint import load_pretrained as _load_pretrained
 from lambdalib.resnet import MODELS as _MODELS
 from lambdalib.resnet import create_model as _create_model
 

@@ -1,4 +1,35 @@
-"""LambdaNetworks, one idea per module. Each module is taught by a lesson in notebooks/."""
+"""LambdaNetworks, one idea per module: the paper's modules lie here, training, experiments and the lessons' tools in folders.
+
+The names below can be imported from here; each is loaded when it is first asked for, so that `import lambdalib` costs nothing.
+Taught in notebooks/00_start_here.
+"""
+
+from importlib import import_module
 
 __version__ = "0.1.0"
-__course__ = "LambdaNetworks"                                          # tells this package from others of the same name
+__course__ = "LambdaNetworks"  # tells this package from others of the same name
+
+HOMES = {
+    "LambdaLayer": "layer",
+    "LambdaLayer1d": "sequences",
+    "create_model": "resnet",
+    "list_models": "resnet",
+    "load_pretrained": "training.checkpoint",
+    "load_cifar10": "training.data",
+    "normalize": "training.data",
+    "fit": "training.train",
+    "Recipe": "training.train",
+}
+
+__all__ = list(HOMES)
+
+
+def __getattr__(name: str):
+    """Load a name when it is first asked for (PEP 562)."""
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -14,9 +14,11 @@ from pathlib import Path
 import torch
 
 import lambdalib
-from lambdalib import bench, checkpoint, compare, cost, data, experiments, folders, parallel, resnet, sources, train
-from lambdalib.board import board
-from lambdalib.checkpoint import list_pretrained, load_net, load_pretrained, load_state, read_card, whole_file
+from lambdalib import cost, resnet
+from lambdalib.experiments import bench, compare, rows
+from lambdalib.training import checkpoint, cifar10, data, distributed, folders, train
+from lambdalib.training.tensorboard import board
+from lambdalib.training.checkpoint import list_pretrained, load_net, load_pretrained, load_state, read_card, whole_file
 
 __all__ = ["main"]
 
@@ -95,8 +97,8 @@ def build_parser() -> Parser:
     command = add("train", run_train, "train a net on CIFAR-10 by a preset recipe")
     presets = ", ".join(train.RECIPES)
     command.add_argument("--preset", type=one_of(list(train.RECIPES)), default="cpu", help=f"{presets} (default: cpu)")
-    command.add_argument("--row", type=one_of([*experiments.ROWS, *experiments.LADDER]), help="an experiment instead of a preset: "
-                         f"{', '.join([*experiments.ROWS, *experiments.LADDER])}")
+    command.add_argument("--row", type=one_of([*rows.ROWS, *rows.LADDER]), help="an experiment instead of a preset: "
+                         f"{', '.join([*rows.ROWS, *rows.LADDER])}")
     command.add_argument("--model", type=one_of(resnet.list_models()), help="instead of the preset's")
     command.add_argument("--epochs", type=positive, help="passes over the training set; need not be whole")
     command.add_argument("--batch-size", type=count, help="pictures per step")
@@ -127,7 +129,7 @@ def build_parser() -> Parser:
     command.add_argument("--picture", metavar="FILE", type=Path, default=Path("compare.png"), help="default: compare.png")
 
     command = add("results", run_results, "mean and deviation of the experiments whose records a folder holds")
-    command.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=experiments.RECORDS,
+    command.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=rows.RECORDS,
                          help="of records NAME-seedS.jsonl, the log.jsonl of runs of train (default: those of the package)")
 
     command = add("params", run_params, "parameters, multiply-adds and bytes, beside the paper's; or: will training fit?")
@@ -181,7 +183,7 @@ def chosen_recipe(options: argparse.Namespace, init_from: Path | None) -> train.
     elif init_from:
         card = read_card(init_from)
         changes |= {"model": card["model"], "model_kwargs": {**card["model_kwargs"]}}
-    return replace((experiments.ROWS | experiments.LADDER)[options.row] if options.row else train.RECIPES[options.preset], **changes)
+    return replace((rows.ROWS | rows.LADDER)[options.row] if options.row else train.RECIPES[options.preset], **changes)
 
 
 def with_classes(recipe: train.Recipe, classes: int) -> train.Recipe:
@@ -190,17 +192,17 @@ def with_classes(recipe: train.Recipe, classes: int) -> train.Recipe:
     return replace(recipe, model_kwargs=others if classes == 10 else {**others, "num_classes": classes})
 
 
-@parallel.joined()
+@distributed.joined()
 def run_train(options: argparse.Namespace) -> None:
     """Train by a preset, or go on with a run."""
-    if options.devices not in (None, parallel.size()):
-        raise ValueError(f"argument --devices: must be the number of processes, {parallel.size()}, got {options.devices}; start "
+    if options.devices not in (None, distributed.size()):
+        raise ValueError(f"argument --devices: must be the number of processes, {distributed.size()}, got {options.devices}; start "
                          f"them with: torchrun --nproc-per-node {options.devices} -m lambdalib train ...")
     if options.resume and options.out is None:
         raise ValueError("argument --out: must be the folder of the run to resume, got nothing")
     init_from = None if options.init_from is None else weights_file("--init-from", options.init_from)
     recipe = chosen_recipe(options, init_from)
-    watch = None if options.tensorboard is None or parallel.rank() > 0 else board(options.tensorboard)
+    watch = None if options.tensorboard is None or distributed.rank() > 0 else board(options.tensorboard)
     out = options.out or Path("runs") / f"{options.row or options.preset}-seed{recipe.seed}"
     if options.resume:  # what the run began with, where that was the sample
         sample = load_state(out / "state.pt")["data"]["source"] == "sample"
@@ -208,10 +210,10 @@ def run_train(options: argparse.Namespace) -> None:
         sample = options.preset == "demo" and options.row is None
     pictures = load_data(options, "sample" if sample else "auto", recipe.image_size)
     recipe = with_classes(recipe, int(pictures.train_labels.max()) + 1)
-    device = options.device or parallel.local_device()
+    device = options.device or distributed.local_device()
     run = train.fit(recipe, pictures, out, resume=options.resume, device=device, progress=not options.quiet, init_from=init_from,
                     watch=watch)
-    if parallel.rank() > 0:
+    if distributed.rank() > 0:
         return
     result = run.records[-1]
     judges = "held-out pictures" if recipe.hold_out else "test accuracy"
@@ -261,9 +263,9 @@ def run_params(options: argparse.Namespace) -> None:
 
 def run_results(options: argparse.Namespace) -> None:
     """Print what the records of a folder say: whole nets, then comparisons within one net and whatever else there is."""
-    rows, names = experiments.read_results(options.folder), (experiments.NETS, experiments.COMPARISONS)
-    nets, others = ([row for row in rows if (row.name in experiments.NETS) == whole] for whole in (True, False))
-    print("\n\n".join(map(experiments.results_table, (nets, others), names)))
+    found, names = rows.read_results(options.folder), (rows.NETS, rows.COMPARISONS)
+    nets, others = ([row for row in found if (row.name in rows.NETS) == whole] for whole in (True, False))
+    print("\n\n".join(map(rows.results_table, (nets, others), names)))
 
 
 def run_bench(options: argparse.Namespace) -> None:
@@ -284,7 +286,7 @@ def run_doctor(options: argparse.Namespace) -> int:
     names = [name for name in train.DTYPES if name != "float16" or device.type == "cuda"]  # float16 crawls on a CPU
     facts["speed"] = ", ".join(f"{2e-9 * bench.matrix_rate(train.DTYPES[name], device, 1024, 0.3):,.0f} GFLOP/s in {name}" for name in names)
     facts["recipes"] = f"bfloat16 runs as {str(train.pick_dtype('bfloat16', device)).removeprefix('torch.')} here"
-    copies = [str(path) for path, _ in sources.copies_on_disk(root)]
+    copies = [str(path) for path, _ in cifar10.copies_on_disk(root)]
     facts["CIFAR-10"] = ", ".join(copies) or f"no copy below {root}; `--source mirror` fetches one"
     try:
         sample = data.load_sample()

@@ -7,10 +7,11 @@ import sys
 
 import pytest
 import torch
-from test_train import Toy, interrupt_at
+from toy import Toy, interrupt_at
 
-from lambdalib import checkpoint, cli, cost, data, resnet, train
-from lambdalib.data import CIFAR10, load_cifar10
+from lambdalib import cli, cost, resnet
+from lambdalib.training import checkpoint, data, train
+from lambdalib.training.data import CIFAR10, load_cifar10
 
 
 @pytest.fixture(autouse=True)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from lambdalib.checkpoint import load_pretrained
+from lambdalib.training.checkpoint import load_pretrained
 from lambdalib.resnet import list_models
 
 ROOT = str(Path(__file__).resolve().parent.parent)

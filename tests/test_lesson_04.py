@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import einsum
 
-from lambdalib.checks import check_masked_content_lambdas
+from lambdalib.course.checks import check_masked_content_lambdas
 
 
 def masked(keys, values, visible, hidden=float("-inf"), axis=2):

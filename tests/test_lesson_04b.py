@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import einsum
 
-from lambdalib.checks import check_answer, check_causal_content_lambda
+from lambdalib.course.checks import check_answer, check_causal_content_lambda
 from lambdalib.lambdas import content_lambda
 
 

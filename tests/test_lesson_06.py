@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from lambdalib import cost
-from lambdalib.checks import check_budget, check_mix
+from lambdalib.course.checks import check_budget, check_mix
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import ResNet
 

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 import lambdalib
-from lambdalib import checks
+from lambdalib.course import checks
 
 ROOT = Path(__file__).resolve().parents[1]
 TWINS = sorted((ROOT / "notebooks" / "py").rglob("*.py"))
@@ -27,7 +27,7 @@ DEFINED_IN = {  # what a lesson must define, not import, by the module's name in
     "05_cost": {"contractions": ["convolution_order", "lambda_order", "map_first", "sheets", "attention_order", "tiling", "tile_order",
                                  "position_costs", "position_numbers", "plan"]},
     "06_lambda_resnet": {"resnet": ["Bottleneck", "ResNet"]},
-    "07_train_on_cifar10": {"train": ["train_step", "evaluate"]},
+    "07_train_on_cifar10": {"training.train": ["train_step", "evaluate"]},
 }
 
 

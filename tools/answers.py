@@ -7,10 +7,10 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from lambdalib.checkpoint import load_net, read_card
-from lambdalib.data import load_cifar10, normalize
-from lambdalib.experiments import RECORDS
-from lambdalib.train import predict
+from lambdalib.training.checkpoint import load_net, read_card
+from lambdalib.training.data import load_cifar10, normalize
+from lambdalib.experiments.rows import RECORDS
+from lambdalib.training.train import predict
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

@@ -10,11 +10,12 @@ from statistics import fmean, stdev
 
 import torch
 
-from lambdalib import figures, lambdas
-from lambdalib.checkpoint import ASSETS, read_card
-from lambdalib.data import CLASSES
-from lambdalib.examples import plane, plane_colours
-from lambdalib.experiments import COMPARISONS, NETS, RECORDS, read_results
+from lambdalib import lambdas
+from lambdalib.course import figures
+from lambdalib.training.checkpoint import ASSETS, read_card
+from lambdalib.training.data import CLASSES
+from lambdalib.course.examples import plane, plane_colours
+from lambdalib.experiments.rows import COMPARISONS, NETS, RECORDS, read_results
 
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
 

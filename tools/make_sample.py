@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from lambdalib.data import CIFAR10, content_hash, load_cifar10
+from lambdalib.training.data import CIFAR10, content_hash, load_cifar10
 
 ASSETS = Path(__file__).resolve().parent.parent / "lambdalib" / "assets"
 COLUMNS = 50

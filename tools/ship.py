@@ -9,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from lambdalib.checkpoint import ASSETS, load_net, read_card, save_weights
-from lambdalib.data import CLASSES, load_cifar10, normalize
-from lambdalib.train import predict
+from lambdalib.training.checkpoint import ASSETS, load_net, read_card, save_weights
+from lambdalib.training.data import CLASSES, load_cifar10, normalize
+from lambdalib.training.train import predict
 
 
 def confusion(answers, labels) -> list[list[int]]:
@@ -53,8 +53,8 @@ def model_card(name: str, card: dict, log: list[dict]) -> str:
 A residual net with two lambda layers for pictures of 32 × 32 pixels: {run["parameters"]:,} parameters. Lesson 06 builds it
 (`create_model("{card["model"]}")`), lesson 07 trains it.
 
-    from lambdalib.checkpoint import load_pretrained
-    from lambdalib.data import normalize
+    from lambdalib.training.checkpoint import load_pretrained
+    from lambdalib.training.data import normalize
     net = load_pretrained("{name}")        # in eval mode
     logits = net(normalize(images))        # (b, 3, 32, 32) uint8 -> (b, 10)
 

@@ -58,12 +58,12 @@ print("Python", platform.python_version(), "· torch", torch.__version__, "·", 
 # Two pictures come along through all lessons. The first is a photograph of 32 × 32 pixels, test picture 44 of CIFAR-10, a data set of small photographs in ten classes: the **plane**. It is part of the sample that ships with the library, so nothing is downloaded. The second is the **strip**: four pixels in the plane's colours, red, green, blue and yellow, small enough that every number can be worked by hand.
 
 # %%
-from lambdalib import figures, widgets
+from lambdalib.course import figures, widgets
 from lambdalib.attention import softmax_attention
-from lambdalib.checks import check_answer, check_close
-from lambdalib.checkpoint import load_pretrained
-from lambdalib.data import CLASSES, load_sample, normalize
-from lambdalib.examples import plane, strip
+from lambdalib.course.checks import check_answer, check_close
+from lambdalib.training.checkpoint import load_pretrained
+from lambdalib.training.data import CLASSES, load_sample, normalize
+from lambdalib.course.examples import plane, strip
 
 queries, keys, values, table = strip()  # the table is for lesson 03
 colours = values[0, :, :, 0]  # (4, 3): one row per pixel; 8 is full light
@@ -220,7 +220,7 @@ plt.show()
 # Steps marked **Predict** ask before they show: replace `None` by your guess and run the cell. A wrong guess costs nothing and is often the point. Other exercises ask for a function. Their checks feed it inputs whose answer gives the mistake away. An answer begins with ✓ (right), ✗ (not right, and why) or · (not tried yet). Here is a content lambda, the first sum above, with a mistake in it: its softmax runs over the wrong axis. (`einsum` multiplies along named axes and sums those that are missing behind the arrow; lesson 01 uses it slowly.) See what the check makes of it:
 
 # %%
-from lambdalib.checks import check_content_lambda
+from lambdalib.course.checks import check_content_lambda
 
 
 def wrong_content_lambda(keys, values):
@@ -314,6 +314,6 @@ assert torch.allclose(moved[:2], truth[:2]) and not torch.allclose(moved[2:], tr
 #
 # **Ledger.** The paper claims five things for lambda layers: long-range interactions, without attention maps, with less memory, faster, and more accurate. The course keeps a ledger of what speaks for and against each. It is empty so far.
 #
-# **The code of this lesson** lives in `lambdalib/examples.py` and `lambdalib/checks.py`.
+# **The code of this lesson** lives in `lambdalib/course/examples.py` and `lambdalib/course/checks.py`.
 #
 # **Next.** Why would anyone want the square? [Lesson 01: self-attention](01_self_attention.ipynb).

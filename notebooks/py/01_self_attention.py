@@ -47,9 +47,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, einsum, nn
 
-from lambdalib import figures, widgets
-from lambdalib.checks import check_answer, check_attention, check_close
-from lambdalib.examples import plane, strip
+from lambdalib.course import figures, widgets
+from lambdalib.course.checks import check_answer, check_attention, check_close
+from lambdalib.course.examples import plane, strip
 from lambdalib.lambdas import relative_embeddings
 
 torch.manual_seed(0)

@@ -39,9 +39,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, einsum
 
-from lambdalib import figures, lambdas, widgets
-from lambdalib.checks import check_answer, check_close, check_position_lambdas
-from lambdalib.examples import plane, strip
+from lambdalib import lambdas
+from lambdalib.course import figures, widgets
+from lambdalib.course.checks import check_answer, check_close, check_position_lambdas
+from lambdalib.course.examples import plane, strip
 
 torch.manual_seed(0)
 figures.maps([plane()], ["the plane"])

@@ -40,11 +40,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, einsum, nn
 
-from lambdalib import figures, widgets
-from lambdalib.checks import check_answer, check_close, check_masked_content_lambdas, check_merge_heads
+from lambdalib.course import figures, widgets
+from lambdalib.course.checks import check_answer, check_close, check_masked_content_lambdas, check_merge_heads
 from lambdalib.contractions import position_output
-from lambdalib.data import load_sample
-from lambdalib.examples import plane
+from lambdalib.training.data import load_sample
+from lambdalib.course.examples import plane
 from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, relative_embeddings
 from lambdalib.layer import check_arguments, check_features, frugal, under_float16
 

@@ -46,12 +46,13 @@ import torch.nn.functional as F
 from torch import Tensor, einsum, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lambdalib import attention, cost, figures, widgets
-from lambdalib.bench import Shape, matrix_rate, stopwatch, summary
-from lambdalib.checks import check_answer, check_close
-from lambdalib.checkpoint import ASSETS
+from lambdalib import attention, cost
+from lambdalib.course import figures, widgets
+from lambdalib.experiments.bench import Shape, matrix_rate, stopwatch, summary
+from lambdalib.course.checks import check_answer, check_close
+from lambdalib.training.checkpoint import ASSETS
 from lambdalib.contractions import CACHE, kept, padded, position_output, turn, windows
-from lambdalib.examples import strip
+from lambdalib.course.examples import strip
 from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, relative_embeddings
 from lambdalib.layer import LambdaLayer
 
@@ -1026,6 +1027,6 @@ assert ([round(adds / 1e6, 1) for adds in (window_adds, position_costs(*shape)["
 #
 # **Ledger.** *Less memory*: for, large maps in training, 16 times at 32 × 32, d = 64, if no $E$ is made; against, small maps with many channels (32 times as much at 4 × 4, d = 512), and fused attention, which came later, keeps no map either, at least for content. *Faster*: than other public lambda layers yes, at every shape measured, but at many of them more bytes are kept (step 9); than fused attention, with a window on maps of 16 × 16 and more, but not over a whole map of 32 × 32; than the 3×3 convolution, nowhere in our record (steps 9 and 10). *Without attention maps*: true of the content half; against, for most shapes the cheapest of the four orders of the position half makes one.
 #
-# **The code of this lesson** lives in `lambdalib/contractions.py`: `convolution_order`, `lambda_order`, `attention_order`, `tile_order`, `position_costs`, `position_numbers`, `plan`; in `lambdalib/cost.py`: `multiply_adds`, `held_for_backward`, `memory_table`; and in `lambdalib/bench.py`, which measures.
+# **The code of this lesson** lives in `lambdalib/contractions.py`: `convolution_order`, `lambda_order`, `attention_order`, `tile_order`, `position_costs`, `position_numbers`, `plan`; in `lambdalib/cost.py`: `multiply_adds`, `held_for_backward`, `memory_table`; and in `lambdalib/experiments/bench.py`, which measures.
 #
 # **Next.** Cost depends on the size of the map and on the width. Both change from stage to stage in a net. So where in it does a lambda layer belong? [Lesson 06: LambdaResNet](06_lambda_resnet.ipynb).

@@ -41,9 +41,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lambdalib import contractions, cost, figures, widgets
-from lambdalib.checks import check_answer, check_budget, check_mix
-from lambdalib.examples import plane
+from lambdalib import contractions, cost
+from lambdalib.course import figures, widgets
+from lambdalib.course.checks import check_answer, check_budget, check_mix
+from lambdalib.course.examples import plane
 from lambdalib.layer import LambdaLayer, frugal
 from lambdalib.resnet import STEMS, check_arguments, conv_norm, create_model, shortcut
 
@@ -683,8 +684,8 @@ if timm:
 from pathlib import Path
 
 import lambdalib
-from lambdalib.checkpoint import load_pretrained
-from lambdalib.data import CLASSES, load_sample, normalize
+from lambdalib.training.checkpoint import load_pretrained
+from lambdalib.training.data import CLASSES, load_sample, normalize
 
 folder = Path(lambdalib.__file__).resolve().parents[1]
 try:

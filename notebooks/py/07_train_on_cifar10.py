@@ -48,14 +48,14 @@ from torch.amp import GradScaler
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from lambdalib import figures
-from lambdalib.checkpoint import ASSETS, load_pretrained, load_state, read_card, save_state
-from lambdalib.checks import check_answer, check_close
-from lambdalib.data import CLASSES, Augment, alternating_flip, batches, load_cifar10, normalize
-from lambdalib.experiments import RECORDS, read_results
+from lambdalib.course import figures
+from lambdalib.training.checkpoint import ASSETS, load_pretrained, load_state, read_card, save_state
+from lambdalib.course.checks import check_answer, check_close
+from lambdalib.training.data import CLASSES, Augment, alternating_flip, batches, load_cifar10, normalize
+from lambdalib.experiments.rows import RECORDS, read_results
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import create_model
-from lambdalib.train import RECIPES, Run, fit, lr_factor
+from lambdalib.training.train import RECIPES, Run, fit, lr_factor
 
 data = load_cifar10(source="sample")
 print("training:", tuple(data.train_images.shape), data.train_images.dtype,
@@ -370,7 +370,7 @@ assert same == [True] * 8 + [False] * 4
 # %% [markdown]
 # ## 7 · The recipe
 #
-# All that decides a run, apart from the data and the machine, is one frozen object. `demo` is for the sample, `cpu` for all of CIFAR-10 without a graphics card, `gpu` for a graphics card (that one is a proposal: nobody has measured it yet). What each line means stands beside it in `lambdalib/train.py`. (The table leaves out `model_kwargs`; for `gpu` they are u = 4 and a scope of 7.)
+# All that decides a run, apart from the data and the machine, is one frozen object. `demo` is for the sample, `cpu` for all of CIFAR-10 without a graphics card, `gpu` for a graphics card (that one is a proposal: nobody has measured it yet). What each line means stands beside it in `lambdalib/training/train.py`. (The table leaves out `model_kwargs`; for `gpu` they are u = 4 and a scope of 7.)
 
 # %%
 print(f"{'':16}{'demo':>16}{'cpu':>16}{'gpu':>16}")
@@ -729,6 +729,6 @@ assert abs(best - 0.45) < 0.01
 #
 # **Ledger.** *It learns*: for, step 9, five seeds of `tiny` and five of `small`, with their logs. *More accurate than convolutions*: not shown here; the public CIFAR-10 numbers that we followed were not reached again in the reruns that we found. Lesson 09 holds more for this line and against it.
 #
-# **The code of this lesson** lives in `lambdalib/data.py`, `lambdalib/sources.py` (where the pictures come from), `lambdalib/train.py` (`train_step`, `predict`, `evaluate`, `Recipe`, `Run`, `fit`) and `lambdalib/checkpoint.py`; `lambdalib train` in a terminal does what step 8 does.
+# **The code of this lesson** lives in `lambdalib/training/data.py`, `lambdalib/training/cifar10.py` (where the pictures come from), `lambdalib/training/train.py` (`train_step`, `predict`, `evaluate`, `Recipe`, `Run`, `fit`) and `lambdalib/training/checkpoint.py`; `lambdalib train` in a terminal does what step 8 does.
 #
 # **Next.** It learns; but *what*? To open a trained net, look at its stencils and find out which half of a lambda carries the answer is a question for lesson 08, which is not written yet. And what is each half *worth*, measured by training without it? That is [lesson 09](09_what_the_lambda_is_worth.ipynb).

@@ -44,14 +44,14 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, einsum, nn
 
-from lambdalib import figures, widgets
-from lambdalib.checkpoint import load_pretrained
-from lambdalib.checks import check_answer, check_close
-from lambdalib.data import CLASSES, hold_out, load_cifar10, normalize
-from lambdalib.experiments import RECORDS, read_results
+from lambdalib.course import figures, widgets
+from lambdalib.training.checkpoint import load_pretrained
+from lambdalib.course.checks import check_answer, check_close
+from lambdalib.training.data import CLASSES, hold_out, load_cifar10, normalize
+from lambdalib.experiments.rows import RECORDS, read_results
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import create_model
-from lambdalib.train import evaluate, predict
+from lambdalib.training.train import evaluate, predict
 from lambdalib.twins import TWINS, Twin
 
 torch.manual_seed(0)
@@ -917,6 +917,6 @@ check_answer("09.E5", guess)
 #
 # **Ledger.** Closed, and read aloud in step 12. It can be opened again by anybody with a record.
 #
-# **The code of this lesson** lives in `lambdalib/twins.py` (`Twin`), `lambdalib/experiments.py` (`ROWS`, `read_results`) and `lambdalib/data.py` (`hold_out`); `lambdalib train --row twins-frozen-query --seed 0` in a terminal trains one of the twins again, and `lambdalib results` prints the table.
+# **The code of this lesson** lives in `lambdalib/twins.py` (`Twin`), `lambdalib/experiments/rows.py` (`ROWS`, `read_results`) and `lambdalib/training/data.py` (`hold_out`); `lambdalib train --row twins-frozen-query --seed 0` in a terminal trains one of the twins again, and `lambdalib results` prints the table.
 #
 # **Next.** What would *you* try? Every row of steps 5 to 7 is one command, and a new twin is a few lines in `lambdalib/twins.py`.

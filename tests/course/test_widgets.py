@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pytest
 from traitlets import TraitError
 
-from lambdalib import widgets
+from lambdalib.course import widgets
 
 
 def bar(height=1):

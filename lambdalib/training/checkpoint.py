@@ -21,7 +21,7 @@ from lambdalib.resnet import create_model
 __all__ = ["save_weights", "load_weights", "save_state", "load_state", "load_net", "load_body", "load_pretrained",
            "list_pretrained"]
 
-ASSETS = Path(__file__).parent / "assets"
+ASSETS = Path(__file__).parents[1] / "assets"
 
 
 @contextmanager

@@ -10,16 +10,17 @@ import torch
 from torch import nn
 from torch.testing import assert_close
 
-from lambdalib import bench, cli
-from lambdalib.bench import SHAPES, Shape, contestants, stopwatch, summary
-from lambdalib.checkpoint import ASSETS
+from lambdalib import cli
+from lambdalib.experiments import bench
+from lambdalib.experiments.bench import SHAPES, Shape, contestants, stopwatch, summary
+from lambdalib.training.checkpoint import ASSETS
 from lambdalib.contractions import ORDERS, plan, position_output
 from lambdalib.cost import count_parameters, held_for_backward
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import create_model
 
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 RECORD = json.loads((ASSETS / "bench.json").read_text(encoding="utf-8"))
 
 

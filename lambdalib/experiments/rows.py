@@ -18,10 +18,10 @@ from typing import NamedTuple
 
 import torch
 
-from lambdalib.checkpoint import ASSETS
+from lambdalib.training.checkpoint import ASSETS
 from lambdalib.cost import multiply_adds
 from lambdalib.resnet import create_model
-from lambdalib.train import RECIPES, Recipe
+from lambdalib.training.train import RECIPES, Recipe
 from lambdalib.twins import TWINS
 
 __all__ = ["RECORDS", "NETS", "COMPARISONS", "ROWS", "LADDER", "Row", "read_results", "results_table"]

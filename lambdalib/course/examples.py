@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from lambdalib.data import load_sample
+from lambdalib.training.data import load_sample
 
 __all__ = ["Strip", "strip", "plane", "plane_colours"]
 

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import make_figures
-from lambdalib import figures
+from lambdalib.course import figures
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(autouse=True)

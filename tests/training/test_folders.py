@@ -7,11 +7,12 @@ import types
 import pytest
 import torch
 from PIL import Image
-from test_train import Toy
+from toy import Toy
 
-from lambdalib import checkpoint, cli, folders, resnet, train
-from lambdalib.data import DataError
-from lambdalib.sources import content_hash
+from lambdalib import cli, resnet
+from lambdalib.training import checkpoint, folders, train
+from lambdalib.training.data import DataError
+from lambdalib.training.cifar10 import content_hash
 
 COLOURS = {"ant": (255, 0, 0), "bee": (0, 255, 0), "cat": (0, 0, 255)}
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
 
-from lambdalib.data import CIFAR10, DataError
+from lambdalib.training.data import CIFAR10, DataError
 
 __all__ = ["val_folder", "holds_pictures", "load_folder"]
 

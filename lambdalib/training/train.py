@@ -30,17 +30,19 @@ from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from tqdm.auto import tqdm
 
-from lambdalib import __version__, parallel
-from lambdalib.checkpoint import load_body, load_state, save_state, save_weights, whole_file
-from lambdalib.data import CIFAR10, Augment, batches, hold_out, normalize
+from lambdalib import __version__
+from lambdalib.training import distributed
+from lambdalib.training.checkpoint import load_body, load_state, save_state, save_weights, whole_file
+from lambdalib.training.data import CIFAR10, Augment, batches, hold_out, normalize
 from lambdalib.resnet import create_model
-from lambdalib.sources import content_hash
+from lambdalib.training.cifar10 import content_hash
 
 __all__ = ["Recipe", "RECIPES", "train_step", "predict", "evaluate", "fit", "Run", "lr_factor", "create_optimizer",
            "create_scheduler", "evidence"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 TTA = ("none", "flip")
+PACKAGE = Path(__file__).parents[1]  # whose state in git a record tells, wherever this module lies in it
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -292,10 +294,9 @@ def hardware(device: torch.device) -> str:
 def commit() -> str | None:
     """The commit that this code is from, "+changes" if it was edited since; None outside its repository."""
     def git(*words: str) -> str:
-        folder = Path(__file__).parent
-        return subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True, text=True).stdout.strip()
+        return subprocess.run(["git", *words], cwd=PACKAGE, check=True, capture_output=True, text=True).stdout.strip()
     try:
-        git("ls-files", "--error-unmatch", Path(__file__).name)  # a site-packages inside another repository is not ours
+        git("ls-files", "--error-unmatch", "__init__.py")  # a site-packages inside another repository is not ours
         return git("rev-parse", "HEAD") + ("+changes" if git("status", "--porcelain", "--", ".") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
@@ -311,7 +312,7 @@ def evidence(device: torch.device) -> dict:
         "versions": {"python": platform.python_version(), "torch": str(torch.__version__), "lambdalib": __version__},
         "hardware": hardware(device),
         "threads": torch.get_num_threads(),
-        "processes": parallel.size(),
+        "processes": distributed.size(),
         "environment": {name: os.environ[name] for name in sorted(os.environ) if name.startswith(("MALLOC_", "OMP_"))},
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }
@@ -513,10 +514,10 @@ def fit(recipe: Recipe, data: CIFAR10, out_dir: str | Path | None = None, *, res
         FloatingPointError: the loss became NaN or infinite.
         KeyboardInterrupt: Ctrl-C; the step was finished and the state saved.
     """
-    if recipe.batch_size % parallel.size():
-        raise ValueError(f"batch_size must be a multiple of {parallel.size()}, the number of processes, got {recipe.batch_size}")
+    if recipe.batch_size % distributed.size():
+        raise ValueError(f"batch_size must be a multiple of {distributed.size()}, the number of processes, got {recipe.batch_size}")
     folder = None if out_dir is None else Path(out_dir)
-    writes = folder is not None and parallel.rank() == 0 and (folder.is_dir() or not resume)  # no folder for a mistyped name
+    writes = folder is not None and distributed.rank() == 0 and (folder.is_dir() or not resume)  # no folder for a mistyped name
     with sole_writer(folder if writes else None):
         return _fit(recipe, hold_out(data, recipe.hold_out), folder, resume, save_every, device, progress, live, init_from, watch)
 
@@ -526,8 +527,8 @@ def _fit(recipe, data, folder, resume, save_every, device, progress, live, init_
     run = open_run(recipe, data, folder, resume, pick_device(device), init_from)
     train_images, train_labels = data.train_images.to(run.device), data.train_labels.to(run.device)
     augment = Augment(padding=recipe.crop, flip=recipe.flip, cutout=recipe.cutout)
-    model = parallel.spread(torch.compile(run.model) if recipe.compile else run.model, run.device)
-    out_dir, progress = (folder, progress) if parallel.rank() == 0 else (None, False)  # of several processes the first writes
+    model = distributed.spread(torch.compile(run.model) if recipe.compile else run.model, run.device)
+    out_dir, progress = (folder, progress) if distributed.rank() == 0 else (None, False)  # of several processes the first writes
     picture = LiveCurve(run, shown=progress and in_notebook() if live is None else live)
     saved = time.monotonic()
 
@@ -538,13 +539,13 @@ def _fit(recipe, data, folder, resume, save_every, device, progress, live, init_
             epoch, done = divmod(run.step, run.per_epoch)
             for images, labels in batches(train_images, train_labels, recipe.batch_size, seed=recipe.seed,
                                           epoch=epoch, start=done, augment=augment):
-                images, labels = parallel.share(images), parallel.share(labels)
+                images, labels = distributed.share(images), distributed.share(labels)
                 images = normalize(images).contiguous(memory_format=run.memory_format)
                 loss = train_step(model, images, labels, run.optimizer, run.scheduler, run.scaler,
                                   label_smoothing=recipe.label_smoothing, dtype=run.dtype)
-                run.advance(parallel.mean(loss))
+                run.advance(distributed.mean(loss))
                 bar.update()
-                stopping = parallel.any_of_us(bool(stop))
+                stopping = distributed.any_of_us(bool(stop))
                 ended = run.step == run.total or run.step % run.per_epoch == 0
                 if ended or run.step % 10 == 0:  # now and then, since a GPU has to stop for it
                     run.check(out_dir)

@@ -13,7 +13,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lambdalib.checkpoint import load_state
+from lambdalib.training.checkpoint import load_state
 
 __all__ = ["Curve", "Comparison", "read_curve", "align", "compare", "picture", "RELATIVE", "ABSOLUTE"]
 

@@ -8,7 +8,7 @@ import pytest
 
 from lambdalib import cli
 from lambdalib.cost import count_parameters, multiply_adds
-from lambdalib.experiments import LADDER, RECORDS, ROWS, read_results, results_table
+from lambdalib.experiments.rows import LADDER, RECORDS, ROWS, read_results, results_table
 from lambdalib.resnet import create_model
 from lambdalib.twins import TWINS
 

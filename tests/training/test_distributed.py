@@ -14,20 +14,21 @@ import torch
 import torch.nn.functional as F
 
 import lambdalib
-from lambdalib import cli, parallel
-from lambdalib.checkpoint import load_state, load_weights
-from lambdalib.data import CIFAR10, Augment, batches, load_sample, normalize
-from lambdalib.train import Recipe, Run, fit
+from lambdalib import cli
+from lambdalib.training import distributed
+from lambdalib.training.checkpoint import load_state, load_weights
+from lambdalib.training.data import CIFAR10, Augment, batches, load_sample, normalize
+from lambdalib.training.train import Recipe, Run, fit
 
 RECIPE = Recipe(model="tiny", epochs=2, batch_size=14, lr=0.01, momentum=0.8, warmup=0, ema=0.9, flip="random", cutout=5,
                 dtype="float32", channels_last=False)
 SCRIPT = """
 import sys
-from lambdalib import parallel
-from lambdalib.train import fit
-from test_parallel import RECIPE, few_pictures
-with parallel.joined():
-    watch = lambda run: print(f"process {parallel.rank()} of {parallel.size()} at step {run.step};", end="", flush=True)
+from lambdalib.training import distributed
+from lambdalib.training.train import fit
+from test_distributed import RECIPE, few_pictures
+with distributed.joined():
+    watch = lambda run: print(f"process {distributed.rank()} of {distributed.size()} at step {run.step};", end="", flush=True)
     fit(RECIPE, few_pictures(), sys.argv[1], device="cpu", progress=True, watch=watch)
 """
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(
@@ -159,14 +160,14 @@ def test_one_ctrl_c_stops_both_after_the_same_step(tmp_path):
 
 
 def test_alone_nothing_happens():
-    assert (parallel.size(), parallel.rank(), parallel.local_device()) == (1, 0, None)
+    assert (distributed.size(), distributed.rank(), distributed.local_device()) == (1, 0, None)
     model, batch, value = torch.nn.Linear(1, 1), torch.arange(6), torch.tensor(3.0)
-    assert parallel.spread(model, torch.device("cpu")) is model and torch.equal(parallel.share(batch), batch)
-    assert parallel.mean(value).item() == 3 and parallel.any_of_us(True) and not parallel.any_of_us(False)
+    assert distributed.spread(model, torch.device("cpu")) is model and torch.equal(distributed.share(batch), batch)
+    assert distributed.mean(value).item() == 3 and distributed.any_of_us(True) and not distributed.any_of_us(False)
 
 
 def test_a_batch_must_be_divided(monkeypatch):
-    monkeypatch.setattr(parallel, "size", lambda: 3)
+    monkeypatch.setattr(distributed, "size", lambda: 3)
     with pytest.raises(ValueError, match="batch_size must be a multiple of 3, the number of processes, got 14"):
         fit(RECIPE, few_pictures(), device="cpu", progress=False)
 

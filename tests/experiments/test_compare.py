@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from lambdalib import cli
-from lambdalib.checkpoint import save_state
-from lambdalib.compare import Curve, align, compare, picture, read_curve
+from lambdalib.training.checkpoint import save_state
+from lambdalib.experiments.compare import Curve, align, compare, picture, read_curve
 
 
 def curve(losses, steps=None, **options):

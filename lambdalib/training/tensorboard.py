@@ -6,7 +6,7 @@ Taught in notebooks/07_train_on_cifar10.
 from collections.abc import Callable
 from pathlib import Path
 
-from lambdalib.train import Run
+from lambdalib.training.train import Run
 
 __all__ = ["board"]
 

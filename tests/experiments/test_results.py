@@ -9,14 +9,14 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from lambdalib.checkpoint import ASSETS, load_pretrained, read_card
-from lambdalib.data import load_sample, normalize
-from lambdalib.experiments import COMPARISONS, LADDER, NETS, RECORDS, ROWS, read_results, results_table
-from lambdalib.train import Recipe, evaluate
+from lambdalib.training.checkpoint import ASSETS, load_pretrained, read_card
+from lambdalib.training.data import load_sample, normalize
+from lambdalib.experiments.rows import COMPARISONS, LADDER, NETS, RECORDS, ROWS, read_results, results_table
+from lambdalib.training.train import Recipe, evaluate
 from lambdalib.twins import TWINS
 from ship import confusion, model_card
 
-README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 def error_of_a_difference(rows) -> float:

@@ -28,7 +28,7 @@ from lambdalib.contractions import ORDERS, plan, position_output
 from lambdalib.cost import held_for_backward
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import create_model
-from lambdalib.train import evidence, pick_device, train_step
+from lambdalib.training.train import evidence, pick_device, train_step
 
 __all__ = ["Shape", "SHAPES", "PARTS", "stopwatch", "matrix_rate", "contestants", "bench", "summary"]
 

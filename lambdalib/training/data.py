@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from lambdalib.sources import (CIFAR10, SHA256, DataError, checked, content_hash, cut_mosaic, data_root, from_disk, from_mirror,
+from lambdalib.training.cifar10 import (CIFAR10, SHA256, DataError, checked, content_hash, cut_mosaic, data_root, from_disk, from_mirror,
                                from_npm, open_image, write_cache)
 
 __all__ = ["CLASSES", "MEAN", "STD", "SHA256", "SOURCES", "CIFAR10", "DataError", "content_hash", "data_root", "load_cifar10",

@@ -9,25 +9,18 @@ from dataclasses import FrozenInstanceError, asdict, replace
 import pytest
 import torch
 import torch.nn.functional as F
+from toy import Toy, interrupt_at
 from torch import nn
 from torch.testing import assert_close
 
-from lambdalib import checkpoint, resnet, train
-from lambdalib.checkpoint import load_net, load_state, load_weights, save_state, save_weights
-from lambdalib.data import CIFAR10, Augment, batches, load_cifar10, normalize
+from lambdalib import resnet
+from lambdalib.training import checkpoint, train
+from lambdalib.training.checkpoint import load_net, load_state, load_weights, save_state, save_weights
+from lambdalib.training.data import CIFAR10, Augment, batches, load_cifar10, normalize
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import SmallResNet
-from lambdalib.sources import content_hash
-from lambdalib.train import Recipe, create_optimizer, evaluate, fit, lr_factor, predict, train_step
-
-
-class Toy(nn.Sequential):
-    """A lambda layer between two norms and some dropout, so that a run depends on every random state there is."""
-
-    def __init__(self, num_classes=10, stem="cifar"):
-        super().__init__(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
-                         LambdaLayer(8, dim_k=3, heads=2, scope=5), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.2),
-                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes))
+from lambdalib.training.cifar10 import content_hash
+from lambdalib.training.train import Recipe, create_optimizer, evaluate, fit, lr_factor, predict, train_step
 
 
 @pytest.fixture(autouse=True)
@@ -63,19 +56,6 @@ RECIPE = Recipe(model="toy", epochs=2.4, batch_size=8, lr=0.1, ema=0.9, cutout=4
 
 def train_quietly(recipe, data, out_dir=None, **options):
     return fit(recipe, data, out_dir, progress=False, device="cpu", **options)
-
-
-def interrupt_at(monkeypatch, *steps):
-    """Press Ctrl-C during the steps with these numbers (counted over all runs of the test)."""
-    done, real = [], train.train_step
-
-    def step(*args, **kwargs):
-        done.append(1)
-        if len(done) in steps:
-            signal.raise_signal(signal.SIGINT)
-        return real(*args, **kwargs)
-
-    monkeypatch.setattr(train, "train_step", step)
 
 
 def read_log(path):

@@ -5,9 +5,10 @@ import torch
 import torch.nn.functional as F
 from torch import einsum
 
-from lambdalib import attention, checks, lambdas, sequences
-from lambdalib.checks import QUESTIONS, check_answer
-from lambdalib.examples import plane, strip
+from lambdalib import attention, lambdas, sequences
+from lambdalib.course import checks
+from lambdalib.course.checks import QUESTIONS, check_answer
+from lambdalib.course.examples import plane, strip
 from lambdalib.layer import LambdaLayer
 
 C = "bmku,bmvu->bkv"

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from lambdalib import attention, cost, lambdas
-from lambdalib.examples import strip
+from lambdalib.course.examples import strip
 from lambdalib.layer import LambdaLayer
 
 __all__ = [
