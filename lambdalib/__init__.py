@@ -18,7 +18,7 @@ HOMES = {
     "load_cifar10": "training.data",
     "normalize": "training.data",
     "fit": "training.train",
-    "Recipe": "training.train",
+    "Recipe": "training.recipes",
 }
 
 __all__ = list(HOMES)

@@ -1,7 +1,7 @@
 """The command `lambdalib`: train, evaluate, compare, results, params, bench, doctor.
 
 Bad arguments end with one line that names the argument, its value and what is allowed, and exit code 2.
-Taught in notebooks/07_train_on_cifar10.
+Used by `lambdalib` and `python -m lambdalib`.
 """
 
 import argparse
@@ -16,14 +16,32 @@ import torch
 import lambdalib
 from lambdalib import cost, resnet
 from lambdalib.experiments import bench, compare, rows
-from lambdalib.training import checkpoint, cifar10, data, distributed, folders, train
-from lambdalib.training.tensorboard import board
-from lambdalib.training.checkpoint import list_pretrained, load_net, load_pretrained, load_state, read_card, whole_file
+from lambdalib.training import checkpoint, cifar10, data, distributed, evidence, folders, recipes, train
+from lambdalib.training.checkpoint import (
+    list_pretrained,
+    load_model,
+    load_pretrained,
+    load_state,
+    read_card,
+    whole_file,
+)
+from lambdalib.training.recipes import RECIPES, Recipe
+from lambdalib.training.tensorboard import TensorBoard
 
 __all__ = ["main"]
 
-# options of `train` that change its preset
-OVERRIDES = ("model", "epochs", "batch_size", "lr", "seed", "max_steps", "hold_out", "image_size", "freeze_body")
+# Options of `train` for single fields of its preset; --set reaches them all.
+OVERRIDES = (
+    "model",
+    "epochs",
+    "batch_size",
+    "lr",
+    "seed",
+    "max_steps",
+    "validation_images",
+    "image_size",
+    "freeze_backbone",
+)
 
 
 class Parser(argparse.ArgumentParser):
@@ -59,24 +77,36 @@ def one_of(names: Sequence[str]) -> Callable[[str], str]:
     return convert
 
 
+def a_setting(text: str) -> tuple[str, object]:
+    """A converter for argparse: name=value as a field of the recipe and its value."""
+    try:
+        return recipes.parse_setting(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def a_device(text: str) -> torch.device:
     """A converter for argparse: a device that is there."""
     try:
         device = torch.device(text)
         torch.zeros(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
-        raise argparse.ArgumentTypeError(f"must be a device of this machine (cpu, cuda, cuda:1, ...), got {text!r}") from error
+        raise argparse.ArgumentTypeError(
+            f"must be a device of this machine (cpu, cuda, cuda:1, ...), got {text!r}"
+        ) from error
     return device
 
 
 count = number(int, "a whole number, at least 1", lambda value: value >= 1)
-positive = number(float, "a number above 0", lambda value: 0 < value < float("inf"))
+positive = number(float, "a positive number", lambda value: 0 < value < float("inf"))
 whole = number(int, "a whole number from 0 to 2^31 - 1", lambda value: 0 <= value < 2**31)
 
 
 def build_parser() -> Parser:
     """The whole command line."""
-    parser = Parser(prog="lambdalib", description="LambdaNetworks, from self-attention to a LambdaResNet.", allow_abbrev=False)
+    parser = Parser(
+        prog="lambdalib", description="LambdaNetworks, from self-attention to a LambdaResNet.", allow_abbrev=False
+    )
     parser.add_argument("--version", action="version", version=f"lambdalib {lambdalib.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Parser)
 
@@ -86,62 +116,143 @@ def build_parser() -> Parser:
         return command
 
     def add_machine_and_data(command: Parser) -> None:
-        command.add_argument("--data", metavar="ROOT",
-                             help="folder of CIFAR-10 (default: $LAMBDALIB_DATA, else ~/.cache/lambdalib), or of your own "
-                                  "pictures: train/CLASS/*.jpg and val/CLASS/*.jpg (or test)")
-        command.add_argument("--source", type=one_of(data.SOURCES), help=f"where CIFAR-10 comes from: {', '.join(data.SOURCES)}")
-        command.add_argument("--device", type=a_device, help="cpu, cuda, ... (default: the GPU where there is one)")
+        command.add_argument(
+            "--data",
+            metavar="ROOT",
+            help="folder of CIFAR-10 (default: $LAMBDALIB_DATA, else ~/.cache/lambdalib), or of your own "
+            "images: train/CLASS/*.jpg and val/CLASS/*.jpg (or test)",
+        )
+        command.add_argument(
+            "--source", type=one_of(data.SOURCES), help=f"where CIFAR-10 comes from: {', '.join(data.SOURCES)}"
+        )
+        command.add_argument(
+            "--device", type=a_device, help="cpu, cuda, ... (default: the GPU where there is one)"
+        )
         command.add_argument("--threads", type=count, help="CPU threads")
-        command.add_argument("--workers", type=count, help="threads that decode a folder of pictures; CIFAR-10 needs none")
+        command.add_argument(
+            "--workers", type=count, help="threads that decode a folder of images; CIFAR-10 needs none"
+        )
 
-    command = add("train", run_train, "train a net on CIFAR-10 by a preset recipe")
-    presets = ", ".join(train.RECIPES)
-    command.add_argument("--preset", type=one_of(list(train.RECIPES)), default="cpu", help=f"{presets} (default: cpu)")
-    command.add_argument("--row", type=one_of([*rows.ROWS, *rows.LADDER]), help="an experiment instead of a preset: "
-                         f"{', '.join([*rows.ROWS, *rows.LADDER])}")
+    command = add("train", run_train, "train a model on CIFAR-10 by a preset recipe")
+    presets = ", ".join(RECIPES)
+    command.add_argument("--preset", type=one_of(list(RECIPES)), default="cpu", help=f"{presets} (default: cpu)")
+    command.add_argument(
+        "--row",
+        type=one_of([*rows.ROWS, *rows.LADDER]),
+        help=f"an experiment instead of a preset: {', '.join([*rows.ROWS, *rows.LADDER])}",
+    )
     command.add_argument("--model", type=one_of(resnet.list_models()), help="instead of the preset's")
     command.add_argument("--epochs", type=positive, help="passes over the training set; need not be whole")
-    command.add_argument("--batch-size", type=count, help="pictures per step")
+    command.add_argument("--batch-size", type=count, help="images per step")
     command.add_argument("--lr", type=positive, help="peak learning rate")
     command.add_argument("--seed", type=whole, help="of the first weights, the order and the augmentation")
     command.add_argument("--max-steps", type=count, help="end the run early; the schedule shrinks to fit")
-    command.add_argument("--hold-out", type=whole, metavar="N", help="judge by N training pictures instead of the test set, to tune by")
-    command.add_argument("--image-size", type=count, help="pixels to which a folder's pictures are scaled")
-    command.add_argument("--init-from", metavar="WEIGHTS", help="start from trained weights, a file or a net of the package, and "
-                         "from their model if --model names no other; for other classes the last layer starts anew")
-    command.add_argument("--freeze-body", action="store_true", default=None, help="train the last layer only")
-    command.add_argument("--devices", type=count, metavar="N", help="how many GPUs, or processes on a CPU; N > 1 is "
-                         "started by `torchrun --nproc-per-node N -m lambdalib train ...`")
-    command.add_argument("--tensorboard", metavar="DIR", type=Path, help="write curves for TensorBoard, which must be installed")
-    command.add_argument("--out", metavar="DIR", type=Path,
-                         help="folder for state, log, curve and weights (default: runs/PRESET-seedSEED)")
+    command.add_argument(
+        "--validation-images",
+        "--hold-out",
+        type=whole,
+        metavar="N",
+        help="evaluate on N training images instead of the test set, to compare settings",
+    )
+    command.add_argument("--image-size", type=count, help="pixels to which a folder's images are scaled")
+    command.add_argument(
+        "--init-from",
+        metavar="WEIGHTS",
+        help="start from trained weights, a file or a model of the package, "
+        "and from their model if --model names no other; other classes get a fresh last layer",
+    )
+    command.add_argument(
+        "--freeze-backbone", "--freeze-body", action="store_true", default=None, help="train the last layer only"
+    )
+    command.add_argument(
+        "--set",
+        metavar="NAME=VALUE",
+        type=a_setting,
+        action="append",
+        default=[],
+        dest="settings",
+        help="any field of the recipe, such as --set ema=0.98 --set min_lr=0.05 --set whiten=true; repeatable",
+    )
+    command.add_argument(
+        "--devices",
+        type=count,
+        metavar="N",
+        help="how many GPUs, or processes on a CPU; N > 1 is "
+        "started by `torchrun --nproc-per-node N -m lambdalib train ...`",
+    )
+    command.add_argument(
+        "--tensorboard", metavar="DIR", type=Path, help="write curves for TensorBoard, which must be installed"
+    )
+    command.add_argument(
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="folder for state, log, curve and weights (default: runs/PRESET-seedSEED)",
+    )
     command.add_argument("--resume", action="store_true", help="go on with the run in --out")
-    command.add_argument("--quiet", action="store_true", help="no bar")
+    command.add_argument("--quiet", action="store_true", help="no bar and no estimate of the time")
     add_machine_and_data(command)
 
-    command = add("evaluate", run_evaluate, "accuracy of trained weights on the test set, plain and with flip augmentation")
-    command.add_argument("weights", metavar="WEIGHTS", help=f"a file weights.safetensors, or a net of the package: {shipped()}")
+    command = add(
+        "evaluate", run_evaluate, "accuracy of trained weights on the test set, plain and with flip augmentation"
+    )
+    command.add_argument(
+        "weights", metavar="WEIGHTS", help=f"a file weights.safetensors, or a model of the package: {shipped()}"
+    )
     add_machine_and_data(command)
 
-    command = add("compare", run_compare, "are two runs' loss curves the same, by the rule of model zoos? Exit code 0 or 1")
-    command.add_argument("runs", metavar="RUN", nargs=2, help="a folder of train, its state.pt or log.jsonl, or a "
-                         ".jsonl, .csv or .txt of losses; the first is the one to reproduce")
-    command.add_argument("--picture", metavar="FILE", type=Path, default=Path("compare.png"), help="default: compare.png")
+    command = add(
+        "compare", run_compare, "are two runs' loss curves the same, by the rule of model zoos? Exit code 0 or 1"
+    )
+    command.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs=2,
+        help="a folder of train, its state.pt or log.jsonl, or a "
+        ".jsonl, .csv or .txt of losses; the first is the one to reproduce",
+    )
+    command.add_argument(
+        "--picture", metavar="FILE", type=Path, default=Path("compare.png"), help="default: compare.png"
+    )
 
     command = add("results", run_results, "mean and deviation of the experiments whose records a folder holds")
-    command.add_argument("folder", metavar="FOLDER", type=Path, nargs="?", default=rows.RECORDS,
-                         help="of records NAME-seedS.jsonl, the log.jsonl of runs of train (default: those of the package)")
+    command.add_argument(
+        "folder",
+        metavar="FOLDER",
+        type=Path,
+        nargs="?",
+        default=rows.RECORDS,
+        help="of records NAME-seedS.jsonl, the log.jsonl of runs of train (default: those of the package)",
+    )
 
-    command = add("params", run_params, "parameters, multiply-adds and bytes, beside the paper's; or: will training fit?")
-    command.add_argument("--memory", action="store_true", help="what a training step of each preset keeps in memory, instead")
-    command.add_argument("--batch", type=count, help="with --memory: pictures per step (default: the preset's)")
-    command.add_argument("--preset", type=one_of(list(train.RECIPES)), help=f"with --memory: only {presets}")
+    command = add(
+        "params", run_params, "parameters, multiply-adds and bytes, beside the paper's; or: will training fit?"
+    )
+    command.add_argument(
+        "--memory", action="store_true", help="what a training step of each preset keeps in memory, instead"
+    )
+    command.add_argument("--batch", type=count, help="with --memory: images per step (default: the preset's)")
+    command.add_argument("--preset", type=one_of(list(RECIPES)), help=f"with --memory: only {presets}")
 
-    command = add("bench", run_bench, "how fast and how hungry, beside other packages' layers; needs timm and lambda-networks")
-    command.add_argument("--part", dest="parts", action="append", type=one_of(list(bench.PARTS)),
-                         help=f"{', '.join(bench.PARTS)}; may be repeated (default: all)")
-    command.add_argument("--out", metavar="FILE", type=Path, default=Path("bench.json"),
-                         help="JSON with the numbers and their evidence; parts not measured now stay in it (default: bench.json)")
+    command = add(
+        "bench",
+        run_bench,
+        "how fast and how hungry, beside other packages' layers; needs timm and lambda-networks",
+    )
+    command.add_argument(
+        "--part",
+        dest="parts",
+        action="append",
+        type=one_of(list(bench.PARTS)),
+        help=f"{', '.join(bench.PARTS)}; may be repeated (default: all)",
+    )
+    command.add_argument(
+        "--out",
+        metavar="FILE",
+        type=Path,
+        default=Path("bench.json"),
+        help="JSON with the numbers and their evidence; parts not measured now stay in it (default: bench.json)",
+    )
     command.add_argument("--threads", type=count, help="CPU threads")
     command.add_argument("--quick", action="store_true", help="few shapes and turns, to see that it runs")
 
@@ -151,90 +262,110 @@ def build_parser() -> Parser:
 
 
 def shipped() -> str:
-    """The names of the nets that come with the package, for messages."""
+    """The names of the models that come with the package, for messages."""
     return ", ".join(list_pretrained()) or "none yet"
 
 
-def load_data(options: argparse.Namespace, usual: str, image_size: int) -> data.CIFAR10:
-    """The pictures that --data and --source name."""
-    if options.data and options.source is None and folders.holds_pictures(options.data):
+def load_data(options: argparse.Namespace, usual: str, image_size: int) -> cifar10.ImageSplits:
+    """The images that --data and --source name."""
+    if options.data and options.source is None and folders.is_image_folder(options.data):
         return folders.load_folder(options.data, image_size, options.workers)
     if image_size != 32:
-        raise ValueError(f"argument --data: must be a folder with train and val (or test) for pictures of {image_size} pixels, "
-                         f"got {options.data or 'nothing'!r}")
+        raise ValueError(
+            f"argument --data: must be a folder with train and val (or test) for images of {image_size} pixels, "
+            f"got {options.data or 'nothing'!r}"
+        )
     return data.load_cifar10(options.data, options.source or usual)
 
 
 def weights_file(argument: str, name: str) -> Path:
-    """The file of trained weights: its path, or the name of a net of the package."""
+    """The file of trained weights: its path, or the name of a model of the package."""
     path = checkpoint.ASSETS / f"{name}.safetensors" if name in list_pretrained() else Path(name)
     if not path.is_file():
-        raise ValueError(f"argument {argument}: must be a file or one of the package's nets ({shipped()}), got {name!r}")
+        raise ValueError(
+            f"argument {argument}: must be a file or one of the package's models ({shipped()}), got {name!r}"
+        )
     return path
 
 
-def chosen_recipe(options: argparse.Namespace, init_from: Path | None) -> train.Recipe:
+def chosen_recipe(options: argparse.Namespace, init_from: Path | None) -> Recipe:
     """The preset, or the recipe of the run to resume, with what the options change."""
     changes = {name: getattr(options, name) for name in OVERRIDES if getattr(options, name) is not None}
+    changes |= dict(options.settings)
     if options.resume:
-        return replace(train.Recipe(**load_state(options.out / "state.pt")["recipe"]), **changes)
+        return replace(Recipe.from_record(load_state(options.out / "state.pt").get("recipe")), **changes)
     if "model" in changes:
-        changes["model_kwargs"] = {}  # the others belong to the preset's model
+        changes = {"model_kwargs": {}, **changes}  # the preset's belong to the preset's model
     elif init_from:
         card = read_card(init_from)
-        changes |= {"model": card["model"], "model_kwargs": {**card["model_kwargs"]}}
-    return replace((rows.ROWS | rows.LADDER)[options.row] if options.row else train.RECIPES[options.preset], **changes)
+        changes = {"model": card["model"], "model_kwargs": {**card["model_kwargs"]}, **changes}
+    return replace((rows.ROWS | rows.LADDER)[options.row] if options.row else RECIPES[options.preset], **changes)
 
 
-def with_classes(recipe: train.Recipe, classes: int) -> train.Recipe:
-    """The recipe with as many outputs as the pictures have classes; 10 need no mention."""
+def with_classes(recipe: Recipe, classes: int) -> Recipe:
+    """The recipe with as many outputs as the images have classes; 10 need no mention."""
     others = {name: value for name, value in recipe.model_kwargs.items() if name != "num_classes"}
     return replace(recipe, model_kwargs=others if classes == 10 else {**others, "num_classes": classes})
 
 
-@distributed.joined()
+@distributed.process_group()
 def run_train(options: argparse.Namespace) -> None:
-    """Train by a preset, or go on with a run."""
+    """Train by a preset, or continue a run."""
     if options.devices not in (None, distributed.size()):
-        raise ValueError(f"argument --devices: must be the number of processes, {distributed.size()}, got {options.devices}; start "
-                         f"them with: torchrun --nproc-per-node {options.devices} -m lambdalib train ...")
+        raise ValueError(
+            f"argument --devices: must be the number of processes, {distributed.size()}, got {options.devices}; "
+            f"start them with: torchrun --nproc-per-node {options.devices} -m lambdalib train ..."
+        )
     if options.resume and options.out is None:
         raise ValueError("argument --out: must be the folder of the run to resume, got nothing")
     init_from = None if options.init_from is None else weights_file("--init-from", options.init_from)
     recipe = chosen_recipe(options, init_from)
-    watch = None if options.tensorboard is None or distributed.rank() > 0 else board(options.tensorboard)
+    callbacks = [] if options.tensorboard is None or distributed.rank() > 0 else [TensorBoard(options.tensorboard)]
     out = options.out or Path("runs") / f"{options.row or options.preset}-seed{recipe.seed}"
     if options.resume:  # what the run began with, where that was the sample
         sample = load_state(out / "state.pt")["data"]["source"] == "sample"
     else:
         sample = options.preset == "demo" and options.row is None
-    pictures = load_data(options, "sample" if sample else "auto", recipe.image_size)
-    recipe = with_classes(recipe, int(pictures.train_labels.max()) + 1)
+    images = load_data(options, "sample" if sample else "auto", recipe.image_size)
+    recipe = with_classes(recipe, int(images.train_labels.max()) + 1)
     device = options.device or distributed.local_device()
-    run = train.fit(recipe, pictures, out, resume=options.resume, device=device, progress=not options.quiet, init_from=init_from,
-                    watch=watch)
+    run = train.fit(
+        recipe,
+        images,
+        out,
+        resume=options.resume,
+        device=device,
+        progress=not options.quiet,
+        init_from=init_from,
+        callbacks=callbacks,
+    )
     if distributed.rank() > 0:
         return
     result = run.records[-1]
-    judges = "held-out pictures" if recipe.hold_out else "test accuracy"
-    print(f"{judges} {result['test_accuracy']:.2%}, last epoch, no test-time augmentation\n"
-          f"{'':{len(judges)}} {result['test_accuracy_flip_tta']:.2%} with flip test-time augmentation\n"
-          f"{result['seconds']:.0f} s; weights: {out / 'weights.safetensors'}")
+    name = "validation accuracy" if recipe.validation_images else "test accuracy"
+    print(
+        f"{name} {result['test_accuracy']:.2%}, last epoch, no test-time augmentation\n"
+        f"{'':{len(name)}} {result['test_accuracy_flip_tta']:.2%} with flip test-time augmentation\n"
+        f"{result['seconds']:.0f} s; weights: {out / 'weights.safetensors'}"
+    )
 
 
 def run_evaluate(options: argparse.Namespace) -> None:
-    """Test a net that was trained before."""
+    """Evaluate a trained model."""
     path = weights_file("WEIGHTS", options.weights)
-    model, recipe = load_net(path), read_card(path).get("run", {}).get("recipe", {})
-    pictures = load_data(options, "auto", recipe.get("image_size", 32))
-    outputs, classes = train.predict(model, data.normalize(pictures.test_images[:1])).shape[1], int(pictures.train_labels.max()) + 1
+    model, recipe = load_model(path), read_card(path).get("run", {}).get("recipe", {})
+    splits = load_data(options, "auto", recipe.get("image_size", 32))
+    device = evidence.pick_device(options.device)
+    images, labels = data.normalize(splits.test_images.to(device)), splits.test_labels.to(device)
+    outputs, classes = train.predict(model.to(device), images[:1]).shape[1], int(splits.train_labels.max()) + 1
     if outputs != classes:
-        raise ValueError(f"argument WEIGHTS: must be of a net for {classes} classes, as many as the pictures have, got one for {outputs}")
-    device = train.pick_device(options.device)
-    images, labels = data.normalize(pictures.test_images.to(device)), pictures.test_labels.to(device)
-    print(f"{options.weights} on {len(labels):,} test pictures ({pictures.source})")
+        raise ValueError(
+            f"argument WEIGHTS: must be of a model for {classes} classes, as many as the images have, "
+            f"got one for {outputs}"
+        )
+    print(f"{options.weights} on {len(labels):,} test images ({splits.source})")
     for tta, words in (("none", "no test-time augmentation"), ("flip", "with flip test-time augmentation")):
-        print(f"{train.evaluate(model.to(device), images, labels, tta):8.2%}  {words}", flush=True)
+        print(f"{train.evaluate(model, images, labels, tta):8.2%}  {words}", flush=True)
 
 
 def run_compare(options: argparse.Namespace) -> int:
@@ -256,13 +387,15 @@ def run_params(options: argparse.Namespace) -> None:
     """Print cost.params_report(), or with --memory cost.memory_report()."""
     for name in ("batch", "preset"):
         if getattr(options, name) is not None and not options.memory:
-            raise ValueError(f"argument --{name}: must go with --memory, got {getattr(options, name)!r} without it")
-    recipes = train.RECIPES if options.preset is None else {options.preset: train.RECIPES[options.preset]}
-    print(cost.memory_report(recipes, options.batch) if options.memory else cost.params_report())
+            raise ValueError(
+                f"argument --{name}: must go with --memory, got {getattr(options, name)!r} without it"
+            )
+    chosen = RECIPES if options.preset is None else {options.preset: RECIPES[options.preset]}
+    print(cost.memory_report(chosen, options.batch) if options.memory else cost.params_report())
 
 
 def run_results(options: argparse.Namespace) -> None:
-    """Print what the records of a folder say: whole nets, then comparisons within one net and whatever else there is."""
+    """Print what the records of a folder say: whole nets, then comparisons within one net and the rest."""
     found, names = rows.read_results(options.folder), (rows.NETS, rows.COMPARISONS)
     nets, others = ([row for row in found if (row.name in rows.NETS) == whole] for whole in (True, False))
     print("\n\n".join(map(rows.results_table, (nets, others), names)))
@@ -276,22 +409,27 @@ def run_bench(options: argparse.Namespace) -> None:
 
 def run_doctor(options: argparse.Namespace) -> int:
     """Look at everything that a run depends on. Returns 1 if the package is damaged, else 0."""
-    device, root, healthy = train.pick_device(), data.data_root(options.data), True
+    device, root, healthy = evidence.pick_device(), data.data_root(options.data), True
     facts = {
-        "lambdalib": f"{lambdalib.__version__}, commit {train.commit() or 'unknown'}",
+        "lambdalib": f"{lambdalib.__version__}, commit {evidence.commit() or 'unknown'}",
         "python": f"{platform.python_version()} on {platform.platform()}",
         "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
-        "device": f"{device} ({train.hardware(device)})",
+        "device": f"{device} ({evidence.hardware(device)})",
     }
-    names = [name for name in train.DTYPES if name != "float16" or device.type == "cuda"]  # float16 crawls on a CPU
-    facts["speed"] = ", ".join(f"{2e-9 * bench.matrix_rate(train.DTYPES[name], device, 1024, 0.3):,.0f} GFLOP/s in {name}" for name in names)
-    facts["recipes"] = f"bfloat16 runs as {str(train.pick_dtype('bfloat16', device)).removeprefix('torch.')} here"
+    names = [
+        name for name in recipes.DTYPES if name != "float16" or device.type == "cuda"
+    ]  # float16 crawls on a CPU
+    facts["speed"] = ", ".join(
+        f"{2e-9 * bench.matrix_rate(recipes.DTYPES[name], device, 1024, 0.3):,.0f} GFLOP/s in {name}"
+        for name in names
+    )
+    facts["recipes"] = f"bfloat16 runs as {evidence.dtype_words('bfloat16', device)}"
     copies = [str(path) for path, _ in cifar10.copies_on_disk(root)]
     facts["CIFAR-10"] = ", ".join(copies) or f"no copy below {root}; `--source mirror` fetches one"
     try:
         sample = data.load_sample()
-        facts["sample"] = f"{len(sample.train_labels):,} + {len(sample.test_labels):,} pictures, hash right"
-    except (data.DataError, OSError) as error:
+        facts["sample"] = f"{len(sample.train_labels):,} + {len(sample.test_labels):,} images, hash right"
+    except (cifar10.DataError, OSError) as error:
         facts["sample"], healthy = f"DAMAGED: {error}", False
     facts["weights"] = []
     for name in list_pretrained():
@@ -308,7 +446,7 @@ def run_doctor(options: argparse.Namespace) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command line. Taught in notebooks/07_train_on_cifar10.
+    """Run a command line.
 
     Args:
         arguments: the words after `lambdalib`. Default: those that the program was called with.
@@ -318,7 +456,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         options, unknown = build_parser().parse_known_args(arguments)
         if unknown:
-            options.parser.error(f"unknown: {' '.join(unknown)}; {options.parser.prog} --help lists what is allowed")
+            options.parser.error(
+                f"unknown: {' '.join(unknown)}; {options.parser.prog} --help lists what is allowed"
+            )
     except SystemExit as end:  # --help, or an argument that the parser refused
         return end.code
     if getattr(options, "threads", None):
@@ -327,7 +467,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.function(options) or 0
     except ValueError as error:
         return complain(options, error, 2)
-    except (OSError, FloatingPointError, data.DataError) as error:
+    except (OSError, FloatingPointError, cifar10.DataError) as error:
         return complain(options, error, 2 if isinstance(error, FileNotFoundError) else 1)
     except KeyboardInterrupt as error:
         return complain(options, error or "interrupted", 130)

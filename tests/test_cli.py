@@ -4,26 +4,29 @@ import json
 import re
 import subprocess
 import sys
+from dataclasses import asdict, replace
 
 import pytest
 import torch
-from toy import Toy, interrupt_at
+from toy import Toy, change_losses, interrupt_at
 
 from lambdalib import cli, cost, resnet
-from lambdalib.training import checkpoint, data, train
-from lambdalib.training.data import CIFAR10, load_cifar10
+from lambdalib.training import checkpoint, data
+from lambdalib.training.cifar10 import DataError, ImageSplits
+from lambdalib.training.data import load_cifar10
+from lambdalib.training.recipes import ALIASES, RECIPES, Recipe
 
 
 @pytest.fixture(autouse=True)
 def small_world(monkeypatch, tmp_path):
     """A toy net under the demo preset, a handful of pictures, an empty folder to work in."""
     sample = load_cifar10(source="sample")
-    pictures = CIFAR10(*(part[:64] for part in sample[:2]), *(part[:30] for part in sample[2:4]), sample.train_index[:64],
+    pictures = ImageSplits(*(part[:64] for part in sample[:2]), *(part[:30] for part in sample[2:4]), sample.train_index[:64],
                        sample.test_index[:30], "sample")
     asked = []
     monkeypatch.setattr(data, "load_cifar10", lambda root=None, source="auto": (asked.append((root, source)), pictures)[1])
     monkeypatch.setitem(resnet.MODELS, "toy", Toy)
-    monkeypatch.setitem(train.RECIPES, "demo", train.Recipe(model="toy", epochs=2, batch_size=16, lr=0.1, dtype="float32"))
+    monkeypatch.setitem(RECIPES, "demo", Recipe(model="toy", epochs=2, batch_size=16, lr=0.1, dtype="float32"))
     monkeypatch.setattr(checkpoint, "ASSETS", tmp_path / "assets")
     monkeypatch.chdir(tmp_path)
     threads = torch.get_num_threads()
@@ -43,18 +46,23 @@ def fails(capsys, words, *parts):
 
 @pytest.mark.parametrize("words, argument, value, allowed", [
     ("train --preset gigantic", "--preset", "'gigantic'", "demo, cpu, gpu"),
-    ("train --epochs ten", "--epochs", "'ten'", "a number above 0"),
-    ("train --epochs 0", "--epochs", "'0'", "a number above 0"),
-    ("train --epochs inf", "--epochs", "'inf'", "a number above 0"),
-    ("train --epochs nan", "--epochs", "'nan'", "a number above 0"),
+    ("train --epochs ten", "--epochs", "'ten'", "a positive number"),
+    ("train --epochs 0", "--epochs", "'0'", "a positive number"),
+    ("train --epochs inf", "--epochs", "'inf'", "a positive number"),
+    ("train --epochs nan", "--epochs", "'nan'", "a positive number"),
     ("train --batch-size 0", "--batch-size", "'0'", "at least 1"),
     ("train --batch-size 12.5", "--batch-size", "'12.5'", "a whole number"),
     ("train --batch-size 65 --preset demo", "batch_size", "got 65", "at most 64"),
-    ("train --lr -0.1", "--lr", "'-0.1'", "a number above 0"),
-    ("train --lr=-0.1", "--lr", "'-0.1'", "a number above 0"),
+    ("train --lr -0.1", "--lr", "'-0.1'", "a positive number"),
+    ("train --lr=-0.1", "--lr", "'-0.1'", "a positive number"),
     ("train --seed -1", "--seed", "'-1'", "from 0 to 2^31 - 1"),
     ("train --max-steps none", "--max-steps", "'none'", "at least 1"),
     ("train --model lambda_resnet19", "--model", "'lambda_resnet19'", "lambda_resnet18"),
+    ("train --set ema=much", "--set", "'much'", "ema must be a number or None"),
+    ("train --set ema=2", "ema", "2.0", "between 0 and 1, or None"),
+    ("train --set emma=0.9", "--set", "'emma=0.9'", "did you mean ema?"),
+    ("train --set colour=red", "--set", "'colour=red'", "fields: model, model_kwargs, epochs"),
+    ("train --preset demo --set model=lambda_resnet19", "lambda_resnet19", "got", "lambda_resnet18"),
     ("train --source torrent", "--source", "'torrent'", "mirror"),
     ("train --threads 0", "--threads", "'0'", "at least 1"),
     ("train --device abacus", "--device", "'abacus'", "cpu, cuda"),
@@ -64,7 +72,7 @@ def fails(capsys, words, *parts):
     ("train --colour red", "--colour", "red", "train --help"),
     ("train --epoch 3", "--epoch", "3", "train --help"),
     ("evaluate", "WEIGHTS", "evaluate", "required"),
-    ("evaluate no_such_net", "WEIGHTS", "'no_such_net'", "a file or one of the package's nets"),
+    ("evaluate no_such_net", "WEIGHTS", "'no_such_net'", "a file or one of the package's models"),
     ("dance", "COMMAND", "'dance'", "train"),
     ("", "COMMAND", "required", "lambdalib"),
 ])  # fmt: skip
@@ -90,7 +98,7 @@ def test_train_then_resume_then_evaluate(capsys, tmp_path, small_world):
 
     assert cli.main(f"evaluate {folder / 'weights.safetensors'} --source sample".split()) == 0
     out = capsys.readouterr().out
-    assert small_world[-1] == (None, "sample") and "30 test pictures" in out
+    assert small_world[-1] == (None, "sample") and "30 test images" in out
     plain, flip = f"{end['test_accuracy']:.2%}", f"{end['test_accuracy_flip_tta']:.2%}"
     assert re.findall(r"(\S+%)  (no|with flip)", out) == [(plain, "no"), (flip, "with flip")]
 
@@ -99,6 +107,42 @@ def test_max_steps_and_model(tmp_path, small_world):
     assert cli.main("train --preset gpu --model toy --batch-size 16 --max-steps 3 --out o --quiet --device cpu".split()) == 0
     log = [json.loads(line) for line in (tmp_path / "o" / "log.jsonl").read_text().splitlines()]
     assert log[-2]["step"] == 3 and log[0]["recipe"]["model_kwargs"] == {} and small_world == [(None, "auto")]
+
+
+def test_every_field_of_the_recipe_can_be_set(capsys, tmp_path):
+    words = "--set ema=0.9 --set min_lr=0.01 --set channels_last=false --set flip=none --set max_steps=2 --set crop=1"
+    options = "--lr 0.3 --quiet --device cpu --out"
+    assert cli.main(f"train --preset demo {words} {options} o".split()) == 0
+    changed = {"ema": 0.9, "min_lr": 0.01, "channels_last": False, "flip": "none", "max_steps": 2, "padding": 1, "lr": 0.3}
+    recipe = json.loads((tmp_path / "o" / "log.jsonl").read_text().splitlines()[0])["recipe"]
+    assert recipe == asdict(replace(RECIPES["demo"], **changed))
+    command = ["train", "--preset", "gpu", "--set", "model=toy", "--set", 'model_kwargs={"num_classes": 10}']
+    small = ["--set", "max_steps=1", "--set", "batch_size=8", *options.split()]
+    assert cli.main([*command, *small, "p"]) == 0 and cli.main([*command[:-2], *small, "q"]) == 0
+    for folder in ("p", "q"):
+        recipe = json.loads((tmp_path / folder / "log.jsonl").read_text().splitlines()[0])["recipe"]
+        assert (recipe["model"], recipe["model_kwargs"]) == ("toy", {})  # the preset's belong to the preset's model
+
+
+def test_the_old_names_of_options_stay(capsys, tmp_path):
+    old = "train --preset demo --model tiny --hold-out 10 --freeze-body --max-steps 1 --quiet --device cpu --out o"
+    assert cli.main(old.split()) == 0
+    start = json.loads((tmp_path / "o" / "log.jsonl").read_text().splitlines()[0])
+    assert (start["recipe"]["validation_images"], start["recipe"]["freeze_backbone"]) == (10, True)
+    assert (start["data"]["train"], start["data"]["test"]) == (54, 10)
+    assert capsys.readouterr().out.startswith("validation accuracy ")
+
+
+def test_a_run_of_the_first_edition_is_resumed(monkeypatch):
+    interrupt_at(monkeypatch, 1)
+    command = "train --preset demo --out o --quiet --device cpu"
+    assert cli.main(command.split()) == 130
+    state = checkpoint.load_state("o/state.pt")
+    for old, new in ALIASES.items():
+        state["recipe"][old] = state["recipe"].pop(new)
+    checkpoint.save_state(state, "o/state.pt")
+    assert cli.main("train --resume --out o --quiet --device cpu".split()) == 0
+    assert checkpoint.load_state("o/state.pt")["recipe"] == asdict(RECIPES["demo"])
 
 
 def test_a_run_on_the_sample_goes_on_with_the_sample(monkeypatch, small_world):
@@ -130,7 +174,7 @@ def test_ctrl_c_tells_how_to_go_on(capsys, monkeypatch):
 
 
 def test_a_broken_run_ends_with_code_1(capsys, monkeypatch):
-    monkeypatch.setattr(train, "train_step", lambda *args, **kwargs: torch.tensor(float("nan")))
+    change_losses(monkeypatch, lambda number, loss: loss * float("nan"))
     assert cli.main("train --preset demo --out o --quiet --device cpu".split()) == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1 and "the loss became nan at step 0 of 8" in err
@@ -145,7 +189,7 @@ def test_params(capsys, monkeypatch):
 def test_params_memory(capsys, monkeypatch):
     monkeypatch.setattr(cost, "memory_report", lambda recipes, batch: f"{list(recipes)} {batch}")
     assert cli.main(["params", "--memory"]) == 0 and cli.main("params --memory --batch 7 --preset cpu".split()) == 0
-    assert capsys.readouterr().out == f"{list(train.RECIPES)} None\n['cpu'] 7\n"
+    assert capsys.readouterr().out == f"{list(RECIPES)} None\n['cpu'] 7\n"
     assert cli.main("params --batch 7".split()) == cli.main("params --memory --preset x".split()) == 2
     assert "--batch: must go with --memory, got 7" in (errors := capsys.readouterr().err) and "--preset: must be one of" in errors
 
@@ -167,7 +211,7 @@ def test_doctor_sees_a_damaged_sample(capsys, monkeypatch):
     monkeypatch.setattr(cli.bench, "matrix_rate", lambda dtype, device, side, seconds: 61.5e9)
 
     def damaged():
-        raise data.DataError("not the pixels")
+        raise DataError("not the pixels")
 
     monkeypatch.setattr(data, "load_sample", damaged)
     assert cli.main(["doctor"]) == 1
@@ -184,4 +228,4 @@ def test_as_a_program(tmp_path):
     """python -m lambdalib hands its exit code on."""
     result = subprocess.run([sys.executable, "-m", "lambdalib", "train", "--lr", "much"], capture_output=True, text=True)
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr == "lambdalib train: error: argument --lr: must be a number above 0, got 'much'\n"
+    assert result.stderr == "lambdalib train: error: argument --lr: must be a positive number, got 'much'\n"

@@ -14,7 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lambdalib import contractions
 from lambdalib.contractions import ORDERS, plan, position_costs, position_numbers, position_output, tiling, turn
-from lambdalib.training.train import pick_dtype
+from lambdalib.training.evidence import pick_dtype
 
 B, H, K, V, U = 2, 3, 11, 13, 3
 SIZE = (5, 7)

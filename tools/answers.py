@@ -7,7 +7,7 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from lambdalib.training.checkpoint import load_net, read_card
+from lambdalib.training.checkpoint import load_model, read_card
 from lambdalib.training.data import load_cifar10, normalize
 from lambdalib.experiments.rows import RECORDS
 from lambdalib.training.train import predict
@@ -21,7 +21,7 @@ if __name__ == "__main__":
     right = load_file(path) if path.exists() else {}
     for run in options.runs:
         weights = run / "weights.safetensors"
-        right[run.name] = predict(load_net(weights), normalize(full.test_images)).argmax(1) == full.test_labels
+        right[run.name] = predict(load_model(weights), normalize(full.test_images)).argmax(1) == full.test_labels
         found, recorded = right[run.name].double().mean().item(), read_card(weights)["result"]["test_accuracy"]
         if abs(found - recorded) > 2e-4:  # two pictures, for another machine's rounding
             raise SystemExit(f"{run} is right on {found:.2%} here, but its record says {recorded:.2%}")

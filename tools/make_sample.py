@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 from PIL import Image
 
-from lambdalib.training.data import CIFAR10, content_hash, load_cifar10
+from lambdalib.training.cifar10 import ImageSplits, content_hash
+from lambdalib.training.data import load_cifar10
 
 ASSETS = Path(__file__).resolve().parent.parent / "lambdalib" / "assets"
 COLUMNS = 50
@@ -34,7 +35,7 @@ def main(root=None):
         sys.exit("the sample is made from the full set, which was not found")
     train, test = first_of_each_class(full.train_labels, 200), first_of_each_class(full.test_labels, 50)
     assert PLANE in test
-    sample = CIFAR10(full.train_images[train], full.train_labels[train],
+    sample = ImageSplits(full.train_images[train], full.train_labels[train],
                      full.test_images[test], full.test_labels[test], train, test, "sample")
     save_mosaic(sample.train_images, ASSETS / "sample_train.webp")
     save_mosaic(sample.test_images, ASSETS / "sample_test.webp")

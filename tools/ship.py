@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from lambdalib.training.checkpoint import ASSETS, load_net, read_card, save_weights
+from lambdalib.training.checkpoint import ASSETS, load_model, read_card, save_weights
 from lambdalib.training.data import CLASSES, load_cifar10, normalize
 from lambdalib.training.train import predict
 
@@ -23,10 +23,10 @@ def confusion(answers, labels) -> list[list[int]]:
 
 def ship(run: Path, name: str, root: str | None = None) -> dict:
     """Write the three files, and return the card."""
-    net, card, path = load_net(run / "weights.safetensors"), read_card(run / "weights.safetensors"), ASSETS / f"{name}.safetensors"
+    net, card, path = load_model(run / "weights.safetensors"), read_card(run / "weights.safetensors"), ASSETS / f"{name}.safetensors"
     full = load_cifar10(root, "disk")
     save_weights(net, path, card, torch.float16)
-    rounded, images = load_net(path), normalize(full.test_images)
+    rounded, images = load_model(path), normalize(full.test_images)
     answers, flipped = (predict(rounded, images, tta).argmax(1) for tta in ("none", "flip"))
     card["after_rounding"] = {"dtype": "float16", "test_accuracy": (answers == full.test_labels).double().mean().item(),
                               "test_accuracy_flip_tta": (flipped == full.test_labels).double().mean().item(),

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import repeat
 from pathlib import Path
 
 import torch
@@ -28,7 +29,8 @@ from lambdalib.contractions import ORDERS, plan, position_output
 from lambdalib.cost import held_for_backward
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import create_model
-from lambdalib.training.train import evidence, pick_device, train_step
+from lambdalib.training.evidence import evidence, pick_device
+from lambdalib.training.train import train_steps
 
 __all__ = ["Shape", "SHAPES", "PARTS", "stopwatch", "matrix_rate", "contestants", "bench", "summary"]
 
@@ -280,7 +282,8 @@ def step_of(model: nn.Module, batch: int, side: int, dtype: str) -> Callable[[],
     optimizer = torch.optim.SGD(model.parameters(), 1e-4, momentum=0.9)
     images = torch.randn(batch, 3, side, side, device=pick_device()).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(0, 10, (batch,), device=pick_device())
-    return lambda: train_step(model, images, labels, optimizer, dtype=DTYPES[dtype])
+    steps = train_steps(model, repeat((images, labels)), optimizer, dtype=DTYPES[dtype])
+    return lambda: next(steps)
 
 
 def bench_step(quick: bool, say: Callable) -> list[dict]:

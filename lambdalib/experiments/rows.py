@@ -21,7 +21,7 @@ import torch
 from lambdalib.training.checkpoint import ASSETS
 from lambdalib.cost import multiply_adds
 from lambdalib.resnet import create_model
-from lambdalib.training.train import RECIPES, Recipe
+from lambdalib.training.recipes import RECIPES, Recipe
 from lambdalib.twins import TWINS
 
 __all__ = ["RECORDS", "NETS", "COMPARISONS", "ROWS", "LADDER", "Row", "read_results", "results_table"]
@@ -68,14 +68,14 @@ COMPARISONS: dict[str, Recipe] = {
 ROWS = NETS | COMPARISONS
 
 # The recipe of tiny, built up from a usual one: every rung keeps what is below it. Judged by held-out pictures, as it is for choosing.
-USUAL = replace(COMPARED, lr=0.4, bias_lr=1.0, momentum=0.9, weight_decay=5e-4, floor=0.0, label_smoothing=0.0, whiten=False, ema=None,
-                flip="random", crop=4, hold_out=5000)
+USUAL = replace(COMPARED, lr=0.4, bias_lr_multiplier=1.0, momentum=0.9, weight_decay=5e-4, min_lr=0.0, label_smoothing=0.0, whiten=False, ema=None,
+                flip="random", padding=4, validation_images=5000)
 RUNGS = {
     "label-smoothing": {"label_smoothing": COMPARED.label_smoothing},
-    "smaller-shifts": {"crop": COMPARED.crop},
+    "smaller-shifts": {"padding": COMPARED.padding},
     "alternating-flips": {"flip": COMPARED.flip},
     "whitening": {"whiten": COMPARED.whiten},
-    "rates": {name: getattr(COMPARED, name) for name in ("lr", "bias_lr", "momentum", "weight_decay", "floor")},
+    "rates": {name: getattr(COMPARED, name) for name in ("lr", "bias_lr_multiplier", "momentum", "weight_decay", "min_lr")},
     "average": {"ema": COMPARED.ema},
 }
 CLIMBED = accumulate(RUNGS.values(), lambda recipe, rung: replace(recipe, **rung), initial=USUAL)
@@ -146,7 +146,7 @@ def read_results(folder: str | Path) -> list[Row]:
 def gathered(name: str, runs: list[list[dict]]) -> Row:
     """The runs of one row, which must agree on recipe, pictures and type, in all but the seed; commit and machine may differ."""
     starts, ends = [run[0] for run in runs], [run[-1] for run in runs]
-    recipes = [replace(Recipe(**start["recipe"]), seed=0) for start in starts]  # a field younger than a record has its default
+    recipes = [replace(Recipe.from_record(start["recipe"]), seed=0) for start in starts]  # a field younger than a record has its default
     alike = [(recipe, start["parameters"], start["dtype"], start["data"]["train"], start["data"]["test"])
              for recipe, start in zip(recipes, starts)]
     if any(each != alike[0] for each in alike):

@@ -1,1 +1,1 @@
-"""How a net is trained: the data, the recipe, the loop, and what a run leaves behind. Taught in notebooks/07_train_on_cifar10."""
+"""How a model is trained: data, recipes, steps, the run and its log. Taught in notebooks/07_train_on_cifar10."""

@@ -1,7 +1,7 @@
-"""Weights and training states on disk: written whole or not at all, and believed only after a look at their hash or checksums.
+"""Weights and training states on disk: written whole or not at all, and checked by hash or checksum when read.
 
-Weights are safetensors, with a card (JSON: which net, how trained, SHA-256) beside them; a training state is a file of plain
-tensors and dicts that torch loads without unpickling code. Taught in notebooks/07_train_on_cifar10.
+Weights are safetensors, with a card (JSON: which model, how trained, SHA-256) beside them. A training state is a
+file of plain tensors and dicts that torch loads without running code. Taught in notebooks/07_train_on_cifar10.
 """
 
 import hashlib
@@ -18,18 +18,23 @@ from torch import Tensor, nn
 
 from lambdalib.resnet import create_model
 
-__all__ = ["save_weights", "load_weights", "save_state", "load_state", "load_net", "load_body", "load_pretrained",
-           "list_pretrained"]
+__all__ = [
+    "save_weights",
+    "load_weights",
+    "save_state",
+    "load_state",
+    "load_model",
+    "load_backbone",
+    "load_pretrained",
+    "list_pretrained",
+]
 
 ASSETS = Path(__file__).parents[1] / "assets"
 
 
 @contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Give a name to write to; afterwards rename it to `path`, so that a crash leaves the old file or the new, never half.
-
-    Taught in notebooks/07_train_on_cifar10.
-    """
+    """Yield a name to write to, then rename it to `path`: a crash leaves the old file or the new, never half."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -42,19 +47,24 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def save_weights(model: nn.Module, path: str | os.PathLike, card: dict | None = None, dtype: torch.dtype | None = None) -> str:
-    """Write a net's weights and buffers as safetensors, and its card beside them. Taught in notebooks/07_train_on_cifar10.
+def save_weights(
+    model: nn.Module, path: str | os.PathLike, card: dict | None = None, dtype: torch.dtype | None = None
+) -> str:
+    """Write a model's weights and buffers as safetensors, and its card beside them. Used by `fit`.
 
     Args:
         path: NAME.safetensors; the card becomes NAME.json.
-        card: what load_net needs ("model" and "model_kwargs" for create_model), and whatever else a reader should know.
+        card: "model" and "model_kwargs" for create_model, which load_model needs, and what else a reader should
+            know.
         dtype: round floating-point tensors to this type, torch.float16 to halve the file. Default: as they are.
     Returns:
         SHA-256 of the file, in hex; it stands in the card too.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if dtype is not None:
-        tensors = {name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()}
+        tensors = {
+            name: tensor.to(dtype) if tensor.is_floating_point() else tensor for name, tensor in tensors.items()
+        }
     content = safetensors.torch.save(tensors)
     sha256 = hashlib.sha256(content).hexdigest()
     with whole_file(path) as part:
@@ -77,7 +87,9 @@ def load_weights(path: str | os.PathLike, sha256: str | None = None) -> dict[str
     content = Path(path).read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if sha256 is not None and found != sha256:
-        raise ValueError(f"{path} has SHA-256 {found}, expected {sha256}: the file is damaged or of another version")
+        raise ValueError(
+            f"{path} has SHA-256 {found}, expected {sha256}: the file is damaged or of another version"
+        )
     try:
         return safetensors.torch.load(content)
     except safetensors.SafetensorError as error:
@@ -89,13 +101,20 @@ def save_state(state: dict, path: str | os.PathLike) -> None:
 
     Args:
         state: tensors, numbers, strings, and dicts and lists of them; nothing else could be read back.
+    Raises:
+        OSError: the file could not be written, for example because the disk is full.
     """
     with whole_file(path) as part:
-        torch.save(state, part)
+        try:
+            torch.save(state, part)
+        except RuntimeError as error:  # torch's own words for a full disk are "unexpected pos"
+            raise OSError(
+                f"{path} could not be written, is the disk full? ({str(error).splitlines()[0]})"
+            ) from error
 
 
 def load_state(path: str | os.PathLike) -> dict:
-    """Read a training state to the CPU, without running any code from the file. Taught in notebooks/07_train_on_cifar10.
+    """Read a training state to the CPU without running code from it. Taught in notebooks/07_train_on_cifar10.
 
     Raises:
         FileNotFoundError: there is none.
@@ -104,26 +123,34 @@ def load_state(path: str | os.PathLike) -> dict:
     if not Path(path).is_file():
         raise FileNotFoundError(f"no training state at {path}")
     try:
-        with zipfile.ZipFile(path) as archive:  # which torch.save writes, with a checksum for each part, and does not read
+        with zipfile.ZipFile(
+            path
+        ) as archive:  # which torch.save writes, with a checksum for each part, and does not read
             damaged = archive.testzip()
         state = torch.load(path, map_location="cpu", weights_only=True)
     except OSError:
         raise
     except Exception as error:  # whatever another file makes of torch.load
-        raise ValueError(f"{path} is not a training state of lambdalib: {' '.join(str(error).splitlines()[:1])}") from error
+        raise ValueError(
+            f"{path} is not a training state of lambdalib: {' '.join(str(error).splitlines()[:1])}"
+        ) from error
     if damaged or not isinstance(state, dict):
-        raise ValueError(f"{path} is not a training state of lambdalib: {f'{damaged} is damaged' if damaged else 'no dict'}")
+        raise ValueError(
+            f"{path} is not a training state of lambdalib: {f'{damaged} is damaged' if damaged else 'no dict'}"
+        )
     return state
 
 
 def read_card(path: str | os.PathLike) -> dict:
     """The card beside a weights file: NAME.json for NAME.safetensors.
 
-    Raises FileNotFoundError where there is none, ValueError where it does not say which net the weights belong to.
+    Raises:
+        FileNotFoundError: there is none.
+        ValueError: it does not say which model the weights belong to.
     """
     card = Path(path).with_suffix(".json")
     if not card.is_file():
-        raise FileNotFoundError(f"no card at {card}: it names the net that {Path(path).name} belongs to")
+        raise FileNotFoundError(f"no card at {card}: it names the model that {Path(path).name} belongs to")
     written = json.loads(card.read_text())
     missing = sorted({"model", "model_kwargs", "sha256"} - written.keys())
     if missing:
@@ -131,13 +158,14 @@ def read_card(path: str | os.PathLike) -> dict:
     return written
 
 
-def load_net(path: str | os.PathLike) -> nn.Module:
-    """Rebuild a net from its weights and the card beside them. Taught in notebooks/07_train_on_cifar10.
+def load_model(path: str | os.PathLike) -> nn.Module:
+    """Rebuild a model from its weights and the card beside them. Used by `lambdalib evaluate`.
 
     Args:
         path: a file that save_weights or fit has written, NAME.safetensors.
     Returns:
-        The net on the CPU, in float32 and eval mode. It takes (b, 3, 32, 32) images normalised as data.normalize does.
+        The model on the CPU, in float32 and eval mode. It takes images from data.normalize, (b, 3, 32, 32) for
+        CIFAR-10.
     Raises:
         FileNotFoundError: no such weights, or no card beside them.
         ValueError: the weights are not those that the card describes.
@@ -147,14 +175,14 @@ def load_net(path: str | os.PathLike) -> nn.Module:
     try:
         model.load_state_dict(load_weights(path, card["sha256"]))  # float16 is widened on the way
     except RuntimeError as error:
-        raise ValueError(f"{path} does not hold the weights of the net on its card: {error}") from error
+        raise ValueError(f"{path} does not hold the weights of the model on its card: {error}") from error
     return model.eval()
 
 
-def load_body(model: nn.Module, path: str | os.PathLike) -> str:
-    """Start a net from the weights of another of its kind. A last layer for another number of classes is left as it is.
+def load_backbone(model: nn.Module, path: str | os.PathLike) -> str:
+    """Start a model from the weights of another of its kind. Used by `fit`.
 
-    Taught in notebooks/07_train_on_cifar10.
+    A last layer for another number of classes stays as it is.
 
     Args:
         path: a file that save_weights or fit has written, NAME.safetensors, with its card.
@@ -162,15 +190,20 @@ def load_body(model: nn.Module, path: str | os.PathLike) -> str:
         SHA-256 of the file, in hex.
     Raises:
         FileNotFoundError: no such weights, or no card beside them.
-        ValueError: the weights are not those that the card describes, or of another kind of net.
+        ValueError: the weights are not those that the card describes, or of another kind of model.
     """
     card, ours = read_card(path), model.state_dict()
     theirs = load_weights(path, card["sha256"])
-    misfits = [name for name in sorted(ours.keys() | theirs.keys())
-               if name not in ours or name not in theirs or ours[name].shape != theirs[name].shape]
+    misfits = [
+        name
+        for name in sorted(ours.keys() | theirs.keys())
+        if name not in ours or name not in theirs or ours[name].shape != theirs[name].shape
+    ]
     if any(not name.startswith("head.") for name in misfits):
-        raise ValueError(f"init_from must be the weights of a net like the one to train, got {card['model']!r}; "
-                         f"{', '.join(misfits[:3])} and so on do not fit")
+        raise ValueError(
+            f"init_from must be the weights of a model like the one to train, got {card['model']!r}; "
+            f"{', '.join(misfits[:3])} and so on do not fit"
+        )
     model.load_state_dict({name: ours[name] if name in misfits else theirs[name] for name in ours})
     return card["sha256"]
 
@@ -181,16 +214,15 @@ def list_pretrained() -> list[str]:
 
 
 def load_pretrained(name: str) -> nn.Module:
-    """Load a trained net that comes with the package, no download. Taught in notebooks/07_train_on_cifar10.
+    """Load a trained model that comes with the package, no download. Taught in notebooks/07_train_on_cifar10.
 
     Args:
         name: one of list_pretrained().
     Returns:
-        The net in eval mode. It takes (b, 3, 32, 32) images normalised by the CIFAR-10 mean and standard deviation
-        (data.normalize) and gives (b, 10) logits.
+        The model in eval mode, (b, 3, 32, 32) -> (b, 10): images from data.normalize to logits.
     Raises:
         ValueError: no such name, or the file's SHA-256 is not the one on its card.
     """
     if name not in list_pretrained():
         raise ValueError(f"name must be one of {list_pretrained()}, got {name!r}")
-    return load_net(ASSETS / f"{name}.safetensors")
+    return load_model(ASSETS / f"{name}.safetensors")

@@ -1,7 +1,7 @@
-"""One run on several devices: each process takes its share of every batch, and the gradients are averaged.
+"""Data-parallel training: each process takes its shard of every batch, and the gradients are averaged.
 
-Started by `torchrun --nproc-per-node N -m lambdalib train ...`. A process that is alone finds every function here idle.
-Taught in notebooks/07_train_on_cifar10.
+Started by `torchrun --nproc-per-node N -m lambdalib train ...`. With one process every function here does nothing.
+Used by `lambdalib train`.
 """
 
 import os
@@ -13,15 +13,24 @@ import torch.distributed as dist
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
-__all__ = ["joined", "rank", "size", "local_device", "share", "spread", "mean", "any_of_us"]
+__all__ = [
+    "process_group",
+    "rank",
+    "size",
+    "local_device",
+    "local_shard",
+    "wrap_ddp",
+    "all_reduce_mean",
+    "all_reduce_any",
+]
 
 
 @contextmanager
-def joined() -> Iterator[None]:
-    """Meet the other processes that torchrun has started, where it has. Taught in notebooks/07_train_on_cifar10.
+def process_group() -> Iterator[None]:
+    """Join the processes that torchrun has started, if it has started several.
 
     Raises:
-        ConnectionError: one of the others has ended.
+        ConnectionError: another process has ended.
     """
     if int(os.environ.get("WORLD_SIZE", 1)) == 1:
         yield
@@ -32,57 +41,58 @@ def joined() -> Iterator[None]:
     except RuntimeError as error:
         if not isinstance(error, dist.DistError) and "gloo" not in str(error):
             raise
-        raise ConnectionError(f"process {rank()} of {size()} stops, since another one has ended: its own message says why, if it "
-                              "left one; --resume goes on from the last state that was saved") from error
+        raise ConnectionError(
+            f"process {rank()} of {size()} stops, since another one has ended: its own message says why, "
+            "if it left one; --resume continues from the last saved state"
+        ) from error
     finally:
         dist.destroy_process_group()
 
 
 def size() -> int:
-    """How many processes train together. Taught in notebooks/07_train_on_cifar10."""
+    """The number of processes that train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def rank() -> int:
-    """Which of them this one is; number 0 alone writes and shows things. Taught in notebooks/07_train_on_cifar10."""
+    """The number of this process, from 0; only process 0 writes and shows things."""
     return dist.get_rank() if size() > 1 else 0
 
 
 def local_device() -> torch.device | None:
-    """A GPU for each process; None where there is one process, or no GPU. Taught in notebooks/07_train_on_cifar10."""
+    """A GPU for each process; None with one process, or without a GPU."""
     if size() == 1 or not torch.cuda.is_available():
         return None
     return torch.device("cuda", int(os.environ["LOCAL_RANK"]))
 
 
-def share(batch: Tensor) -> Tensor:
-    """This process's part of a batch, (b, ...) -> (b / size, ...). Taught in notebooks/07_train_on_cifar10.
+def local_shard(batch: Tensor) -> Tensor:
+    """This process's part of a batch, (b, ...) -> (b / size, ...).
 
-    The whole batch was shuffled and augmented before, in every process alike, so that the pictures do not depend on how many
-    processes look at them.
+    Every process shuffles and augments the whole batch, so the images do not depend on the number of processes.
     """
     return batch.chunk(size())[rank()]
 
 
-def spread(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model, with gradients that are the mean over all processes. Taught in notebooks/07_train_on_cifar10."""
+def wrap_ddp(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model, with gradients that are averaged over all processes."""
     if size() == 1:
         return model
     return DistributedDataParallel(model, device_ids=[device] if device.type == "cuda" else None)
 
 
-def mean(value: Tensor) -> Tensor:
-    """The mean of a number over all processes. Taught in notebooks/07_train_on_cifar10."""
+def all_reduce_mean(value: Tensor) -> Tensor:
+    """The mean of a number over all processes."""
     if size() > 1:
         dist.all_reduce(value)
         value /= size()
     return value
 
 
-def any_of_us(asked: bool) -> bool:
-    """Whether one of the processes was asked: they stop after the same step. Taught in notebooks/07_train_on_cifar10."""
+def all_reduce_any(flag: bool) -> bool:
+    """Whether the flag is set in any process: all processes stop after the same step."""
     if size() == 1:
-        return asked
-    flag = torch.tensor(int(asked))  # on the CPU, so that no GPU has to stop for it
-    dist.all_reduce(flag, dist.ReduceOp.MAX)
-    return bool(flag)
+        return flag
+    shared = torch.tensor(int(flag))  # on the CPU, so that no GPU has to wait
+    dist.all_reduce(shared, dist.ReduceOp.MAX)
+    return bool(shared)

@@ -1,7 +1,4 @@
-"""Pictures of your own: a folder with one folder per class, as tensors that train and evaluate take.
-
-Taught in notebooks/07_train_on_cifar10.
-"""
+"""Images of your own: a folder with one folder per class, as tensors. Used by `lambdalib train --data`."""
 
 import os
 from concurrent.futures import ThreadPoolExecutor
@@ -13,57 +10,70 @@ from torch import Tensor
 from torchvision.datasets import ImageFolder
 from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
 
-from lambdalib.training.data import CIFAR10, DataError
+from lambdalib.training.cifar10 import DataError, ImageSplits
 
-__all__ = ["val_folder", "holds_pictures", "load_folder"]
+__all__ = ["val_folder", "is_image_folder", "load_folder"]
 
 
 def val_folder(root: str | Path) -> Path:
-    """Where the pictures to test on lie: root/test, or root/val where there is none. Taught in notebooks/07_train_on_cifar10."""
-    return next((Path(root) / name for name in ("test", "val") if (Path(root) / name).is_dir()), Path(root) / "test")
+    """Where the images to test on lie: root/test, or root/val where there is none."""
+    return next(
+        (Path(root) / name for name in ("test", "val") if (Path(root) / name).is_dir()), Path(root) / "test"
+    )
 
 
-def holds_pictures(root: str | Path) -> bool:
-    """Whether root has a folder train and a folder test or val. Taught in notebooks/07_train_on_cifar10."""
+def is_image_folder(root: str | Path) -> bool:
+    """Whether root has a folder train and a folder test or val."""
     return (Path(root) / "train").is_dir() and val_folder(root).is_dir()
 
 
-def load_folder(root: str | Path, image_size: int = 32, workers: int | None = None) -> CIFAR10:
-    """Read root/train/CLASS/*.jpg and root/test/CLASS/*.jpg (or val) into memory. Taught in notebooks/07_train_on_cifar10.
+def load_folder(root: str | Path, image_size: int = 32, workers: int | None = None) -> ImageSplits:
+    """Read root/train/CLASS/*.jpg and root/test/CLASS/*.jpg (or val) into memory.
 
-    The shorter side of a picture is scaled to image_size, and what sticks out of the square in the middle is cut off. The
-    classes are numbered in the order of their names; the pictures to train on come shuffled, the same way each time, so that
-    any stretch of them holds all classes, and train_index says which they are. All pictures stay in memory, image_size²·3
-    bytes each, so a step never waits for a file; a folder that does not fit is refused.
+    The shorter side of an image is scaled to image_size, and what sticks out of the square in the middle is cut
+    off. The classes are numbered in the order of their names; the images to train on come shuffled, the same way
+    each time, so that any stretch of them holds all classes, and train_index says which they are. All images stay
+    in memory, image_size²·3 bytes each, so a step never waits for a file; a folder that does not fit is refused.
 
     Args:
         image_size: side in pixels.
         workers: threads that decode. Default: one per core.
     Returns:
-        CIFAR10, by its shape: (n, 3, image_size, image_size) uint8 and (n,) labels, to train and to test on.
+        ImageSplits, by its shape: (n, 3, image_size, image_size) uint8 and (n,) labels, to train and to test on.
     Raises:
-        DataError: a folder or class is missing, a file is no picture, or they do not fit into memory.
+        DataError: a folder or class is missing, a file is no image, or they do not fit into memory.
     """
     root = Path(root)
     try:
         parts = [ImageFolder(str(folder)) for folder in (root / "train", val_folder(root))]
     except FileNotFoundError as error:
-        raise DataError(f"no pictures in {root}: {error}") from error
+        raise DataError(f"no images in {root}: {error}") from error
     if parts[0].classes != parts[1].classes:
         odd = sorted(set(parts[0].classes) ^ set(parts[1].classes))
-        raise DataError(f"{root}: train and {val_folder(root).name} must hold the same classes, not so {', '.join(odd[:5])}")
+        raise DataError(
+            f"{root}: train and {val_folder(root).name} must hold the same classes, not so {', '.join(odd[:5])}"
+        )
     count, memory = sum(len(part.samples) for part in parts), memory_of_machine()
     if count * 3 * image_size**2 > memory:
-        raise DataError(f"{root}: {count:,} pictures of {image_size} pixels take {count * 3 * image_size**2 / 1e9:.0f} GB, this "
-                        f"machine has {memory / 1e9:.0f} GB; choose a smaller image size, or fewer pictures")
-    numbers = [torch.randperm(len(parts[0]), generator=torch.Generator().manual_seed(0)), torch.arange(len(parts[1]))]
-    images = [decode([part.samples[i][0] for i in which], image_size, workers) for part, which in zip(parts, numbers)]
+        raise DataError(
+            f"{root}: {count:,} images of {image_size} pixels take {count * 3 * image_size**2 / 1e9:.0f} GB, this "
+            f"machine has {memory / 1e9:.0f} GB; choose a smaller image size, or fewer images"
+        )
+    numbers = [
+        torch.randperm(len(parts[0]), generator=torch.Generator().manual_seed(0)),
+        torch.arange(len(parts[1])),
+    ]
+    images = [
+        decode([part.samples[i][0] for i in which], image_size, workers) for part, which in zip(parts, numbers)
+    ]
     labels = [torch.tensor(part.targets)[which] for part, which in zip(parts, numbers)]
-    return CIFAR10(images[0], labels[0], images[1], labels[1], numbers[0], numbers[1], source=f"folder {root.resolve().name}")
+    return ImageSplits(
+        images[0], labels[0], images[1], labels[1], numbers[0], numbers[1], source=f"folder {root.resolve().name}"
+    )
 
 
 def decode(paths: list[str], image_size: int, workers: int | None) -> Tensor:
-    """The pictures in these files, (n, 3, image_size, image_size) uint8. Taught in notebooks/07_train_on_cifar10."""
+    """The images in these files, (n, 3, image_size, image_size) uint8."""
     square = Compose([Resize(image_size), CenterCrop(image_size), PILToTensor()])
 
     def read(path: str) -> Tensor:
@@ -71,7 +81,7 @@ def decode(paths: list[str], image_size: int, workers: int | None) -> Tensor:
             with Image.open(path) as image:
                 return square(image.convert("RGB"))
         except OSError as error:
-            raise DataError(f"{path} is no picture that can be read: {error}") from error
+            raise DataError(f"{path} is no image that can be read: {error}") from error
 
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         images = torch.empty(len(paths), 3, image_size, image_size, dtype=torch.uint8)

@@ -1,40 +1,35 @@
-"""A run's curves for TensorBoard, which is a package of its own: pip install tensorboard.
+"""A run's curves for TensorBoard, an optional package: pip install tensorboard. Used by `lambdalib train`."""
 
-Taught in notebooks/07_train_on_cifar10.
-"""
-
-from collections.abc import Callable
 from pathlib import Path
 
-from lambdalib.training.train import Run
+from lambdalib.training.run import Run
 
-__all__ = ["board"]
+__all__ = ["TensorBoard"]
 
 
-def board(folder: str | Path) -> Callable[[Run], None]:
-    """What fit may be given as `watch`, to see the run grow in TensorBoard. Taught in notebooks/07_train_on_cifar10.
+class TensorBoard:
+    """A callback for fit that writes "loss" of every step and "test_accuracy" after every epoch.
 
-    Written after every epoch: "loss" of every step since the last time, and "test_accuracy". A run that was resumed writes its
-    curves again from the first step, and TensorBoard forgets the old ones.
+    A resumed run writes its curves again from the first step, and TensorBoard drops the old ones.
 
     Args:
-        folder: what `tensorboard --logdir` is to be given.
+        folder: the one that `tensorboard --logdir` gets.
     Raises:
         ValueError: tensorboard is not installed.
     """
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise ValueError("tensorboard must be installed first: pip install tensorboard") from error
-    writer, written = SummaryWriter(str(folder), purge_step=0), {"losses": 0, "records": 0}
 
-    def watch(run: Run) -> None:
-        for step, loss in enumerate(run.losses[written["losses"]:run.step].tolist(), start=written["losses"] + 1):
-            writer.add_scalar("loss", loss, step)
-        for record in run.records[written["records"]:]:
+    def __init__(self, folder: str | Path):
+        try:
+            from torch.utils.tensorboard import SummaryWriter  # optional, and slow to import
+        except ImportError as error:
+            raise ValueError("tensorboard must be installed first: pip install tensorboard") from error
+        self.writer, self.losses, self.records = SummaryWriter(str(folder), purge_step=0), 0, 0
+
+    def on_epoch_end(self, run: Run) -> None:
+        for step, loss in enumerate(run.losses[self.losses : run.step].tolist(), start=self.losses + 1):
+            self.writer.add_scalar("loss", loss, step)
+        for record in run.records[self.records :]:
             if record["kind"] == "epoch" and "test_accuracy" in record:
-                writer.add_scalar("test_accuracy", record["test_accuracy"], record["step"])
-        written.update(losses=run.step, records=len(run.records))
-        writer.flush()
-
-    return watch
+                self.writer.add_scalar("test_accuracy", record["test_accuracy"], record["step"])
+        self.losses, self.records = run.step, len(run.records)
+        self.writer.flush()

@@ -47,7 +47,7 @@ from torch import Tensor, einsum, nn
 from lambdalib.course import figures, widgets
 from lambdalib.training.checkpoint import load_pretrained
 from lambdalib.course.checks import check_answer, check_close
-from lambdalib.training.data import CLASSES, hold_out, load_cifar10, normalize
+from lambdalib.training.data import CLASSES, split_validation, load_cifar10, normalize
 from lambdalib.experiments.rows import RECORDS, read_results
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import create_model
@@ -202,10 +202,10 @@ assert max(row.adds for row in rows.values()) < 1.35 * min(row.adds for row in r
 #
 # The **learning rate** is the setting that decides most often. A recipe that was tuned for one layer is unfair to the others, and ours was tuned for nets with lambda layers. So each mixer got its own choice among three rates: half the recipe's, the recipe's, twice the recipe's.
 #
-# Chosen by what? Not by the test pictures: whoever chooses by them has used them to train, a little (lesson 07, exercise 6). `hold_out` takes the last pictures of the training set out and lets them stand in for the test set:
+# Chosen by what? Not by the test pictures: whoever chooses by them has used them to train, a little (lesson 07, exercise 6). `split_validation` takes the last pictures of the training set out and lets them stand in for the test set:
 
 # %%
-tuning = hold_out(data, 500)
+tuning = split_validation(data, 500)
 assert (len(tuning.train_labels) == len(data.train_labels) - 500
         and torch.equal(tuning.test_images, data.train_images[-500:]))
 assert not set(tuning.test_index.tolist()) & set(tuning.train_index.tolist())  # no picture is on both sides
@@ -917,6 +917,6 @@ check_answer("09.E5", guess)
 #
 # **Ledger.** Closed, and read aloud in step 12. It can be opened again by anybody with a record.
 #
-# **The code of this lesson** lives in `lambdalib/twins.py` (`Twin`), `lambdalib/experiments/rows.py` (`ROWS`, `read_results`) and `lambdalib/training/data.py` (`hold_out`); `lambdalib train --row twins-frozen-query --seed 0` in a terminal trains one of the twins again, and `lambdalib results` prints the table.
+# **The code of this lesson** lives in `lambdalib/twins.py` (`Twin`), `lambdalib/experiments/rows.py` (`ROWS`, `read_results`) and `lambdalib/training/data.py` (`split_validation`); `lambdalib train --row twins-frozen-query --seed 0` in a terminal trains one of the twins again, and `lambdalib results` prints the table.
 #
 # **Next.** What would *you* try? Every row of steps 5 to 7 is one command, and a new twin is a few lines in `lambdalib/twins.py`.

@@ -12,7 +12,8 @@ from safetensors.torch import load_file
 from lambdalib.training.checkpoint import ASSETS, load_pretrained, read_card
 from lambdalib.training.data import load_sample, normalize
 from lambdalib.experiments.rows import COMPARISONS, LADDER, NETS, RECORDS, ROWS, read_results, results_table
-from lambdalib.training.train import Recipe, evaluate
+from lambdalib.training.recipes import Recipe
+from lambdalib.training.train import evaluate
 from lambdalib.twins import TWINS
 from ship import confusion, model_card
 
@@ -81,16 +82,16 @@ def test_a_record_has_its_evidence(path):
     start, end, swept = log[0], log[-1], path.parent.name == "sweep"
     assert (start["kind"], end["kind"]) == ("start", "end")
     name, _, seed = path.stem.rpartition("-seed")
-    recipe = Recipe(**start["recipe"])
+    recipe = Recipe.from_record(start["recipe"])
     assert recipe.seed == int(seed)
     row = (ROWS | LADDER)[name.partition("-lr")[0]]
-    expected = replace(row, epochs=recipe.epochs, lr=float(name.partition("-lr")[2]), hold_out=5000) if swept else row
+    expected = replace(row, epochs=recipe.epochs, lr=float(name.partition("-lr")[2]), validation_images=5000) if swept else row
     if path.parent.name == "held-out":
-        expected = replace(row, hold_out=5000)
+        expected = replace(row, validation_images=5000)
     if path.parent.name == "set-aside":
         expected = replace(row, lr=float(name.partition("-lr")[2]))
     assert replace(recipe, seed=row.seed) == expected, "the record is of the row as it is listed now"
-    assert start["data"]["test"] == (recipe.hold_out or 10_000)
+    assert start["data"]["test"] == (recipe.validation_images or 10_000)
     assert start["commit"] and "+" not in start["commit"], "a record names a commit, without changes on top"
     assert start["command"].removeprefix("python -m ").startswith("lambdalib train --") and "/" not in start["command"].replace("runs/", "")
 

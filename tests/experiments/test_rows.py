@@ -74,9 +74,9 @@ def test_with_u_a_mixer_has_the_rate_that_it_has_without():
 
 
 def test_the_ladder_leads_from_a_usual_recipe_to_ours_and_never_back():
-    rungs, ours = [asdict(recipe) for recipe in LADDER.values()], asdict(replace(ROWS["twins-lambda"], hold_out=5000))
+    rungs, ours = [asdict(recipe) for recipe in LADDER.values()], asdict(replace(ROWS["twins-lambda"], validation_images=5000))
     assert rungs[-1] == ours
-    assert (rungs[0]["ema"], rungs[0]["whiten"], rungs[0]["label_smoothing"], rungs[0]["bias_lr"]) == (None, False, 0, 1)
+    assert (rungs[0]["ema"], rungs[0]["whiten"], rungs[0]["label_smoothing"], rungs[0]["bias_lr_multiplier"]) == (None, False, 0, 1)
     for below, above in zip(rungs, rungs[1:]):
         changed = [name for name in ours if below[name] != above[name]]
         assert changed and all(above[name] == ours[name] for name in changed)

@@ -1,9 +1,9 @@
-"""The data: the sample that ships with lambdalib, the augmentation, the order of an epoch. The sources: test_sources.py."""
+"""The data: the sample that ships with lambdalib, the augmentation, the order of an epoch. The sources: test_cifar10.py."""
 import pytest
 import torch
 import torchvision
 
-from lambdalib.training import data
+from lambdalib.training import cifar10, data, distributed
 
 
 # ---------------------------------------------------------------------------------------------------------------------
@@ -37,21 +37,21 @@ def test_the_plane_is_in_the_sample():
 def test_a_damaged_sample_is_noticed(monkeypatch):
     cut = data.cut_mosaic
     monkeypatch.setattr(data, "cut_mosaic", lambda mosaic: cut(mosaic).flip(3))
-    with pytest.raises(data.DataError, match="not the pixels"):
+    with pytest.raises(cifar10.DataError, match="not the pixels"):
         data.load_sample()
 
 
-def test_held_out_pictures_judge_and_are_not_trained_on():
+def test_validation_images_are_not_trained_on():
     sample = data.load_sample()
-    split = data.hold_out(sample, 300)
+    split = data.split_validation(sample, 300)
     assert [len(part) for part in split[:6]] == [1700, 1700, 300, 300, 1700, 300]
     assert torch.equal(torch.cat([split.train_images, split.test_images]), sample.train_images)
     assert torch.equal(torch.cat([split.train_labels, split.test_labels]), sample.train_labels)
     assert torch.equal(torch.cat([split.train_index, split.test_index]), sample.train_index)
-    assert data.hold_out(sample, 0) is sample
+    assert data.split_validation(sample, 0) is sample
     for count in (-1, 2000):
-        with pytest.raises(ValueError, match=f"hold_out must be from 0 to 1999, all but one training picture, got {count}"):
-            data.hold_out(sample, count)
+        with pytest.raises(ValueError, match=f"validation_images must be from 0 to 1999, got {count}"):
+            data.split_validation(sample, count)
 
 
 def test_sample_statistics_are_near_the_published_ones():
@@ -67,7 +67,7 @@ FORMATS = [torch.contiguous_format, torch.channels_last]
 DTYPES = [torch.uint8, torch.float32, torch.bfloat16]
 
 
-def pictures(b=11, H=13, W=7, dtype=torch.uint8, memory_format=torch.contiguous_format):
+def images_of(b=11, H=13, W=7, dtype=torch.uint8, memory_format=torch.contiguous_format):
     """Random (b, 3, H, W) pictures, no two pixels of a colour alike in expectation."""
     made = torch.randint(256, (b, 3, H, W), generator=torch.Generator().manual_seed(3), dtype=torch.uint8)
     return made.to(dtype).contiguous(memory_format=memory_format)
@@ -85,7 +85,7 @@ AUGMENTATIONS = {
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("memory_format", FORMATS)
 def test_augmentation_keeps_form_and_repeats(name, dtype, memory_format):
-    images = pictures(dtype=dtype, memory_format=memory_format)
+    images = images_of(dtype=dtype, memory_format=memory_format)
     before = images.clone()
     once, again = AUGMENTATIONS[name](images), AUGMENTATIONS[name](images)
     assert torch.equal(images, before)                    # its input is left alone
@@ -93,12 +93,12 @@ def test_augmentation_keeps_form_and_repeats(name, dtype, memory_format):
     assert once.dtype == dtype and once.shape == images.shape
     assert once.is_contiguous(memory_format=memory_format)
     if name != "cutout":                                  # whose colour is 0 for floats
-        assert torch.equal(once.float(), AUGMENTATIONS[name](pictures()).float())
+        assert torch.equal(once.float(), AUGMENTATIONS[name](images_of()).float())
 
 
 def test_crop_is_a_window_of_the_mirrored_picture():
     """Against torch's own reflection padding, window by window."""
-    p, images = 4, pictures(b=211, H=11, W=7)
+    p, images = 4, images_of(b=211, H=11, W=7)
     padded = torch.nn.functional.pad(images.float(), (p, p, p, p), mode="reflect").byte()
     cropped = data.random_crop(images, p, data.generator_at(8))
     seen = set()
@@ -112,13 +112,13 @@ def test_crop_is_a_window_of_the_mirrored_picture():
 
 
 def test_crop_without_padding_is_the_picture():
-    assert torch.equal(data.random_crop(pictures(), 0, data.generator_at(0)), pictures())
+    assert torch.equal(data.random_crop(images_of(), 0, data.generator_at(0)), images_of())
 
 
 @pytest.mark.parametrize("padding", [-1, 7])
 def test_crop_refuses(padding):
     with pytest.raises(ValueError, match=f"padding={padding}: choose 0 <= padding < 7"):
-        data.random_crop(pictures(), padding, data.generator_at(0))
+        data.random_crop(images_of(), padding, data.generator_at(0))
 
 
 def flipped(images, result):
@@ -129,13 +129,13 @@ def flipped(images, result):
 
 
 def test_random_flip_mirrors_half():
-    images = pictures(b=997, H=3, W=5)
+    images = images_of(b=997, H=3, W=5)
     share = flipped(images, data.random_flip(images, data.generator_at(1))).float().mean()
     assert abs(share - 0.5) < 0.06                        # about four standard deviations
 
 
 def test_alternating_flip_alternates():
-    images, rows = pictures(b=997, H=3, W=5), torch.randperm(50021, generator=torch.Generator().manual_seed(0))[:997]
+    images, rows = images_of(b=997, H=3, W=5), torch.randperm(50021, generator=torch.Generator().manual_seed(0))[:997]
     by_epoch = [flipped(images, data.alternating_flip(images, rows, epoch, seed=4)) for epoch in range(4)]
     assert torch.equal(by_epoch[1], ~by_epoch[0])
     assert torch.equal(by_epoch[2], by_epoch[0]) and torch.equal(by_epoch[3], by_epoch[1])
@@ -162,14 +162,14 @@ def test_cutout_paints_one_square_in_the_mean_colour(dtype):
 
 
 def test_cutout_of_nothing_and_of_less():
-    assert torch.equal(data.cutout(pictures(), 0, data.generator_at(0)), pictures())
+    assert torch.equal(data.cutout(images_of(), 0, data.generator_at(0)), images_of())
     with pytest.raises(ValueError, match="size=-2"):
-        data.cutout(pictures(), -2, data.generator_at(0))
+        data.cutout(images_of(), -2, data.generator_at(0))
 
 
 @pytest.mark.parametrize("memory_format", FORMATS)
 def test_normalize(memory_format):
-    images = pictures(memory_format=memory_format)
+    images = images_of(memory_format=memory_format)
     expected = torchvision.transforms.functional.normalize(images.float() / 255, data.MEAN, data.STD)
     torch.testing.assert_close(data.normalize(images), expected)
     assert data.normalize(images).is_contiguous(memory_format=memory_format)
@@ -182,43 +182,65 @@ def test_normalize(memory_format):
 # ---------------------------------------------------------------------------------------------------------------------
 # Epochs
 
-def epoch_of(batch_size=5, n=23, epoch=0, seed=0, **options):
-    images, labels = pictures(b=n), torch.arange(n)
-    return list(data.batches(images, labels, batch_size, seed=seed, epoch=epoch, **options))
+def steps(start, stop, batch_size=5, n=23, seed=0, **options):
+    """Finished batches; 23 images make epochs of 4 steps."""
+    images, labels = images_of(b=n), torch.arange(n)
+    return list(data.batches(images, labels, batch_size, seed=seed, start=start, stop=stop, **options))
 
 
 def same(left, right):
     return len(left) == len(right) and all(torch.equal(a, b) for x, y in zip(left, right) for a, b in zip(x, y))
 
 
-def test_an_epoch_visits_each_picture_at_most_once_with_its_label():
-    epoch = epoch_of()
+def test_an_epoch_visits_each_image_at_most_once_with_its_label():
+    epoch = steps(4, 8)
     images, labels = torch.cat([x for x, _ in epoch]), torch.cat([y for _, y in epoch])
     assert len(epoch) == 4 and all(len(x) == 5 for x, _ in epoch)
     assert len(labels.unique()) == 20 and labels.tolist() != sorted(labels.tolist())
-    assert torch.equal(images, pictures(b=23)[labels])
+    assert torch.equal(images, data.normalize(images_of(b=23)[labels]))
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+def test_batches_are_finished(memory_format, monkeypatch):
+    """Augmented by the epoch and its step, normalized, in memory layout, and of several processes each has its part."""
+    augment, images = data.Augment(2, "random", 3), images_of(b=24)
+    order = data.epoch_order(24, seed=3, epoch=1)[8:16]
+    whole = data.normalize(augment(images[order], order, seed=3, epoch=1, step=1))
+    options = {"seed": 3, "augment": augment, "memory_format": memory_format}
+    seen, labels = next(data.batches(images, torch.arange(24), 8, start=4, **options))
+    assert torch.equal(seen, whole) and torch.equal(labels, order) and seen.dtype == torch.float32
+    assert seen.is_contiguous(memory_format=memory_format)
+    monkeypatch.setattr(distributed, "size", lambda: 4)
+    monkeypatch.setattr(distributed, "rank", lambda: 2)
+    part, labels = next(data.batches(images, torch.arange(24), 8, start=4, **options))
+    assert torch.equal(part, whole[4:6]) and torch.equal(labels, order[4:6])
+    assert part.is_contiguous(memory_format=memory_format)
 
 
 @pytest.mark.parametrize("augment", [None, data.Augment(), data.Augment(3, "random", 4)])
-@pytest.mark.parametrize("start", [0, 1, 3, 4])
+@pytest.mark.parametrize("start", [0, 1, 3, 4, 9])
 def test_resuming_at_a_step_is_exact(augment, start):
-    whole = epoch_of(epoch=2, augment=augment)
-    torch.manual_seed(99)                                 # the global generator has no say
-    assert same(epoch_of(epoch=2, augment=augment, start=start), whole[start:])
+    whole = steps(0, 11, augment=augment)
+    torch.manual_seed(99)  # the global generator has no say
+    assert same(steps(start, 11, augment=augment), whole[start:])
+
+
+def test_batches_without_a_stop_go_on():
+    endless = data.batches(images_of(b=23), torch.arange(23), 5)
+    assert same([next(endless) for _ in range(9)], steps(0, 9))
 
 
 def test_epochs_and_seeds_differ():
     augment = data.Augment()
-    base = epoch_of(augment=augment)
-    assert not same(base, epoch_of(epoch=1, augment=augment)) and not same(base, epoch_of(seed=1, augment=augment))
+    base = steps(0, 4, augment=augment)
+    assert not same(base, steps(4, 8, augment=augment)) and not same(base, steps(0, 4, seed=1, augment=augment))
     orders = [tuple(data.epoch_order(23, seed, epoch).tolist()) for seed in range(3) for epoch in range(3)]
     assert len(set(orders)) == 9 and all(sorted(order) == list(range(23)) for order in orders)
 
 
 def test_steps_of_an_epoch_draw_different_shifts():
-    images = pictures(b=1).expand(20, -1, -1, -1)         # one picture twenty times: what differs is the augmentation
-    steps = data.batches(images, torch.zeros(20), 10, seed=0, epoch=0, augment=data.Augment(2, "none"))
-    first, second = (x for x, _ in steps)
+    images = images_of(b=1).expand(20, -1, -1, -1)  # one image twenty times: what differs is the augmentation
+    first, second = (x for x, _ in data.batches(images, torch.zeros(20), 10, stop=2, augment=data.Augment(2, "none")))
     assert not torch.equal(first, second)
 
 
@@ -228,7 +250,7 @@ def test_steps_of_an_epoch_draw_different_shifts():
     (data.Augment(2, "random", 3), "crop flip cutout"),
 ])
 def test_augment_does_what_its_fields_say(augment, parts):
-    images, rows, generator = pictures(), torch.arange(11) + 7, data.generator_at(6, "augment", 1, 2)
+    images, rows, generator = images_of(), torch.arange(11) + 7, data.generator_at(6, "augment", 1, 2)
     expected = images
     for part in parts.split():
         expected = {"crop": lambda x: data.random_crop(x, 2, generator), "flip": lambda x: data.random_flip(x, generator),
@@ -239,13 +261,15 @@ def test_augment_does_what_its_fields_say(augment, parts):
 
 
 @pytest.mark.parametrize("words, options", [
-    ("batch_size=0: choose 1 to 23", {"batch_size": 0}), ("batch_size=24: choose 1 to 23", {"batch_size": 24}),
-    ("start=5: choose 0 to 4", {"start": 5}), ("start=-1", {"start": -1}),
+    ("batch_size must be from 1 to 23, the number of images, got 0", {"batch_size": 0}),
+    ("batch_size must be from 1 to 23, the number of images, got 24", {"batch_size": 24}),
+    ("start and stop must be steps with 0 <= start <= stop, got 5 and 4", {"start": 5, "stop": 4}),
+    ("got -1 and None", {"start": -1}),
 ])
 def test_batches_refuses(words, options):
-    images, labels = pictures(b=23), torch.arange(23)
+    images, labels = images_of(b=23), torch.arange(23)
     with pytest.raises(ValueError, match=words):          # at the call, before any step is asked for
-        data.batches(images, labels, **({"batch_size": 5, "seed": 0, "epoch": 0} | options))
+        data.batches(images, labels, **({"batch_size": 5} | options))
 
 
 def test_augment_refuses():

@@ -13,12 +13,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-import lambdalib
 from lambdalib import cli
 from lambdalib.training import distributed
 from lambdalib.training.checkpoint import load_state, load_weights
-from lambdalib.training.data import CIFAR10, Augment, batches, load_sample, normalize
-from lambdalib.training.train import Recipe, Run, fit
+from lambdalib.training.cifar10 import ImageSplits
+from lambdalib.training.data import Augment, batches, load_sample
+from lambdalib.training.recipes import Recipe
+from lambdalib.training.run import Run
+from lambdalib.training.train import fit
 
 RECIPE = Recipe(model="tiny", epochs=2, batch_size=14, lr=0.01, momentum=0.8, warmup=0, ema=0.9, flip="random", cutout=5,
                 dtype="float32", channels_last=False)
@@ -26,13 +28,14 @@ SCRIPT = """
 import sys
 from lambdalib.training import distributed
 from lambdalib.training.train import fit
-from test_distributed import RECIPE, few_pictures
-with distributed.joined():
-    watch = lambda run: print(f"process {distributed.rank()} of {distributed.size()} at step {run.step};", end="", flush=True)
-    fit(RECIPE, few_pictures(), sys.argv[1], device="cpu", progress=True, watch=watch)
+from test_distributed import RECIPE, few_images
+from toy import after_epochs
+with distributed.process_group():
+    tell = lambda run: print(f"process {distributed.rank()} of {distributed.size()} at step {run.step};", end="", flush=True)
+    fit(RECIPE, few_images(), sys.argv[1], device="cpu", progress=True, callbacks=after_epochs(tell))
 """
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(
-    [str(Path(__file__).parent), str(Path(lambdalib.__file__).parents[1]), *filter(None, [os.environ.get("PYTHONPATH")])])}
+    [*map(str, Path(__file__).parents[:3]), *filter(None, [os.environ.get("PYTHONPATH")])])}
 
 
 @pytest.fixture(autouse=True)
@@ -44,28 +47,29 @@ def as_many_threads_as_the_children():
     torch.set_num_threads(threads)
 
 
-def few_pictures():
-    """45 + 20 pictures: 3 batches of 14, and 3 left over."""
+def few_images():
+    """45 + 20 images: 3 batches of 14, and 3 left over."""
     sample = load_sample()
-    return CIFAR10(*(part[:45] for part in sample[:2]), *(part[:20] for part in sample[2:4]), sample.train_index[:45],
+    return ImageSplits(*(part[:45] for part in sample[:2]), *(part[:20] for part in sample[2:4]), sample.train_index[:45],
                    sample.test_index[:20], "sample")
 
 
 def halves_in_turn():
     """One process, by hand: the gradients of both halves of every batch are added up, then comes the step."""
-    data, run = few_pictures(), Run(RECIPE, few_pictures(), torch.device("cpu"))
-    for epoch in (0, 1):
-        for images, labels in batches(data.train_images, data.train_labels, 14, seed=0, epoch=epoch,
-                                      augment=Augment(2, "random", 5)):
-            run.model.train()
-            run.optimizer.zero_grad()
-            losses = []
-            for part in (slice(0, 7), slice(7, 14)):
-                losses.append(F.cross_entropy(run.model(normalize(images[part]).contiguous(memory_format=run.memory_format)), labels[part], label_smoothing=0.2))
-                (losses[-1] / 2).backward()
-            run.optimizer.step()
-            run.scheduler.step()
-            run.advance(torch.stack(losses).detach().mean())
+    torch.manual_seed(0)
+    data, run = few_images(), Run(RECIPE, few_images(), torch.device("cpu"))
+    augment = Augment(2, "random", 5)
+    for images, labels in batches(data.train_images, data.train_labels, 14, stop=6, augment=augment):
+        run.model.train()
+        run.optimizer.zero_grad()
+        losses = []
+        for part in (slice(0, 7), slice(7, 14)):
+            losses.append(F.cross_entropy(run.model(images[part]), labels[part], label_smoothing=0.2))
+            (losses[-1] / 2).backward()
+        run.optimizer.step()
+        run.scheduler.step()
+        run.ema.update_parameters(run.model)
+        run.log_step(torch.stack(losses).detach().mean())
     return run
 
 
@@ -82,11 +86,11 @@ def test_two_processes_are_one_that_takes_the_halves_in_turn(tmp_path):
     for name, parameter in one.model.named_parameters():
         torch.testing.assert_close(state["model"][name], parameter.detach(), rtol=1e-3, atol=2e-5, msg=name)
     averaged = load_weights(tmp_path / "out" / "weights.safetensors")
-    for name, parameter in one.net.named_parameters():
+    for name, parameter in one.eval_model.named_parameters():
         torch.testing.assert_close(averaged[name], parameter.detach(), rtol=1e-3, atol=2e-5, msg=name)
     log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert log[0]["processes"] == 2 and [record["kind"] for record in log] == ["start", "epoch", "epoch", "end"]
-    alone = fit(RECIPE, few_pictures(), device="cpu", progress=False)  # norms over 14 pictures instead of 7: another run
+    alone = fit(RECIPE, few_images(), device="cpu", progress=False)  # norms over 14 pictures instead of 7: another run
     assert (alone.losses[1:] - one.losses[1:]).abs().max() > 1e-3 and alone.records[0]["processes"] == 1
 
 
@@ -162,14 +166,15 @@ def test_one_ctrl_c_stops_both_after_the_same_step(tmp_path):
 def test_alone_nothing_happens():
     assert (distributed.size(), distributed.rank(), distributed.local_device()) == (1, 0, None)
     model, batch, value = torch.nn.Linear(1, 1), torch.arange(6), torch.tensor(3.0)
-    assert distributed.spread(model, torch.device("cpu")) is model and torch.equal(distributed.share(batch), batch)
-    assert distributed.mean(value).item() == 3 and distributed.any_of_us(True) and not distributed.any_of_us(False)
+    assert distributed.wrap_ddp(model, torch.device("cpu")) is model and torch.equal(distributed.local_shard(batch), batch)
+    assert distributed.all_reduce_mean(value).item() == 3
+    assert distributed.all_reduce_any(True) and not distributed.all_reduce_any(False)
 
 
 def test_a_batch_must_be_divided(monkeypatch):
     monkeypatch.setattr(distributed, "size", lambda: 3)
-    with pytest.raises(ValueError, match="batch_size must be a multiple of 3, the number of processes, got 14"):
-        fit(RECIPE, few_pictures(), device="cpu", progress=False)
+    with pytest.raises(ValueError, match="batch_size must be divisible by 3 processes, got 14"):
+        fit(RECIPE, few_images(), device="cpu", progress=False)
 
 
 def test_devices_tells_how_to_start_them(capsys, tmp_path):

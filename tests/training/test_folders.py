@@ -11,13 +11,13 @@ from toy import Toy
 
 from lambdalib import cli, resnet
 from lambdalib.training import checkpoint, folders, train
-from lambdalib.training.data import DataError
-from lambdalib.training.cifar10 import content_hash
+from lambdalib.training.cifar10 import DataError, content_hash
+from lambdalib.training.recipes import RECIPES, Recipe
 
 COLOURS = {"ant": (255, 0, 0), "bee": (0, 255, 0), "cat": (0, 0, 255)}
 
 
-def write_pictures(root, test="val", classes=tuple(COLOURS), size=(23, 17)):
+def write_images(root, test="val", classes=tuple(COLOURS), size=(23, 17)):
     """Pictures of one colour with a white left edge: 5 of each class to train on, 2 to test on. Returns the folder."""
     for part, count in (("train", 5), (test, 2)):
         for name in classes:
@@ -32,7 +32,7 @@ def write_pictures(root, test="val", classes=tuple(COLOURS), size=(23, 17)):
 @pytest.fixture(autouse=True)
 def small_world(monkeypatch, tmp_path):
     monkeypatch.setitem(resnet.MODELS, "toy", Toy)
-    monkeypatch.setitem(train.RECIPES, "demo", train.Recipe(model="toy", epochs=2, batch_size=5, lr=0.1, dtype="float32"))
+    monkeypatch.setitem(RECIPES, "demo", Recipe(model="toy", epochs=2, batch_size=5, lr=0.1, dtype="float32"))
     monkeypatch.chdir(tmp_path)
 
 
@@ -41,7 +41,7 @@ def small_world(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("test, workers", [("val", None), ("test", 1), ("test", 3)])
 def test_a_folder_becomes_tensors(tmp_path, test, workers):
-    data = folders.load_folder(write_pictures(tmp_path / "mine", test), 13, workers)
+    data = folders.load_folder(write_images(tmp_path / "mine", test), 13, workers)
     assert data.train_images.shape == (15, 3, 13, 13) and data.test_images.shape == (6, 3, 13, 13)
     assert data.train_images.dtype == torch.uint8 and data.source == "folder mine"
     assert sorted(data.train_labels.tolist()) == [0] * 5 + [1] * 5 + [2] * 5 and data.test_labels.tolist() == [0, 0, 1, 1, 2, 2]
@@ -53,31 +53,31 @@ def test_a_folder_becomes_tensors(tmp_path, test, workers):
 
 def test_the_middle_square_is_kept(tmp_path):
     # 23×17 pixels to side 17: from column 3 to column 20, so that 2 of the 5 white columns are left
-    data = folders.load_folder(write_pictures(tmp_path / "mine"), 17)
+    data = folders.load_folder(write_images(tmp_path / "mine"), 17)
     assert (data.train_images[0, 1] == 255).all(0).tolist() == [True] * 2 + [False] * 15
 
 
 def test_test_comes_before_val(tmp_path):
-    assert not folders.holds_pictures(write_pictures(tmp_path / "mine").parent)
-    assert folders.val_folder(tmp_path / "mine").name == "val" and folders.holds_pictures(tmp_path / "mine")
+    assert not folders.is_image_folder(write_images(tmp_path / "mine").parent)
+    assert folders.val_folder(tmp_path / "mine").name == "val" and folders.is_image_folder(tmp_path / "mine")
     (tmp_path / "mine" / "test").mkdir()
     assert folders.val_folder(tmp_path / "mine").name == "test"
 
 
 def test_what_is_no_folder_of_pictures_is_refused(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match="no pictures in "):
+    with pytest.raises(DataError, match="no images in "):
         folders.load_folder(tmp_path / "nothing")
-    root = write_pictures(tmp_path / "mine")
+    root = write_images(tmp_path / "mine")
     (root / "val" / "bee").rename(root / "val" / "wasp")
     with pytest.raises(DataError, match="must hold the same classes, not so bee, wasp"):
         folders.load_folder(root)
-    root = write_pictures(tmp_path / "broken")
+    root = write_images(tmp_path / "broken")
     (root / "train" / "bee" / "3.png").write_bytes(b"\x89PNG nothing")
-    with pytest.raises(DataError, match="3.png is no picture"):
+    with pytest.raises(DataError, match="3.png is no image"):
         folders.load_folder(root)
     monkeypatch.setattr(folders, "memory_of_machine", lambda: 21 * 3 * 224**2 - 1)
-    with pytest.raises(DataError, match="21 pictures of 224 pixels take 0 GB"):
-        folders.load_folder(write_pictures(tmp_path / "large"), 224)
+    with pytest.raises(DataError, match="21 images of 224 pixels take 0 GB"):
+        folders.load_folder(write_images(tmp_path / "large"), 224)
 
 
 # The command line
@@ -88,7 +88,7 @@ def start_of(folder):
 
 
 def test_train_and_evaluate_on_a_folder(tmp_path, capsys, monkeypatch):
-    write_pictures(tmp_path / "mine")
+    write_images(tmp_path / "mine")
     command = "train --preset demo --data mine --image-size 16 --workers 2 --devices 1 --out o --quiet --device cpu".split()
     assert cli.main(command) == 0
     start = start_of(tmp_path / "o")
@@ -99,30 +99,30 @@ def test_train_and_evaluate_on_a_folder(tmp_path, capsys, monkeypatch):
     sizes, evaluate = set(), train.evaluate
     monkeypatch.setattr(train, "evaluate", lambda model, images, *more: sizes.add(images.shape) or evaluate(model, images, *more))
     assert cli.main("evaluate o/weights.safetensors --data mine --device cpu".split()) == 0
-    assert "on 6 test pictures (folder mine)" in capsys.readouterr().out
+    assert "on 6 test images (folder mine)" in capsys.readouterr().out
     assert sizes == {(6, 3, 16, 16)}, "the size that the net was trained on"
     assert cli.main("train --resume --out o --data mine --quiet --device cpu".split()) == 0
 
 
 def test_fine_tuning_takes_the_model_of_the_weights(tmp_path):
-    write_pictures(tmp_path / "mine")
+    write_images(tmp_path / "mine")
     net = resnet.create_model("tiny", scope=5)
     checkpoint.save_weights(net, tmp_path / "old.safetensors", {"model": "tiny", "model_kwargs": {"scope": 5}})
     options = "--init-from old.safetensors --freeze-body --max-steps 2 --out o --quiet --device cpu"
     assert cli.main(f"train --preset demo --data mine {options}".split()) == 0
     recipe = start_of(tmp_path / "o")["recipe"]
-    assert (recipe["model"], recipe["model_kwargs"], recipe["freeze_body"]) == ("tiny", {"scope": 5, "num_classes": 3}, True)
-    tuned = checkpoint.load_net("o/weights.safetensors")
+    assert (recipe["model"], recipe["model_kwargs"], recipe["freeze_backbone"]) == ("tiny", {"scope": 5, "num_classes": 3}, True)
+    tuned = checkpoint.load_model("o/weights.safetensors")
     assert torch.equal(tuned.blocks[1].mix[0].table, net.blocks[1].mix[0].table) and tuned.head.weight.shape[0] == 3
 
 
 @pytest.mark.parametrize("words, parts", [
-    ("train --preset imagenet", ("--data", "'nothing'", "pictures of 224 pixels")),
-    ("train --preset demo --image-size 64 --data nowhere", ("--data", "'nowhere'", "pictures of 64 pixels")),
+    ("train --preset imagenet", ("--data", "'nothing'", "images of 224 pixels")),
+    ("train --preset demo --image-size 64 --data nowhere", ("--data", "'nowhere'", "images of 64 pixels")),
     ("train --image-size 0", ("--image-size", "'0'", "at least 1")),
     ("train --workers 0", ("--workers", "'0'", "at least 1")),
     ("train --devices 0", ("--devices", "'0'", "at least 1")),
-    ("train --init-from nowhere", ("--init-from", "'nowhere'", "a file or one of the package's nets")),
+    ("train --init-from nowhere", ("--init-from", "'nowhere'", "a file or one of the package's models")),
 ])  # fmt: skip
 def test_bad_arguments(capsys, words, parts):
     assert cli.main(words.split()) == 2
@@ -151,7 +151,7 @@ class Writer:
 def test_tensorboard_gets_every_loss_once(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Writer))
     monkeypatch.setattr(Writer, "notes", [])
-    write_pictures(tmp_path / "mine")
+    write_images(tmp_path / "mine")
     assert cli.main("train --preset demo --data mine --tensorboard board --out o --quiet --device cpu".split()) == 0
     losses = checkpoint.load_state("o/state.pt")["losses"].tolist()
     log = [json.loads(line) for line in (tmp_path / "o" / "log.jsonl").read_text().splitlines()]

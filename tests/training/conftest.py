@@ -1,0 +1,37 @@
+"""The toy model, one thread, and few images, for all tests of training."""
+
+import pytest
+import torch
+from toy import Toy
+
+from lambdalib import resnet
+from lambdalib.training.cifar10 import ImageSplits
+from lambdalib.training.data import load_sample
+
+
+@pytest.fixture(autouse=True)
+def toy(monkeypatch):
+    """A model called toy, and one thread: faster for so small a model."""
+    monkeypatch.setitem(resnet.MODELS, "toy", Toy)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def images16():
+    """Some of the sample, 16×16 pixels: 45 for training (5 batches of 8, and 5 left over), 40 for testing."""
+    sample = load_sample()
+    train, test = (part[:, :, ::2, ::2].contiguous() for part in (sample.train_images[:45], sample.test_images[:40]))
+    labels = sample.train_labels[:45], sample.test_labels[:40]
+    return ImageSplits(train, labels[0], test, labels[1], sample.train_index[:45], sample.test_index[:40], "sample")
+
+
+@pytest.fixture(scope="session")
+def images32():
+    """48 + 20 images of the sample in their full size."""
+    sample = load_sample()
+    train, test = sample[:2], sample[2:4]
+    index = sample.train_index[:48], sample.test_index[:20]
+    return ImageSplits(*(part[:48] for part in train), *(part[:20] for part in test), *index, "sample")
