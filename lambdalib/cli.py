@@ -15,7 +15,7 @@ import torch
 
 import lambdalib
 from lambdalib import cost, resnet
-from lambdalib.experiments import bench, compare, rows
+from lambdalib.experiments import bench, compare, results, rows
 from lambdalib.training import checkpoint, cifar10, data, distributed, evidence, folders, recipes, train
 from lambdalib.training.checkpoint import (
     list_pretrained,
@@ -138,8 +138,8 @@ def build_parser() -> Parser:
     command.add_argument("--preset", type=one_of(list(RECIPES)), default="cpu", help=f"{presets} (default: cpu)")
     command.add_argument(
         "--row",
-        type=one_of([*rows.ROWS, *rows.LADDER]),
-        help=f"an experiment instead of a preset: {', '.join([*rows.ROWS, *rows.LADDER])}",
+        type=one_of([*rows.EVERY_ROW, *rows.ALIASES]),
+        help=f"an experiment instead of a preset: {', '.join(rows.EVERY_ROW)}",
     )
     command.add_argument("--model", type=one_of(resnet.list_models()), help="instead of the preset's")
     command.add_argument("--epochs", type=positive, help="passes over the training set; need not be whole")
@@ -201,29 +201,19 @@ def build_parser() -> Parser:
     )
     add_machine_and_data(command)
 
-    command = add(
-        "compare", run_compare, "are two runs' loss curves the same, by the rule of model zoos? Exit code 0 or 1"
-    )
-    command.add_argument(
-        "runs",
-        metavar="RUN",
-        nargs=2,
-        help="a folder of train, its state.pt or log.jsonl, or a "
-        ".jsonl, .csv or .txt of losses; the first is the one to reproduce",
-    )
-    command.add_argument(
-        "--picture", metavar="FILE", type=Path, default=Path("compare.png"), help="default: compare.png"
-    )
+    command = add("compare", run_compare, "are two runs' loss curves the same, by the rule of model zoos? Exit code 0 or 1")
+    command.add_argument("runs", metavar="RUN", nargs=2, help="a folder of train, its state.pt or log.jsonl, or a "
+                         ".jsonl, .csv or .txt of losses; the first is the one to reproduce")
+    command.add_argument("--figure", metavar="FILE", type=Path, default=Path("compare.png"),
+                         help="default: compare.png")
 
-    command = add("results", run_results, "mean and deviation of the experiments whose records a folder holds")
-    command.add_argument(
-        "folder",
-        metavar="FOLDER",
-        type=Path,
-        nargs="?",
-        default=rows.RECORDS,
-        help="of records NAME-seedS.jsonl, the log.jsonl of runs of train (default: those of the package)",
-    )
+    command = add("results", run_results, "mean and standard deviation of recorded runs; or add a run to the records")
+    command.add_argument("records", metavar="RECORDS", type=Path, nargs="?", default=results.RUNS,
+                         help="a file like runs.jsonl, or a folder of runs of train (default: the package's records)")
+    command.add_argument("--add", metavar="RUN", type=Path, help="append this run, a folder that train wrote")
+    command.add_argument("--group", type=one_of(list(results.GROUPS)),
+                         help=f"{', '.join(results.GROUPS)} (default: main; with --add: by the run's recipe)")
+    command.add_argument("--row", metavar="NAME", help="with --add (default: by the run's command or recipe)")
 
     command = add(
         "params", run_params, "parameters, multiply-adds and bytes, beside the paper's; or: will training fit?"
@@ -299,7 +289,8 @@ def chosen_recipe(options: argparse.Namespace, init_from: Path | None) -> Recipe
     elif init_from:
         card = read_card(init_from)
         changes = {"model": card["model"], "model_kwargs": {**card["model_kwargs"]}, **changes}
-    return replace((rows.ROWS | rows.LADDER)[options.row] if options.row else RECIPES[options.preset], **changes)
+    row = rows.ALIASES.get(options.row, options.row)
+    return replace(rows.EVERY_ROW[row] if row else RECIPES[options.preset], **changes)
 
 
 def with_classes(recipe: Recipe, classes: int) -> Recipe:
@@ -377,9 +368,9 @@ def run_compare(options: argparse.Namespace) -> int:
     print(f"compared at {len(result.steps):,} steps, {result.steps[0]:,} to {result.steps[-1]:,}")
     print(f"mean relative error {result.relative:.6f}, allowed {compare.RELATIVE}")
     print(f"mean absolute error {result.absolute:.6f}, allowed {compare.ABSOLUTE}")
-    with whole_file(options.picture) as part:
-        compare.picture(result, options.runs).savefig(part, format="png", dpi=120)
-    print(f"{'pass' if result.passed else 'FAIL'}; picture: {options.picture}")
+    with whole_file(options.figure) as part:
+        compare.plot_comparison(result, options.runs).savefig(part, format="png", dpi=120)
+    print(f"{'pass' if result.passed else 'FAIL'}; figure: {options.figure}")
     return 0 if result.passed else 1
 
 
@@ -395,10 +386,20 @@ def run_params(options: argparse.Namespace) -> None:
 
 
 def run_results(options: argparse.Namespace) -> None:
-    """Print what the records of a folder say: whole nets, then comparisons within one net and the rest."""
-    found, names = rows.read_results(options.folder), (rows.NETS, rows.COMPARISONS)
+    """Print what records say: whole nets, then comparisons; or one group. Or add a run, and print its row."""
+    if options.add is not None:
+        record = results.add_run(options.add, options.group, options.row, options.records)
+        print(f"{options.records}: added {record.row}, seed {record.seed}, to group {record.group}\n")
+        added = [row for row in results.read_results(record.group, options.records) if row.name == record.row]
+        return print(results.results_table(added))
+    if options.row is not None:
+        raise ValueError(f"argument --row: must go with --add, got {options.row!r} without it")
+    group = options.group or (None if options.records.is_dir() else "main")
+    found = results.read_results(group, options.records)
+    if group not in (None, "main"):
+        return print(results.results_table(found))
     nets, others = ([row for row in found if (row.name in rows.NETS) == whole] for whole in (True, False))
-    print("\n\n".join(map(rows.results_table, (nets, others), names)))
+    print("\n\n".join(map(results.results_table, (nets, others), (rows.NETS, rows.COMPARISONS))))
 
 
 def run_bench(options: argparse.Namespace) -> None:

@@ -15,7 +15,8 @@ from lambdalib.course import figures
 from lambdalib.training.checkpoint import ASSETS, read_card
 from lambdalib.training.data import CLASSES
 from lambdalib.course.examples import plane, plane_colours
-from lambdalib.experiments.rows import COMPARISONS, NETS, RECORDS, read_results
+from lambdalib.experiments.results import read_records, read_results
+from lambdalib.experiments.rows import COMPARISONS, NETS
 
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
 
@@ -61,8 +62,7 @@ PUBLISHED_MINUTES = {
 
 def training_curves():
     """All recorded runs of the two nets that ship."""
-    logs = {name: [[json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-                   for path in sorted(RECORDS.glob(f"{name}-seed*.jsonl"))] for name in ("small", "tiny")}
+    logs = {name: [record.lines for record in read_records() if record.row == name] for name in ("small", "tiny")}
     return figures.curves(logs)
 
 
@@ -70,7 +70,7 @@ def results():
     """Accuracy over parameters and over minutes, ours and what others have published; minutes of the nets that ship."""
     def ours(cost, called, names=NETS):
         return {called(row): (getattr(row, cost), 100 * fmean(row.accuracies), 100 * stdev(row.accuracies) if len(row.accuracies) > 1 else nan)
-                for row in read_results(RECORDS) if row.name in names}
+                for row in read_results() if row.name in names}
     def on_what(row):  # "AMD EPYC, 2 threads" -> "2 threads"
         return f"{row.name}\n{row.hardware.rpartition(', ')[2]}"
 
@@ -80,7 +80,7 @@ def results():
 
 def compared(names: dict[str, str], lit: tuple[str, ...]):
     """Layers of one net, the best one last; names: row -> what the picture calls it."""
-    rows = sorted((row for row in read_results(RECORDS) if row.name in names), key=lambda row: fmean(row.accuracies))
+    rows = sorted((row for row in read_results() if row.name in names), key=lambda row: fmean(row.accuracies))
     runs = {names[row.name]: [100 * accuracy for accuracy in row.accuracies] for row in rows}
     return figures.seeds(runs, "test accuracy after 10 epochs, %", lit, notes=[f"{row.parameters:,} parameters" for row in rows])
 
@@ -99,8 +99,8 @@ def alone():
 
 def ladder():
     """The recipe, rung by rung, judged by held-out pictures."""
-    rungs = read_results(RECORDS / "ladder")
-    runs = {row.name.removeprefix("ladder-").replace("-", " "): [100 * accuracy for accuracy in row.accuracies] for row in rungs}
+    rungs = read_results("cumulative-ablation")
+    runs = {row.name.removeprefix("ablation-").replace("-", " "): [100 * accuracy for accuracy in row.accuracies] for row in rungs}
     return figures.seeds(runs, "accuracy on 5,000 held-out pictures after 10 epochs, %", lit=("average",),
                          notes=[f"{row.minutes:.1f} minutes" for row in rungs])
 

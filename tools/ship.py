@@ -62,8 +62,8 @@ A residual net with two lambda layers for pictures of 32 × 32 pixels: {run["par
 is told in [CIFAR10.md](CIFAR10.md).
 
 **Run.** `{run["command"]}`, seed {run["recipe"]["seed"]}, commit {run["commit"][:7]}, torch {run["versions"]["torch"]}, {run["hardware"]}, {run["threads"]} threads,
-{result["seconds"] / 60:.1f} minutes{stops}. Seed 0 ships whatever it reached; README.md has all seeds that were run. The whole log:
-[{name}-seed{run["recipe"]["seed"]}.jsonl](results/{name}-seed{run["recipe"]["seed"]}.jsonl).
+{result["seconds"] / 60:.1f} minutes{stops}. Seed 0 ships whatever it reached; README.md has all seeds that were run. The whole log
+is in [runs.jsonl](runs.jsonl): row {name}, seed {run["recipe"]["seed"]}.
 
 **Recipe.** {recipe}.
 

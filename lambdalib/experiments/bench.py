@@ -1,9 +1,8 @@
-"""How fast and how hungry: the lambda layer beside other packages' and beside what else stands in its place, and whole nets.
+"""Time and memory of the lambda layer, of other packages' layers, of its alternatives, and of whole models.
 
-`lambdalib bench` measures here and now, prints tables and writes JSON with the evidence. Taught in notebooks/05_cost.
-
-Everything runs in one process, candidates in turn, so that whatever else the machine does hits all of them alike; what is
-told is the median, and ratios before seconds.
+`lambdalib bench` measures here, prints tables and writes JSON with the evidence. Taught in notebooks/05_cost.
+Everything runs in one process, candidates in turn, so that other load on the machine slows all of them alike. We
+report medians, and ratios before seconds.
 """
 
 import copy
@@ -13,6 +12,7 @@ import statistics
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from importlib import import_module
 from importlib.util import find_spec
 from itertools import repeat
@@ -29,20 +29,19 @@ from lambdalib.contractions import ORDERS, plan, position_output
 from lambdalib.cost import held_for_backward
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import create_model
-from lambdalib.training.evidence import evidence, pick_device
-from lambdalib.training.train import train_steps
+from lambdalib.training.train import DTYPES, evidence, pick_device, train_step
 
 __all__ = ["Shape", "SHAPES", "PARTS", "stopwatch", "matrix_rate", "contestants", "bench", "summary"]
 
 BATCH = 64
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+MEASURED_DTYPES = ("float32", "bfloat16")
 
 
 @dataclass(frozen=True)
 class Shape:
-    """A layer and the map that it meets. Taught in notebooks/05_cost.
+    """A layer and its feature map, with k = 16 and h = 4. Taught in notebooks/05_cost.
 
-    d: channels in and out; side: of the square map; r: side of the window; u: intra-depth. k = 16 and h = 4 throughout.
+    d: channels in and out; side: of the square map; r: side of the local scope; u: intra-depth.
     """
 
     d: int
@@ -54,12 +53,14 @@ class Shape:
         return f"{self.side}×{self.side}, d {self.d}, r {self.r}, u {self.u}"
 
 
-SHAPES = [Shape(64, 32, 7), Shape(128, 16, 7), Shape(128, 16, 7, 4), Shape(128, 16, 31), Shape(256, 8, 7), Shape(256, 8, 15),
-          Shape(256, 8, 7, 4), Shape(512, 4, 7), Shape(256, 14, 23)]
+SHAPES = [
+    Shape(64, 32, 7), Shape(128, 16, 7), Shape(128, 16, 7, 4), Shape(128, 16, 31), Shape(256, 8, 7),
+    Shape(256, 8, 15), Shape(256, 8, 7, 4), Shape(512, 4, 7), Shape(256, 14, 23),
+]  # fmt: skip
 
 
 def stopwatch(functions: dict[str, Callable], budget: float = 2.0, turns: int = 3) -> dict[str, float]:
-    """Seconds of each function: the median of its turns, taken in alternation; the first turn warms up and is left out.
+    """Seconds of each function: the median of its turns, taken in alternation. The first turn only warms up.
 
     Taught in notebooks/05_cost.
 
@@ -119,20 +120,22 @@ def features_for(shape: Shape, batch: int) -> Tensor:
     return torch.randn(batch, shape.d, shape.side, shape.side, device=pick_device())
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -----------------------------------------------------------------------------------------------------------------
 # The layer beside other packages' layers
 
 
 def contestants(shape: Shape, dtype: str = "float32") -> dict[str, nn.Module]:
-    """Our layer and those of lambda-networks and timm for the same work, all with random weights. Taught in notebooks/05_cost.
+    """Our layer and those of lambda-networks and timm for the same work, with random weights.
 
-    Each package has two forms: a Conv3d for a window, and a table for the whole map, where the window covers it. timm's layer
-    has no u, and its Conv3d in bfloat16 with windows of 15 or more takes minutes a step, so it is left out there.
+    Each package has two forms: a Conv3d for a local scope, and a table for the whole map if the scope covers it.
+    timm's layer has no u. Its Conv3d in bfloat16 with a scope of 15 or more takes minutes a step and is left out.
     """
     whole = shape.r >= 2 * shape.side - 1
     theirs = import_module("lambda_networks").LambdaLayer
-    layers = {"ours": LambdaLayer(shape.d, dim_u=shape.u, scope=shape.r),
-              "lambda-networks Conv3d": theirs(shape.d, dim_k=16, r=shape.r, dim_u=shape.u)}
+    layers = {
+        "ours": LambdaLayer(shape.d, dim_u=shape.u, scope=shape.r),
+        "lambda-networks Conv3d": theirs(shape.d, dim_k=16, r=shape.r, dim_u=shape.u),
+    }
     if whole:
         layers["lambda-networks table"] = theirs(shape.d, dim_k=16, n=shape.side, dim_u=shape.u)
     if shape.u == 1:
@@ -145,10 +148,7 @@ def contestants(shape: Shape, dtype: str = "float32") -> dict[str, nn.Module]:
 
 
 def peak_in_child(shape: Shape, name: str, dtype: str) -> int | None:
-    """Bytes by which a fresh process grows at its fullest in one training pass (on a GPU: what its allocator held).
-
-    None where the system does not tell: Linux does.
-    """
+    """Bytes by which one training pass lets a fresh process grow at most; None unless on Linux or a GPU."""
     context = get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     child = context.Process(target=measure_peak, args=(sender, shape, name, dtype))
@@ -160,10 +160,11 @@ def peak_in_child(shape: Shape, name: str, dtype: str) -> int | None:
 
 
 def measure_peak(sender, shape: Shape, name: str, dtype: str) -> None:
-    """What the child does."""
+    """Send the peak memory of one training pass; runs in the child process."""
     layer, features = contestants(shape, dtype)[name], features_for(shape, BATCH)
-    training_pass(layer, features[:1], DTYPES[dtype])()  # the libraries' own rooms
-    run, status, reset = training_pass(layer, features, DTYPES[dtype]), Path("/proc/self/status"), Path("/proc/self/clear_refs")
+    training_pass(layer, features[:1], DTYPES[dtype])()  # what the libraries allocate once
+    run = training_pass(layer, features, DTYPES[dtype])
+    status, reset = Path("/proc/self/status"), Path("/proc/self/clear_refs")
     if pick_device().type == "cuda":
         torch.cuda.reset_peak_memory_stats()
         before = torch.cuda.memory_allocated()
@@ -171,7 +172,7 @@ def measure_peak(sender, shape: Shape, name: str, dtype: str) -> None:
         return sender.send(torch.cuda.max_memory_allocated() - before)
     if not reset.exists():
         return sender.send(None)
-    reset.write_text("5")  # the high-water mark starts anew
+    reset.write_text("5")  # the high-water mark starts from here
     before = kilobytes(status, "VmRSS")
     run()
     return sender.send(1024 * (kilobytes(status, "VmHWM") - before))
@@ -183,7 +184,7 @@ def kilobytes(status: Path, field: str) -> int:
 
 
 def matrix_rate(dtype: torch.dtype, where: torch.device, side: int = 2048, seconds: float = 1.0) -> float:
-    """Multiply-adds per second of one large square matrix product: what this machine can do at best, nearly.
+    """Multiply-adds per second of one large square matrix product: nearly the best of this machine.
 
     Taught in notebooks/05_cost.
     """
@@ -199,71 +200,81 @@ def multiply_adds_of(run: Callable) -> int:
 
 
 def bench_layer(quick: bool, say: Callable) -> list[dict]:
-    """Our layer against every public one, at every shape; each in both memory layouts, of which its faster one counts."""
+    """Our layer and every public one at every shape, each in its faster memory layout."""
     rows = []
-    for dtype in DTYPES:
-        rate = matrix_rate(DTYPES[dtype], pick_device(), *((64, 0) if quick else ()))  # minutes where a CPU has no bfloat16
+    for dtype in MEASURED_DTYPES:
+        # quick: a large product takes minutes on a CPU without bfloat16
+        rate = matrix_rate(DTYPES[dtype], pick_device(), *((64, 0) if quick else ()))
         say(f"\n{dtype}, batch {BATCH}; one large matrix product makes {rate / 1e9:.0f} G multiply-adds a second")
         for shape in SHAPES[-2:] if quick else SHAPES:
-            passes, held, forwards, share = {}, {}, {}, None
+            passes, saved, forwards = {}, {}, {}
             for name, layer in contestants(shape, dtype).items():
                 for layout in (torch.contiguous_format, torch.channels_last):
                     features = features_for(shape, BATCH).contiguous(memory_format=layout)
                     passes[name, layout] = training_pass(layer, features, DTYPES[dtype])
                     forwards[name, layout] = inference_pass(layer, features, DTYPES[dtype])
                 with torch.autocast(pick_device().type, DTYPES[dtype], enabled=dtype != "float32"):
-                    held[name] = held_for_backward(layer, features)
+                    saved[name] = held_for_backward(layer, features)
             both, forward = (fastest(stopwatch(runs, 0)) for runs in (passes, forwards))
             work = multiply_adds_of(passes["ours", torch.channels_last])
-            peer = min(set(both) - {"ours"}, key=both.get)
-            peak = {name: peak_in_child(shape, name, dtype) for name in ("ours", peer)} if dtype == "float32" and not quick else {}
-            rows.append({"shape": asdict(shape), "dtype": dtype, "seconds": both, "forward_seconds": forward, "held": held,
-                         "peak": peak, "rate": rate, "share": work / both["ours"] / rate})
-            say(f"{shape!s:<26} ours {1e3 * both['ours']:7.1f} ms ({rows[-1]['share']:4.0%} of the rate)   {peer:<23} "
-                f"{1e3 * both[peer]:7.1f} ms   ×{both[peer] / both['ours']:5.2f}   forward ×"
-                f"{min(t for n, t in forward.items() if n != 'ours') / forward['ours']:5.2f}   held "
-                f"{held['ours'] / 2**20:6.1f} against {min(b for n, b in held.items() if n != 'ours') / 2**20:6.1f} MiB")
+            peers = set(both) - {"ours"}
+            peer = min(peers, key=both.get)
+            with_peak = ("ours", peer) if dtype == "float32" and not quick else ()
+            peak = {name: peak_in_child(shape, name, dtype) for name in with_peak}
+            share = work / both["ours"] / rate
+            rows.append({"shape": asdict(shape), "dtype": dtype, "seconds": both, "forward_seconds": forward,
+                         "held": saved, "peak": peak, "rate": rate, "share": share})  # fmt: skip
+            forward_peer, saved_peer = (min(map(numbers.get, peers)) for numbers in (forward, saved))
+            say(
+                f"{shape!s:<26} ours {1e3 * both['ours']:7.1f} ms ({share:4.0%} of the rate)   "
+                f"{peer:<23} {1e3 * both[peer]:7.1f} ms   ×{both[peer] / both['ours']:5.2f}   forward "
+                f"×{forward_peer / forward['ours']:5.2f}   saved activations {saved['ours'] / 2**20:6.1f}, "
+                f"the others' {saved_peer / 2**20:6.1f} MiB"
+            )
     return rows
 
 
 def fastest(seconds: dict) -> dict[str, float]:
-    """Of each candidate the faster layout."""
+    """The seconds of each candidate in its faster layout."""
     return {name: min(t for (other, _), t in seconds.items() if other == name) for name, _ in seconds}
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -----------------------------------------------------------------------------------------------------------------
 # The orders beside one another
 
 
 def bench_orders(quick: bool, say: Callable) -> list[dict]:
-    """The position output alone, forward and backward, in every order; and whether plan() named the fastest."""
+    """The position output alone, forward and backward, in every order; and whether plan() chose the fastest."""
     rows, (h, k) = [], (4, 16)
-    for dtype in DTYPES:
-        say(f"\n{dtype}, batch {BATCH}, milliseconds of the position output, forward and backward; * what plan() names")
+    for dtype in MEASURED_DTYPES:
+        say(f"\n{dtype}, batch {BATCH}, milliseconds of the position output, both ways; * chosen by plan()")
         for shape in SHAPES[-2:] if quick else SHAPES:
-            n, v, size = shape.side**2, shape.d // h, (shape.side, shape.side)
-            queries, values = (torch.randn(BATCH, n, *depths, device=pick_device(), dtype=DTYPES[dtype]) for depths in ((h, k), (v, shape.u)))
-            table = torch.randn(k, shape.u, shape.r, shape.r, device=pick_device(), dtype=DTYPES[dtype])
-            inputs = [tensor.requires_grad_() for tensor in (queries, table, values)]
-
-            def run(order: str) -> None:
-                output = position_output(inputs[0].transpose(1, 2), *inputs[1:], size, order)
-                torch.autograd.grad(output, inputs, torch.ones_like(output))
-
-            seconds = stopwatch({order: lambda order=order: run(order) for order in ORDERS}, 0 if quick else 1.0)
-            planned = plan(BATCH, h, size, k, v, shape.u, (shape.r, shape.r))
+            n, v, size, window = shape.side**2, shape.d // h, (shape.side, shape.side), (shape.r, shape.r)
+            sizes = [(BATCH, n, h, k), (k, shape.u, *window), (BATCH, n, v, shape.u)]  # queries, table, values
+            inputs = [torch.randn(s, device=pick_device(), dtype=DTYPES[dtype], requires_grad=True) for s in sizes]
+            runs = {order: partial(position_pass, *inputs, size, order) for order in ORDERS}
+            seconds = stopwatch(runs, 0 if quick else 1.0)
+            planned = plan(BATCH, h, size, k, v, shape.u, window)
+            regret = seconds[planned] / min(seconds.values())
             rows.append({"shape": asdict(shape), "dtype": dtype, "seconds": seconds, "planned": planned,
-                         "regret": seconds[planned] / min(seconds.values())})
-            say(f"{shape!s:<26}" + "   ".join(f"{order}{'*' if order == planned else ''} {1e3 * t:.1f}" for order, t in seconds.items()))
+                         "regret": regret})  # fmt: skip
+            times = (f"{order}{'*' * (order == planned)} {1e3 * t:.1f}" for order, t in seconds.items())
+            say(f"{shape!s:<26}" + "   ".join(times))
     return rows
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+def position_pass(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int], order: str) -> None:
+    """Position output and its gradients. queries (b, n, h, k), table (k, u, r, r), values (b, n, v, u)."""
+    output = position_output(queries.transpose(1, 2), table, values, size, order)
+    torch.autograd.grad(output, (queries, table, values), torch.ones_like(output))
+
+
+# -----------------------------------------------------------------------------------------------------------------
 # Whole training steps
 
 
 def conv3d_form(model: nn.Module) -> nn.Module:
-    """A copy of a net whose lambda layers are lambda-networks', with the same weights. Taught in notebooks/05_cost."""
+    """A copy of a model in which lambda-networks' layers, with the same weights, replace ours."""
     model = copy.deepcopy(model)
     for parent in list(model.modules()):
         for name, layer in list(parent.named_children()):
@@ -287,56 +298,66 @@ def step_of(model: nn.Module, batch: int, side: int, dtype: str) -> Callable[[],
 
 
 def bench_step(quick: bool, say: Callable) -> list[dict]:
-    """Whole training steps: our net, the same with recompute and with Conv3d layers, its convolutional twin; timm's net, swapped."""
+    """Training steps: our model, with recompute, with Conv3d, its convolutional twin; timm's with our layers."""
     rows = []
     batch = 4 if quick else 128
     for name, u in (("lambda_resnet18", 4), ("lambda_resnet18", 1)):
         ours = create_model(name, dim_u=u, scope=7)
-        frugal = create_model(name, dim_u=u, scope=7, recompute=True)
-        nets = {"ours": ours, "ours, recompute": frugal, "Conv3d form": conv3d_form(ours), "convolutional twin": create_model("resnet26")}
-        rows += step_rows(f"{name}, u = {u}, 32 × 32", nets, batch, 32, "bfloat16", say)
+        recomputing = create_model(name, dim_u=u, scope=7, recompute=True)
+        models = {"ours": ours, "ours, recompute": recomputing, "Conv3d form": conv3d_form(ours)}
+        models["convolutional twin"] = create_model("resnet26")
+        rows += step_rows(f"{name}, u = {u}, 32 × 32", models, batch, 32, "bfloat16", say)
     timm = import_module("timm").create_model("lambda_resnet26t", num_classes=10)
     swapped = copy.deepcopy(timm)
     convert.swap(swapped)
-    for dtype in DTYPES:
-        rows += step_rows("timm's lambda_resnet26t, 256 × 256", {"ours": swapped, "timm": timm}, 2 if quick else 8, 256, dtype, say)
+    for dtype in MEASURED_DTYPES:
+        models = {"ours": swapped, "timm": timm}
+        rows += step_rows("timm's lambda_resnet26t, 256 × 256", models, 2 if quick else 8, 256, dtype, say)
     return rows
 
 
-def step_rows(title: str, nets: dict[str, nn.Module], batch: int, side: int, dtype: str, say: Callable) -> list[dict]:
-    """Seconds of a step and bytes held, for nets that learn the same."""
-    seconds = stopwatch({name: step_of(net, batch, side, dtype) for name, net in nets.items()}, 0)
-    held = {}
-    for name, net in nets.items():
-        images = torch.randn(batch, 3, side, side, device=pick_device()).contiguous(memory_format=torch.channels_last)
+def step_rows(title: str, models: dict, batch: int, side: int, dtype: str, say: Callable) -> list[dict]:
+    """Seconds of a step and bytes of saved activations; models: name -> model, alike in input and output."""
+    seconds = stopwatch({name: step_of(model, batch, side, dtype) for name, model in models.items()}, 0)
+    saved, images = {}, torch.randn(batch, 3, side, side, device=pick_device())
+    images = images.contiguous(memory_format=torch.channels_last)
+    for name, model in models.items():
         with torch.autocast(pick_device().type, DTYPES[dtype], enabled=dtype != "float32"):
-            held[name] = held_for_backward(net, images)
+            saved[name] = held_for_backward(model, images)
     say(f"\n{title}, {dtype}, batch {batch}")
-    for name in nets:
-        say(f"  {name:<20} {seconds[name]:7.2f} s a step, {seconds[name] * 50000 / batch / 60:6.1f} minutes for 50,000 pictures, "
-            f"×{seconds[name] / seconds['ours']:.2f}; held {held[name] / 2**30:.2f} GiB, ×{held[name] / held['ours']:.2f}")
-    return [{"title": title, "dtype": dtype, "batch": batch, "seconds": seconds, "held": held}]
+    for name in models:
+        spent, size = seconds[name], saved[name]
+        say(
+            f"  {name:<20} {spent:7.2f} s a step, {spent * 50000 / batch / 60:6.1f} minutes for 50,000 images, "
+            f"×{spent / seconds['ours']:.2f}; saved activations {size / 2**30:.2f} GiB, "
+            f"×{size / saved['ours']:.2f}"
+        )
+    return [{"title": title, "dtype": dtype, "batch": batch, "seconds": seconds, "held": saved}]
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# What else a user might put there
+# -----------------------------------------------------------------------------------------------------------------
+# What else stands in its place
 
 
-class SelfAttention(nn.Module):
-    """Multi-head softmax attention over a map by PyTorch's fused kernel, without positions. (b, d, H, W) -> the same."""
+class FusedSelfAttention(nn.Module):
+    """Multi-head softmax attention over a feature map by PyTorch's fused kernel, without positions."""
 
     def __init__(self, dim: int, heads: int = 4):
         super().__init__()
         self.heads, self.to_qkv = heads, nn.Conv2d(dim, 3 * dim, 1, bias=False)
 
+    def project(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries, keys and values, (b, h, n, d/h) each."""
+        return self.to_qkv(features).flatten(2).unflatten(1, (3, self.heads, -1)).transpose(3, 4).unbind(1)
+
     def forward(self, features: Tensor) -> Tensor:
         """(b, d, H, W) -> (b, d, H, W)."""
-        queries, keys, values = self.to_qkv(features).flatten(2).unflatten(1, (3, self.heads, -1)).transpose(3, 4).unbind(1)
+        queries, keys, values = self.project(features)
         return F.scaled_dot_product_attention(queries, keys, values).transpose(2, 3).reshape(features.shape)
 
 
-class FlexAttention(SelfAttention):
-    """The same with one learned number per head and offset added to the scores (relative positions), by FlexAttention."""
+class FlexAttention(FusedSelfAttention):
+    """The same with relative positions, by FlexAttention: one learned number per head and offset is added."""
 
     def __init__(self, dim: int, side: int, heads: int = 4):
         super().__init__(dim, heads)
@@ -345,7 +366,7 @@ class FlexAttention(SelfAttention):
 
     def forward(self, features: Tensor) -> Tensor:
         """(b, d, H, W) -> (b, d, H, W)."""
-        queries, keys, values = self.to_qkv(features).flatten(2).unflatten(1, (3, self.heads, -1)).transpose(3, 4).unbind(1)
+        queries, keys, values = self.project(features)
         side, bias = self.side, self.bias
 
         def score(value, b, h, n, m):
@@ -355,26 +376,32 @@ class FlexAttention(SelfAttention):
 
 
 def bench_alternatives(quick: bool, say: Callable) -> list[dict]:
-    """A lambda layer beside fused softmax attention and a 3×3 convolution, d = 128, batch 16."""
+    """A lambda layer, fused softmax attention and a 3×3 convolution, d = 128, batch 16."""
     rows, d, batch = [], 128, 16
-    for dtype in DTYPES:
+    for dtype in MEASURED_DTYPES:
         say(f"\n{dtype}, d = {d}, batch {batch}, milliseconds of a training pass")
         for side in (8, 16) if quick else (8, 16, 32, 64):
-            modules = {"lambda layer, r = 7": LambdaLayer(d, scope=7), "attention without positions": SelfAttention(d),
-                       "3×3 convolution": nn.Conv2d(d, d, 3, padding=1, bias=False)}
+            modules = {
+                "lambda layer, r = 7": LambdaLayer(d, scope=7),
+                "attention without positions": FusedSelfAttention(d),
+                "3×3 convolution": nn.Conv2d(d, d, 3, padding=1, bias=False),
+            }
             if side <= 32:
                 modules["lambda layer, whole map"] = LambdaLayer(d, scope=2 * side - 1)
             if pick_device().type == "cuda":  # FlexAttention has no backward on a CPU
                 modules["attention with positions"] = FlexAttention(d, side)
             features = features_for(Shape(d, side, 7), batch).contiguous(memory_format=torch.channels_last)
-            seconds = stopwatch({name: training_pass(module.to(pick_device(), memory_format=torch.channels_last), features, DTYPES[dtype])
-                                 for name, module in modules.items()}, 0 if quick else 2.0)
+            runs = {}
+            for name, module in modules.items():
+                module = module.to(pick_device(), memory_format=torch.channels_last)
+                runs[name] = training_pass(module, features, DTYPES[dtype])
+            seconds = stopwatch(runs, 0 if quick else 2.0)
             rows.append({"side": side, "d": d, "batch": batch, "dtype": dtype, "seconds": seconds})
             say(f"{side:3d} × {side:<3d}" + "   ".join(f"{name} {1e3 * t:.1f}" for name, t in seconds.items()))
     return rows
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -----------------------------------------------------------------------------------------------------------------
 # Growth
 
 
@@ -385,32 +412,32 @@ def exponent(sizes: list[float], seconds: list[float]) -> float:
 
 
 def bench_growth(quick: bool, say: Callable) -> list[dict]:
-    """How time grows with the number of pixels for a window of 7, and with the window on a map of 16 × 16."""
+    """How time grows with the number of pixels for a scope of 7, and with the scope on a map of 16 × 16."""
     rows = []
-    for dtype in DTYPES:
+    for dtype in MEASURED_DTYPES:
         layer = LambdaLayer(64, scope=7).to(pick_device())
         sides = (8, 12, 16) if quick else (16, 24, 32, 48, 64)
-        runs = {side: training_pass(layer, features_for(Shape(64, side, 7), 8).contiguous(memory_format=torch.channels_last),
-                                    DTYPES[dtype]) for side in sides}
+        runs = {}
+        for side in sides:
+            features = features_for(Shape(64, side, 7), 8).contiguous(memory_format=torch.channels_last)
+            runs[side] = training_pass(layer, features, DTYPES[dtype])
         seconds = stopwatch(runs, 0 if quick else 6.0)
         power = exponent([side**2 for side in sides], list(seconds.values()))
         say(f"\n{dtype}, d = 64, batch 8, r = 7: time ~ pixels^{power:.2f} from {sides[0]}² to {sides[-1]}²")
         say("   ".join(f"{side}²: {1e3 * t:.1f} ms" for side, t in seconds.items()))
-        rows.append({"what": "pixels", "dtype": dtype, "sides": sides, "seconds": list(seconds.values()), "exponent": power})
+        rows.append({"what": "pixels", "dtype": dtype, "sides": sides, "seconds": list(seconds.values()),
+                     "exponent": power})  # fmt: skip
         scopes = (3, 7, 31) if quick else (3, 5, 7, 11, 15, 23, 31)
-        runs = {r: training_pass(LambdaLayer(128, scope=r).to(pick_device()), features_for(Shape(128, 16, r), 16), DTYPES[dtype])
-                for r in scopes}
+        layers = {r: LambdaLayer(128, scope=r).to(pick_device()) for r in scopes}
+        runs = {r: training_pass(layers[r], features_for(Shape(128, 16, r), 16), DTYPES[dtype]) for r in scopes}
         seconds = stopwatch(runs, 0 if quick else 3.0)
         say("16 × 16, d = 128, batch 16: " + "   ".join(f"r {r}: {1e3 * t:.1f} ms" for r, t in seconds.items()))
         rows.append({"what": "scope", "dtype": dtype, "scopes": scopes, "seconds": list(seconds.values())})
     return rows
 
 
-# ---------------------------------------------------------------------------------------------------------------------
-# All of it
-
-
-PARTS = {"layer": bench_layer, "orders": bench_orders, "step": bench_step, "alternatives": bench_alternatives, "growth": bench_growth}
+PARTS = {"layer": bench_layer, "orders": bench_orders, "step": bench_step, "alternatives": bench_alternatives,
+         "growth": bench_growth}  # fmt: skip
 
 
 def geometric_mean(values: list[float]) -> float:
@@ -419,25 +446,30 @@ def geometric_mean(values: list[float]) -> float:
 
 
 def summary(rows: list[dict]) -> dict[str, dict[str, float]]:
-    """Of the layer's rows, per type: how many times as fast as the fastest peer, on (geometric) average and at worst.
+    """How many times as fast as the fastest peer our layer is, for each dtype: geometric mean and worst.
 
     Taught in notebooks/05_cost.
     """
     result = {}
     for dtype in dict.fromkeys(row["dtype"] for row in rows):
-        ratios = [min(t for name, t in row["seconds"].items() if name != "ours") / row["seconds"]["ours"]
-                  for row in rows if row["dtype"] == dtype]
+        ratios = [
+            min(t for name, t in row["seconds"].items() if name != "ours") / row["seconds"]["ours"]
+            for row in rows
+            if row["dtype"] == dtype
+        ]
         result[dtype] = {"geometric_mean": geometric_mean(ratios), "worst": min(ratios)}
     return result
 
 
-def bench(parts: list[str] | None = None, out: Path | None = None, quick: bool = False, say: Callable = print) -> dict:
-    """Measure, tell, and write what was measured. Taught in notebooks/05_cost.
+def bench(
+    parts: list[str] | None = None, out: Path | None = None, quick: bool = False, say: Callable = print
+) -> dict:
+    """Measure, print, and write what was measured. Used by `lambdalib bench`.
 
     Args:
         parts: of PARTS; None: all. "layer" and "step" need timm and lambda-networks (extra `dev`).
-        out: JSON file for the numbers and their evidence; a part that is not measured now stays as it stands there.
-        quick: few shapes and turns: to see that it runs, not to believe the numbers.
+        out: JSON file for the numbers and their evidence. Parts in it that are not measured now stay.
+        quick: few shapes and turns. Shows that it runs; its numbers mean nothing.
     Returns:
         What the file holds: part -> {"evidence", "rows"}, and the layer's summary.
     Raises:
@@ -448,7 +480,9 @@ def bench(parts: list[str] | None = None, out: Path | None = None, quick: bool =
         raise ValueError(f"parts must be of {', '.join(PARTS)}, got {unknown[0]!r}")
     for name in ("timm", "lambda_networks"):
         if find_spec(name) is None and not {"layer", "step"}.isdisjoint(parts or PARTS):
-            raise ValueError(f"{name} must be installed for the parts 'layer' and 'step': pip install \".[dev]\" brings it")
+            raise ValueError(
+                f"{name} must be installed for the parts 'layer' and 'step': pip install \".[dev]\" brings it"
+            )
     results = json.loads(out.read_text()) if out is not None and out.exists() else {}
     for part in parts or PARTS:
         torch.manual_seed(0)
@@ -456,7 +490,10 @@ def bench(parts: list[str] | None = None, out: Path | None = None, quick: bool =
         if part == "layer":
             results[part]["summary"] = summary(results[part]["rows"])
             for dtype, numbers in results[part]["summary"].items():
-                say(f"{dtype}: {numbers['geometric_mean']:.2f} times as fast as the fastest peer of each shape, at worst {numbers['worst']:.2f} times")
+                say(
+                    f"{dtype}: {numbers['geometric_mean']:.2f} times as fast as the fastest peer of each shape, "
+                    f"at worst {numbers['worst']:.2f} times"
+                )
         if out is not None:
             out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
     return results

@@ -1,7 +1,4 @@
-"""Do two runs tell the same story? Their loss curves, side by side.
-
-Taught in notebooks/07_train_on_cifar10.
-"""
+"""Are the loss curves of two runs the same, within the error of model zoos? Used by `lambdalib compare`."""
 
 import csv
 import json
@@ -15,21 +12,22 @@ from torch import Tensor
 
 from lambdalib.training.checkpoint import load_state
 
-__all__ = ["Curve", "Comparison", "read_curve", "align", "compare", "picture", "RELATIVE", "ABSOLUTE"]
+__all__ = ["Curve", "Comparison", "read_curve", "align", "compare", "plot_comparison", "RELATIVE", "ABSOLUTE"]
 
-RELATIVE, ABSOLUTE = 0.05, 0.0002       # a run passes if one of its two errors is no larger
+RELATIVE, ABSOLUTE = 0.05, 0.0002  # a run passes if one of its two errors is no larger
 STEP_NAMES = ("step", "iteration", "iter")
-LOSS_NAMES = ("loss", "value")          # "value" is TensorBoard's word
+LOSS_NAMES = ("loss", "value")  # "value" is TensorBoard's word
 
 
 class Curve(NamedTuple):
-    """A loss curve. Taught in notebooks/07_train_on_cifar10.
+    """A loss curve.
 
     steps: (n,) int64, rising; step s is the s-th of the run, counted from 1.
     losses: (n,) float64.
     means: whether each loss is the mean over the steps since the one before, as in fit's log.
-    batch: pictures per step, None where the file does not say.
+    batch: images per step, None where the file does not say.
     """
+
     steps: Tensor
     losses: Tensor
     means: bool = False
@@ -37,12 +35,13 @@ class Curve(NamedTuple):
 
 
 class Comparison(NamedTuple):
-    """Two curves at the steps that both have, and how far they lie apart. Taught in notebooks/07_train_on_cifar10.
+    """Two curves at the steps that both have, and how far they lie apart.
 
     steps, first, second: (n,) each.
     relative: mean of |first - second| / |first|.
     absolute: mean of |first - second|.
     """
+
     steps: Tensor
     first: Tensor
     second: Tensor
@@ -55,16 +54,18 @@ class Comparison(NamedTuple):
         return self.relative <= RELATIVE or self.absolute <= ABSOLUTE
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -----------------------------------------------------------------------------------------------------------------
 # Reading
 
+
 def read_curve(run: str | Path) -> Curve:
-    """Read the losses of a run. Taught in notebooks/07_train_on_cifar10.
+    """Read the losses of a run.
 
     Args:
-        run: a folder that fit has written: its state.pt has the loss of every step; where that is gone, log.jsonl has the
-            mean of every epoch. Or one of these files; or a table: .jsonl (one object a line), .csv or .txt, with a column
-            "loss" or "value" and perhaps "step", "iteration" or "iter"; without names: losses, or steps and losses.
+        run: a folder that fit wrote: its state.pt has the loss of every step. Without state.pt its log.jsonl is
+            read, which has the mean of every epoch. Or one of these files. Or a table: .jsonl (one object a line),
+            .csv or .txt, with a column "loss" or "value" and perhaps "step", "iteration" or "iter". Without names:
+            losses, or steps and losses.
     Raises:
         FileNotFoundError: no such file or folder, or a folder without a run.
         ValueError: the file holds no curve; the message says why.
@@ -91,7 +92,7 @@ def read_curve(run: str | Path) -> Curve:
 
 
 def from_state(path: Path) -> Curve:
-    """The loss of every step that was trained. Taught in notebooks/07_train_on_cifar10."""
+    """The loss of every step that was trained."""
     state = load_state(path)
     if not {"losses", "step", "recipe"} <= state.keys():
         raise ValueError(f"{path} is not the state of a run: it has no losses")
@@ -100,7 +101,7 @@ def from_state(path: Path) -> Curve:
 
 
 def from_jsonl(path: Path) -> Curve:
-    """The log of fit, or another table. Taught in notebooks/07_train_on_cifar10."""
+    """The log of fit, or another table."""
     try:
         rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except json.JSONDecodeError as error:
@@ -112,7 +113,7 @@ def from_jsonl(path: Path) -> Curve:
 
 
 def from_text(path: Path) -> Curve:
-    """Columns apart by commas or blanks, with or without their names. Taught in notebooks/07_train_on_cifar10."""
+    """Columns apart by commas or blanks, with or without their names."""
     lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     rows = list(csv.reader(lines)) if path.suffix == ".csv" else [line.replace(",", " ").split() for line in lines]
     if rows and {name.strip().lower() for name in rows[0]} & set(LOSS_NAMES):
@@ -126,7 +127,7 @@ def from_text(path: Path) -> Curve:
 
 
 def from_rows(path: Path, rows: list[dict]) -> Curve:
-    """The curve in a table; steps that have no name are counted. Taught in notebooks/07_train_on_cifar10."""
+    """The curve in a table; steps that have no name are counted."""
     steps, losses = [], []
     for count, row in enumerate(rows, start=1):
         row = {str(name).strip().lower(): value for name, value in row.items()} if isinstance(row, dict) else {}
@@ -142,38 +143,41 @@ def from_rows(path: Path, rows: list[dict]) -> Curve:
     return Curve(torch.tensor(steps, dtype=torch.int64), torch.tensor(losses, dtype=torch.float64))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# -----------------------------------------------------------------------------------------------------------------
 # Comparing
 
+
 def epoch_means(curve: Curve, ends: Tensor) -> Curve:
-    """The mean of a curve between one end and the next, where it has every step. Taught in notebooks/07_train_on_cifar10.
+    """The mean of a curve between one end and the next, where it has every step.
 
     Args:
         ends: (n,) steps, rising.
     """
-    kept, means = [], []
+    complete, means = [], []
     for start, end in pairwise([0, *ends.tolist()]):
         within = (curve.steps > start) & (curve.steps <= end)
         if within.sum() == end - start:
-            kept.append(end)
+            complete.append(end)
             means.append(curve.losses[within].mean())
-    return Curve(torch.tensor(kept, dtype=torch.int64), torch.tensor(means, dtype=torch.float64), True, curve.batch)
+    steps, losses = torch.tensor(complete, dtype=torch.int64), torch.tensor(means, dtype=torch.float64)
+    return Curve(steps, losses, True, curve.batch)
 
 
 def align(first: Curve, second: Curve) -> tuple[Tensor, Tensor, Tensor]:
-    """The steps that both curves have, and the two losses there. Taught in notebooks/07_train_on_cifar10.
+    """The steps that both curves have, and the two losses there.
 
-    A curve of every step is averaged over the epochs of one that knows no more than these. Nothing is interpolated.
+    If one has epoch means only, the other one is averaged over the same epochs. Nothing is interpolated.
 
     Returns:
         steps, losses of the first, losses of the second, (n,) each.
     Raises:
-        ValueError: their steps are of different size, or too little could be compared: less than half of the
-            steps of the curve that has fewer, or of the way of the one that goes on longer.
+        ValueError: their batches differ, or too little can be compared: less than half of the steps of the curve
+            that has fewer, or of the length of the longer one.
     """
     if None not in (first.batch, second.batch) and first.batch != second.batch:
-        raise ValueError(f"the runs cannot be compared: a step is {first.batch} pictures in the first and {second.batch} in the "
-                         "second")
+        raise ValueError(
+            f"the runs cannot be compared: a step is {first.batch} images in one and {second.batch} in the other"
+        )
     length = max(curve.steps[-1].item() if len(curve.steps) else 0 for curve in (first, second))
     if first.means and not second.means:
         second = epoch_means(second, first.steps)
@@ -184,31 +188,35 @@ def align(first: Curve, second: Curve) -> tuple[Tensor, Tensor, Tensor]:
         raise ValueError("the runs cannot be compared: they have no step in common")
     fewest = min(len(first.steps), len(second.steps))
     if 2 * len(steps) < fewest:
-        raise ValueError(f"the runs cannot be compared: only {len(steps)} steps are in both, less than half of {fewest}")
+        raise ValueError(
+            f"the runs cannot be compared: only {len(steps)} steps are in both, less than half of {fewest}"
+        )
     if 2 * steps[-1] < length:
-        raise ValueError(f"the runs cannot be compared: the last step in both is {steps[-1]}, less than half of {length}")
+        raise ValueError(
+            f"the runs cannot be compared: the last step in both is {steps[-1]}, less than half of {length}"
+        )
     return steps, first.losses[torch.isin(first.steps, steps)], second.losses[torch.isin(second.steps, steps)]
 
 
 def compare(first: Curve, second: Curve) -> Comparison:
-    """How far two loss curves lie apart; the first is the one to reproduce. Taught in notebooks/07_train_on_cifar10.
+    """How far two loss curves lie apart; the first is the one to reproduce.
 
-    relative = 1/n Σ_s |a_s - b_s| / |a_s|,   absolute = 1/n Σ_s |a_s - b_s|,   over the n steps that both have
+        relative = 1/n Σ_s |a_s - b_s| / |a_s|,   absolute = 1/n Σ_s |a_s - b_s|   over the n common steps s
 
-    The rule (relative <= 0.05 or absolute <= 0.0002) is that of model zoos, which ask whether a run on new hardware repeats a
-    run on old. It is a coarse one: two seeds of the demo preset with --max-steps 60 pass it, 0.020 apart.
+    The rule (relative <= 0.05 or absolute <= 0.0002) is that of model zoos. They ask with it whether a run on new
+    hardware repeats a run on old. It is coarse. Two seeds of the demo preset pass with --max-steps 60 (0.020).
 
     Raises:
         ValueError: the curves cannot be aligned.
     """
     steps, a, b = align(first, second)
     apart = (a - b).abs()
-    shares = torch.where(apart == 0, 0.0, apart / a.abs())  # two zeros agree
-    return Comparison(steps, a, b, shares.mean().item(), apart.mean().item())
+    relative = torch.where(apart == 0, 0.0, apart / a.abs())  # two zeros agree
+    return Comparison(steps, a, b, relative.mean().item(), apart.mean().item())
 
 
-def picture(result: Comparison, names: tuple[str, str]) -> Figure:
-    """Both curves, and below them their difference. Taught in notebooks/07_train_on_cifar10."""
+def plot_comparison(result: Comparison, names: tuple[str, str]) -> Figure:
+    """Both curves, and below them their difference."""
     figure = Figure(figsize=(7, 4.2), layout="constrained")
     top, bottom = figure.subplots(2, sharex=True, height_ratios=(3, 1))
     for name, losses, colour in zip(names, (result.first, result.second), ("#2b2f36", "#e8730c")):

@@ -210,7 +210,7 @@ def load_backbone(model: nn.Module, path: str | os.PathLike) -> str:
 
 def list_pretrained() -> list[str]:
     """Names that load_pretrained knows. Taught in notebooks/07_train_on_cifar10."""
-    return sorted(path.stem for path in ASSETS.glob("*.safetensors"))
+    return sorted(path.stem for path in ASSETS.glob("*.safetensors") if path.with_suffix(".json").is_file())
 
 
 def load_pretrained(name: str) -> nn.Module:

@@ -32,7 +32,6 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # The pictures are CIFAR-10 (Krizhevsky 2009): 60,000 photographs of 32 × 32 pixels in ten classes. 50,000 are there to train on, 10,000 to test on. A balanced sample of 2,500 ships with this course, so no cell below needs a download.
 
 # %%
-import json
 import math
 from dataclasses import asdict, replace
 from itertools import pairwise
@@ -52,7 +51,7 @@ from lambdalib.course import figures
 from lambdalib.training.checkpoint import ASSETS, load_pretrained, load_state, read_card, save_state
 from lambdalib.course.checks import check_answer, check_close
 from lambdalib.training.data import CLASSES, Augment, alternating_flip, batches, load_cifar10, normalize
-from lambdalib.experiments.rows import RECORDS, read_results
+from lambdalib.experiments.results import find_record, format_mean, read_results
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import create_model
 from lambdalib.training.train import RECIPES, Run, fit, lr_factor
@@ -402,8 +401,8 @@ plt.show()
 # How much is each of these worth? That is an experiment: a *ladder*. At its foot stands `tiny` with a usual recipe: a learning rate of 0.4 (that is 0.1 for 128 pictures, in proportion to the batch), momentum 0.9, a weight decay of 0.0005, our warm-up and linear fall, random flips, and shifts of up to 4 pixels; no label smoothing, no whitening, no average. Each rung adds one change and keeps all below it (*rates* is five settings at once: learning rate, bias rate, momentum, weight decay and floor); the last is our recipe. Ten epochs, three seeds a rung. And the judges are not the test pictures: 5,000 of the training pictures were set aside, and the nets learnt from the other 45,000. A recipe chosen by the test pictures would be fitted to them. (Ours is fitted to these 5,000, by which its settings were compared; and two recipes before it had been read on the test pictures, as the README tells. The foot was chosen by nobody. So the ladder flatters our rungs.)
 
 # %%
-scores = {row.name.removeprefix("ladder-").replace("-", " "): [100 * accuracy for accuracy in row.accuracies]
-          for row in read_results(RECORDS / "ladder")}
+scores = {row.name.removeprefix("ablation-").replace("-", " "): [100 * accuracy for accuracy in row.accuracies]
+          for row in read_results("cumulative-ablation")}
 # the spread of a seed; the rungs together know it better than one
 spread = math.sqrt(fmean(stdev(three) ** 2 for three in scores.values()))
 # by so much does the difference of two means of three scatter by chance; more of this in lesson 09
@@ -458,8 +457,8 @@ assert run.losses[-20:].mean() < run.losses[:20].mean() - 0.2
 # Every run of `fit` writes a log: one line with everything that decided it, one line for each epoch, one line at the end. This is the log of `small`, the larger of the two nets that ship with the course: the `cpu` recipe on all of CIFAR-10. No number that the next cell prints is typed by hand; all of them are read from that file.
 
 # %%
-log = [json.loads(line) for line in (RECORDS / "small-seed0.jsonl").read_text().splitlines()]
-start, end = log[0], log[-1]
+record = find_record("small", seed=0)
+log, start, end = record.lines, record.start, record.end
 epochs = [line for line in log if line["kind"] == "epoch"]
 tested = [line["test_accuracy"] for line in epochs if "test_accuracy" in line]
 
@@ -475,7 +474,7 @@ print(f"accuracy   {100 * end['test_accuracy']:.2f} % of the test pictures, last
 print(f"           {100 * end['test_accuracy_flip_tta']:.2f} % with flip TTA, another number")
 assert end["kind"] == "end" and end["test_accuracy"] == tested[-1]
 # the recipe of step 7
-assert all(getattr(RECIPES["cpu"], name) == value for name, value in start["recipe"].items())
+assert record.recipe == RECIPES["cpu"]
 assert start["data"]["train"] == 50_000 and start["data"]["test"] == 10_000
 figures.training_curve(log)
 plt.show()
@@ -490,10 +489,10 @@ plt.show()
 # For that there are more records. `experiments.py` lists the runs, `lambdalib train --row NAME --seed S` does one of them, and `read_results` gathers what came out, seed by seed. The two nets that ship are those of seed 0, whatever it reached:
 
 # %%
-for row in read_results(RECORDS):
+for row in read_results():
     if row.name in ("tiny", "small"):
         print(f"{row.name:<6}{row.parameters:>9,} weights {row.epochs:>5g} epochs   "
-              f"test accuracy {row.told(row.accuracies)} % (seeds: {len(row.accuracies)})")
+              f"test accuracy {format_mean(row.accuracies)} % (seeds: {len(row.accuracies)})")
         if row.name == "small":
             assert max(row.accuracies) == end["test_accuracy"]  # of seed 0
 assert load_pretrained("tiny").head.in_features < load_pretrained("small").head.in_features

@@ -32,7 +32,6 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # A part's worth is what is lost without it. So each box is taken away in turn, and the net is trained again. That sounds simple. The lesson is as much about what such a comparison can say as about what ours and the paper's say.
 
 # %%
-import json
 import math
 from copy import deepcopy
 from statistics import fmean, stdev
@@ -45,10 +44,10 @@ from safetensors.torch import load_file
 from torch import Tensor, einsum, nn
 
 from lambdalib.course import figures, widgets
-from lambdalib.training.checkpoint import load_pretrained
+from lambdalib.training.checkpoint import ASSETS, load_pretrained
 from lambdalib.course.checks import check_answer, check_close
-from lambdalib.training.data import CLASSES, split_validation, load_cifar10, normalize
-from lambdalib.experiments.rows import RECORDS, read_results
+from lambdalib.training.data import CLASSES, hold_out, load_cifar10, normalize
+from lambdalib.experiments.results import find_record, format_mean, read_results
 from lambdalib.layer import LambdaLayer
 from lambdalib.resnet import create_model
 from lambdalib.training.train import evaluate, predict
@@ -189,7 +188,7 @@ check_answer("09.3", guess)
 # All eight stand in the same net, `tiny`: a first convolution of 2 × 2, and three blocks. A block makes the map half as wide and then mixes it, $z=\mathrm{GELU}(\mathrm{BN}(\mathrm{maxpool}(W x)))$ and $y=z+\mathrm{GELU}(\mathrm{BN}(M z))$: $W$ is a 3 × 3 convolution to more channels, $M$ the *mixer*. In the first block the mixer is a 3 × 3 convolution too, in the other two it is the layer in question, on maps of 7 × 7 and 3 × 3 pixels with 128 channels. The recipe is `cpu` of lesson 07 with 10 epochs; the pictures are the same, and runs of the same seed see them in the same order and with the same shifts. Two things differ and cannot both be made equal: the number of parameters and the work. A third, the learning rate, we chose for each mixer.
 
 # %%
-rows = {row.name.removeprefix("twins-"): row for row in read_results(RECORDS) if row.name.startswith("twins-")}
+rows = {row.name.removeprefix("twins-"): row for row in read_results() if row.name.startswith("twins-")}
 assert set(rows) == {"lambda", "convolution", *TWINS} and len({row.epochs for row in rows.values()}) == 1
 print(f"{'mixer':18}{'parameters':>12}{'multiply-adds':>15}")
 for name, row in rows.items():
@@ -212,10 +211,9 @@ assert not set(tuning.test_index.tolist()) & set(tuning.train_index.tolist())  #
 print("of the sample: train on", len(tuning.train_labels),
       "- judge by", len(tuning.test_labels), "other training pictures")
 
-sweep = {tuple(row.name.removeprefix("twins-").rsplit("-lr", 1)): row for row in read_results(RECORDS / "sweep")}
+sweep = {tuple(row.name.removeprefix("twins-").rsplit("-lr", 1)): row for row in read_results("sweep")}
 rates = sorted({rate for _, rate in sweep}, key=float)
-starts = {name: json.loads((RECORDS / f"twins-{name}-seed0.jsonl").read_text().splitlines()[0]) for name in rows}
-given = {name: start["recipe"]["lr"] for name, start in starts.items()}
+given = {name: find_record(f"twins-{name}").recipe.lr for name in rows}
 judged = {name: [100 * sweep[name, rate].accuracies[0] for rate in rates] for name in rows}
 
 print(f"\n{'held-out accuracy, %':22}" + "".join(f"{'rate ' + rate:>12}" for rate in rates) + f"{'chosen':>10}")
@@ -261,7 +259,7 @@ plt.show()
 # All this is the chance of the *training*. What of the chance of the *pictures*? Each run's answers were kept, for each of the 10,000 test pictures whether it was right. For each picture take the share of a mixer's three runs that got it right, and the difference of two mixers' shares. The mean of these 10,000 differences is the difference of the two accuracies, and its standard error is their spread divided by 100. The last column adds this error to that of the seeds (as squares). The column before it has the same difference with flip TTA (lesson 07), as a second look at the same nets.
 
 # %%
-alike = {row.name: row for row in read_results(RECORDS) if row.name.startswith(("twins-", "early-", "sizes-"))}
+alike = {row.name: row for row in read_results() if row.name.startswith(("twins-", "early-", "sizes-"))}
 points = {name: [100 * accuracy for accuracy in row.accuracies] for name, row in alike.items()}
 assert (len(alike) == 16 and all(len(values) == 3 for values in points.values())
         and {row.epochs for row in alike.values()} == {10})
@@ -271,7 +269,7 @@ seeds = [fmean(seed) for seed in zip(*points.values())]
 print(f"standard deviation s of a run {s:.2f}, standard error of a difference of two means {error:.2f} points\n")
 assert max(seeds) - min(seeds) < 0.031
 
-right_answers = load_file(RECORDS / "right.safetensors")  # run -> (10000,) bool, kept by tools/answers.py
+right_answers = load_file(ASSETS / "right.safetensors")  # run -> (10000,) bool, kept by tools/answers.py
 answered = {name: sum(right_answers[f"twins-{name}-seed{seed}"].double() for seed in range(3)) / 3
             for name in rows}
 assert all(abs(100 * answered[name].mean() - means[name]) < 0.03 for name in rows)
@@ -329,7 +327,7 @@ assert max(means.values()) - min(means.values()) < 1.1
 # **At full length.** With more training an order can change: does it? The two nets that ship, `tiny` with 48 epochs and `small` with 32, also have a twin with 3 × 3 convolutions in place of their lambda layers. It was trained by the same recipe, and at its rate (which above was not the convolution's best one, by twelve of 5,000 pictures).
 
 # %%
-full_length = {row.name: row for row in read_results(RECORDS)
+full_length = {row.name: row for row in read_results()
                if row.name in ("tiny", "tiny-u4", "tiny-convolutions", "small", "small-convolutions")}
 freedom = sum(len(row.accuracies) - 1 for row in full_length.values())
 # by what these rows have in common; the more seeds a row has, the more it has to say
@@ -345,7 +343,7 @@ def lead(one: str, other: str) -> tuple[float, float]:
 
 for name in ("tiny", "tiny-convolutions", "small", "small-convolutions"):
     row = full_length[name]
-    print(f"{name:19}{row.parameters:10,}{row.told(row.accuracies):>15}    "
+    print(f"{name:19}{row.parameters:10,}{format_mean(row.accuracies):>15}    "
           + ", ".join(f"{100 * accuracy:.2f}" for accuracy in row.accuracies))
 for name in ("tiny", "small"):
     ahead, error_full = lead(f"{name}-convolutions", name)
@@ -380,7 +378,7 @@ beside = dict(sorted(beside.items(), key=lambda gain: -gain[1]))
 print(f"{'':18}{'parameters':>11}{'multiply-adds':>15}{'accuracy, %':>15}   against k = 16, h = 4, u = 1")
 for name, gain in beside.items():
     print(f"{name:18}{alike[name].parameters:11,}{alike[name].adds / 1e6:13.1f} M"
-          f"{alike[name].told(alike[name].accuracies):>15}   "
+          f"{format_mean(alike[name].accuracies):>15}   "
           f"{gain:+.2f} ({gain - 2.04 * error:+.2f} to {gain + 2.04 * error:+.2f})")
 figures.seeds({name: points[name] for name in [*beside, "twins-pointwise", "twins-lambda"]},
               lit=["sizes-u4", "twins-lambda"],
@@ -394,8 +392,9 @@ assert fmean(points["sizes-u4"]) - means["pointwise"] > 4 * error
 assert 0.5 * error < beside["sizes-u4"] - beside["twins-convolution"] < 2 * error
 assert all(abs(gain) < 2.6 * error
            for name, gain in beside.items() if name not in ("sizes-u4", "twins-convolution"))
-held = {row.name: row for folder in ("held-out", "ladder") for row in read_results(RECORDS / folder)}
-apart = [100 * (one - other) for one, other in zip(held["sizes-u4"].accuracies, held["ladder-average"].accuracies)]
+held = {row.name: row for group in ("validation", "cumulative-ablation") for row in read_results(group)}
+apart = [100 * (one - other)
+         for one, other in zip(held["sizes-u4"].accuracies, held["ablation-average"].accuracies)]
 print("\njudged by held-out pictures, u = 4 less u = 1, seeds 0, 1, 2:",
       ", ".join(f"{points:+.2f}" for points in apart))
 assert min(apart) > 0.2 and 0.4 < fmean(apart) < 0.5
@@ -404,7 +403,7 @@ assert round(100 * alike["sizes-u4"].parameters / alike["twins-convolution"].par
 # %% [markdown]
 # **The larger map changes nothing.** With layers that see no other pixel in all three blocks, the net is not told apart from one with lambda layers there. The convolutions that begin the blocks, and the pools behind them, see enough. A net whose *only* view of other pixels is its mixers would tell more. The paper's ResNet-50 is nearly one, and that is where the stencils are worth 9.6 points. The next step builds one.
 #
-# **One size stands out, and it is u.** With u = 4 the layer is told apart from itself with u = 1, by a whole point on the test pictures, and from the control. It is level with the 3 × 3 convolution, or a little above, with 57 % of the parameters. The paper's table agrees: u = 4 brings its best row. So after ten epochs there *was* something to be gained in these places, and the layer with u = 1 did not get it. From other pixels? Likely, but no row says so: with u = 4 four times as many values are multiplied by the query at the pixel itself, too, and no control has as many. And how much? We looked a second time, with other judges: the two rows trained on 45,000 pictures, and judged by the 5,000 others (`ladder-average` of lesson 07 is the row with u = 1). There u = 4 is ahead with every seed, but by 0.45 points on average. By the error of lesson 07's ladder, 0.37, that alone would be nothing. The largest of several gains is often a lucky one, so think of half a point rather than of a whole one, and of a control that was not judged a second time.
+# **One size stands out, and it is u.** With u = 4 the layer is told apart from itself with u = 1, by a whole point on the test pictures, and from the control. It is level with the 3 × 3 convolution, or a little above, with 57 % of the parameters. The paper's table agrees: u = 4 brings its best row. So after ten epochs there *was* something to be gained in these places, and the layer with u = 1 did not get it. From other pixels? Likely, but no row says so: with u = 4 four times as many values are multiplied by the query at the pixel itself, too, and no control has as many. And how much? We looked a second time, with other judges: the two rows trained on 45,000 pictures, and judged by the 5,000 others (`ablation-average` of lesson 07 is the row with u = 1). There u = 4 is ahead with every seed, but by 0.45 points on average. By the error of lesson 07's ladder, 0.37, that alone would be nothing. The largest of several gains is often a lucky one, so think of half a point rather than of a whole one, and of a control that was not judged a second time.
 #
 # Why? With u = 4 each pixel gives a lambda 64 stencils to be read with and 128 value channels. With k = 64 it has as many stencils, and gains less than half; with h = 1 as many channels, and gains nothing that we can see. It seems to take both; but no row here has both without u, so that is a guess.
 #
@@ -422,7 +421,7 @@ check_answer("09.6b", guess)
 
 # %%
 row = full_length["tiny-u4"]
-print(f"tiny-u4   {row.parameters:,}   {row.told(row.accuracies)}   "
+print(f"tiny-u4   {row.parameters:,}   {format_mean(row.accuracies)}   "
       + ", ".join(f"{100 * accuracy:.2f}" for accuracy in row.accuracies))
 for one, other in (("tiny-u4", "tiny"), ("tiny-convolutions", "tiny-u4")):
     ahead, error_full = lead(one, other)
@@ -460,13 +459,13 @@ guess = None  # "a", "b" or "c"
 check_answer("09.7", guess)
 
 # %%
-alone = {row.name.removeprefix("alone-"): row for row in read_results(RECORDS) if row.name.startswith("alone-")}
+alone = {row.name.removeprefix("alone-"): row for row in read_results() if row.name.startswith("alone-")}
 for name in alone:
     tried = {row.name.rpartition("-lr")[2]: row.accuracies[0]
-             for row in read_results(RECORDS / "sweep") if row.name.startswith(f"alone-{name}-lr")}
-    recipe = json.loads((RECORDS / f"alone-{name}-seed0.jsonl").read_text().splitlines()[0])["recipe"]
+             for row in read_results("sweep") if row.name.startswith(f"alone-{name}-lr")}
+    lr = find_record(f"alone-{name}").recipe.lr
     # with u = 4 no rates were tried: those of u = 1
-    assert max(tried, key=tried.get, default="0.75") == str(recipe["lr"])
+    assert max(tried, key=tried.get, default="0.75") == str(lr)
 single = {name: [100 * accuracy for accuracy in row.accuracies] for name, row in alone.items()}
 average = {name: fmean(values) for name, values in single.items()}
 assert len(single) == 8 and all(len(values) == 3 for values in single.values())
@@ -501,7 +500,7 @@ print("the control behind the lambda layer and behind the palette, with flip TTA
       *(f"{with_flips[name] - with_flips['pointwise']:.1f}" for name in ("lambda", "content")))
 own = math.hypot(stdev(single["lambda"]), stdev(single["frozen-query"])) / math.sqrt(3)  # no common s
 calm = math.sqrt(fmean(stdev(values) ** 2 for name, values in single.items() if name != "frozen-query"))
-aside, = read_results(RECORDS / "set-aside")
+aside, = read_results("set-aside")
 assert [round(average["lambda"] - average[name], 1)
         for name in ("content", "position", "frozen-query", "pointwise")] == [9.9, 0.1, 0.0, 14.2]
 assert (round(average["content"] - average["pointwise"], 1) == 4.3
@@ -731,7 +730,7 @@ plt.show()
 # A number gains most when somebody else gets it too. These are the public reruns that we know of, claimed number → what came out. The fourth is not a rerun but a comparison of its own: students at TU Delft trained ResNet-50 with and without lambda layers, by one recipe ([report](https://github.com/joigalcar3/LambdaNetworks), 2021; its arrow goes from the convolutions to the lambda layers). The orange dots are ours.
 
 # %%
-own = {row.name: row for row in read_results(RECORDS)}
+own = {row.name: row for row in read_results()}
 public = {
     "ImageNet, LambdaResNet-50": (78.4, [78.21], "ink"),
     "CIFAR-10, LambdaResNet-18": (93.28, [89.10, 71.39], "ink"),
@@ -917,6 +916,6 @@ check_answer("09.E5", guess)
 #
 # **Ledger.** Closed, and read aloud in step 12. It can be opened again by anybody with a record.
 #
-# **The code of this lesson** lives in `lambdalib/twins.py` (`Twin`), `lambdalib/experiments/rows.py` (`ROWS`, `read_results`) and `lambdalib/training/data.py` (`split_validation`); `lambdalib train --row twins-frozen-query --seed 0` in a terminal trains one of the twins again, and `lambdalib results` prints the table.
+# **The code of this lesson** lives in `lambdalib/twins.py` (`Twin`), `lambdalib/experiments/rows.py` (`ROWS`), `lambdalib/experiments/results.py` (`read_results`, `find_record`, `format_mean`) and `lambdalib/training/data.py` (`hold_out`); `lambdalib train --row twins-frozen-query --seed 0` in a terminal trains one of the twins again, and `lambdalib results` prints the table.
 #
 # **Next.** What would *you* try? Every row of steps 5 to 7 is one command, and a new twin is a few lines in `lambdalib/twins.py`.

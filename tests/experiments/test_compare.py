@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from lambdalib import cli
+from lambdalib.experiments.compare import Curve, align, compare, plot_comparison, read_curve
 from lambdalib.training.checkpoint import save_state
-from lambdalib.experiments.compare import Curve, align, compare, picture, read_curve
 
 
 def curve(losses, steps=None, **options):
@@ -108,7 +108,11 @@ def test_gaps_strides_and_lengths_leave_the_common_steps():
     every = curve([float(step) for step in range(1, 13)])
     gappy = curve([1.5, 2.5, 7.5, 8.5, 9.5], steps=[1, 2, 7, 8, 9])
     steps, a, b = align(every, gappy)
-    assert (steps.tolist(), a.tolist(), b.tolist()) == ([1, 2, 7, 8, 9], [1, 2, 7, 8, 9], [1.5, 2.5, 7.5, 8.5, 9.5])
+    assert (steps.tolist(), a.tolist(), b.tolist()) == (
+        [1, 2, 7, 8, 9],
+        [1, 2, 7, 8, 9],
+        [1.5, 2.5, 7.5, 8.5, 9.5],
+    )
     steps, b, a = align(curve([4.5, 8.5, 12.5], steps=[4, 8, 12]), every)
     assert (steps.tolist(), a.tolist(), b.tolist()) == ([4, 8, 12], [4, 8, 12], [4.5, 8.5, 12.5])
     assert align(every, curve([9.0] * 6))[0].tolist() == [1, 2, 3, 4, 5, 6]
@@ -119,18 +123,24 @@ def test_steps_are_averaged_over_the_epochs_of_a_log():
     for first, second, swapped in ((log, curve(LOSSES), False), (curve(LOSSES), log, True)):
         steps, a, b = align(first, second)
         a, b = (b, a) if swapped else (a, b)
-        assert steps.tolist() == [3, 6, 7] and a.tolist() == [7, 8, 9] and b.tolist() == pytest.approx([7 / 3, 4.5, 2.0])
+        assert (
+            steps.tolist() == [3, 6, 7]
+            and a.tolist() == [7, 8, 9]
+            and b.tolist() == pytest.approx([7 / 3, 4.5, 2.0])
+        )
     holes = curve([1.0, 2.0, 4.0, 5.0, 6.0, 7.0], steps=[1, 2, 4, 5, 6, 7])  # the first epoch is not whole
     assert align(log, holes)[0].tolist() == [6, 7]
 
 
 @pytest.mark.parametrize("first, second, words", [
-    (curve([1.0, 2.0], batch=8), curve([1.0, 2.0], batch=16), "a step is 8 pictures in the first and 16 in the second"),
+    (curve([1.0, 2.0], batch=8), curve([1.0, 2.0], batch=16), "a step is 8 images in one and 16 in the other"),
     (curve([1.0, 2.0], steps=[2, 4]), curve([1.0, 2.0], steps=[1, 3]), "no step in common"),
     (curve([]), curve([1.0]), "no step in common"),
-    (curve([1.0, 2.0, 3.0, 4.0, 5.0], steps=[1, 3, 5, 7, 9]), curve([1.0, 2.0, 3.0], steps=[2, 4, 9]), "only 1 steps .* half of 3"),
+    (curve([1.0, 2.0, 3.0, 4.0, 5.0], steps=[1, 3, 5, 7, 9]), curve([1.0, 2.0, 3.0], steps=[2, 4, 9]),
+     "only 1 steps .* half of 3"),
     (curve([1.0] * 11), curve([1.0] * 5), "the last step in both is 5, less than half of 11"),
-    (curve([1.0] * 5), curve([1.0, 2.0], steps=[4, 11], means=True), "the last step in both is 4, less than half of 11"),
+    (curve([1.0] * 5), curve([1.0, 2.0], steps=[4, 11], means=True),
+     "the last step in both is 4, less than half of 11"),
 ])  # fmt: skip
 def test_what_cannot_be_aligned_is_refused(first, second, words):
     with pytest.raises(ValueError, match=words):
@@ -142,8 +152,12 @@ def test_what_cannot_be_aligned_is_refused(first, second, words):
 
 def test_errors_by_hand():
     result = compare(curve([4.0, 2.0, -1.0]), curve([5.0, 1.5, -1.25]))
-    assert result.relative == pytest.approx((1 / 4 + 1 / 4 + 1 / 4) / 3) and result.absolute == pytest.approx(1.75 / 3)
-    assert compare(curve([5.0, 1.5]), curve([4.0, 2.0])).relative == pytest.approx((1 / 5 + 1 / 3) / 2)  # of the first
+    assert result.relative == pytest.approx((1 / 4 + 1 / 4 + 1 / 4) / 3) and result.absolute == pytest.approx(
+        1.75 / 3
+    )
+    assert compare(curve([5.0, 1.5]), curve([4.0, 2.0])).relative == pytest.approx(
+        (1 / 5 + 1 / 3) / 2
+    )  # of the first
     assert compare(curve([0.0, 1.0]), curve([0.0, 1.0])).relative == 0
 
 
@@ -158,8 +172,8 @@ def test_one_of_two_errors_may_be_large(first, second, passed):
     assert compare(curve(first), curve(second)).passed == passed
 
 
-def test_the_picture_shows_both_curves_and_their_difference():
-    figure = picture(compare(curve([4.0, 2.0, 1.0]), curve([5.0, 1.5, 1.0])), ("old", "new"))
+def test_the_figure_shows_both_curves_and_their_difference():
+    figure = plot_comparison(compare(curve([4.0, 2.0, 1.0]), curve([5.0, 1.5, 1.0])), ("old", "new"))
     top, bottom = figure.axes
     assert [line.get_label() for line in top.lines] == ["old", "new"]
     assert [line.get_ydata().tolist() for line in top.lines] == [[4, 2, 1], [5, 1.5, 1]]
@@ -176,11 +190,15 @@ def test_the_command(tmp_path, monkeypatch, capsys):
     write_run(tmp_path / "c", [loss * 1.06 for loss in LOSSES], trained=6)
     assert cli.main("compare a b".split()) == 0
     out = capsys.readouterr().out
-    assert "mean relative error 0.040000, allowed 0.05" in out and "a: 7 losses, steps 1 to 7" in out and "pass; picture: compare.png" in out
+    assert (
+        "mean relative error 0.040000, allowed 0.05" in out
+        and "a: 7 losses, steps 1 to 7" in out
+        and "pass; figure: compare.png" in out
+    )
     assert (tmp_path / "compare.png").read_bytes()[:4] == b"\x89PNG"
-    assert cli.main("compare a c/log.jsonl --picture x.png".split()) == 1
+    assert cli.main("compare a c/log.jsonl --figure x.png".split()) == 1
     out = capsys.readouterr().out
-    assert "c/log.jsonl: 2 losses" in out and "compared at 2 steps, 3 to 6" in out and "FAIL; picture: x.png" in out
+    assert "c/log.jsonl: 2 losses" in out and "compared at 2 steps, 3 to 6" in out and "FAIL; figure: x.png" in out
     assert (tmp_path / "x.png").exists()
 
 
