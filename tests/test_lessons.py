@@ -98,7 +98,8 @@ def test_every_public_symbol_names_its_lesson(symbol, module):
     if not (callable(symbol) or isinstance(symbol, type)):
         return
     lessons = re.findall(r"notebooks/(\w+)", f"{symbol.__doc__} {module.__doc__}")
-    assert lessons, "no 'Taught in notebooks/NN_name' in the docstring"
+    used = "Used by" in f"{symbol.__doc__} {module.__doc__}"
+    assert lessons or used, "no 'Taught in notebooks/NN_name' and no 'Used by ...' in the docstring"
     names = {twin.stem for twin in TWINS}
     assert set(lessons) <= names, f"{set(lessons) - names} is no lesson"
     for lesson, modules in DEFINED_IN.items():

@@ -125,7 +125,7 @@ def features_for(shape: Shape, batch: int) -> Tensor:
 
 
 def contestants(shape: Shape, dtype: str = "float32") -> dict[str, nn.Module]:
-    """Our layer and those of lambda-networks and timm for the same work, with random weights.
+    """Our layer and those of lambda-networks and timm for the same work. Used by `lambdalib bench`.
 
     Each package has two forms: a Conv3d for a local scope, and a table for the whole map if the scope covers it.
     timm's layer has no u. Its Conv3d in bfloat16 with a scope of 15 or more takes minutes a step and is left out.
