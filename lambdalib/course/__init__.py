@@ -1,1 +1,1 @@
-"""What the lessons share: checks of exercises, questions, examples, figures, widgets. Taught in notebooks/00_start_here."""
+"""What the lessons share: checks, questions, examples, figures, widgets. Taught in notebooks/00_start_here."""

@@ -1,7 +1,7 @@
-"""Thin ipywidgets shells: a control changes, a pure function of lambdalib.figures draws, the picture is replaced.
+"""Thin ipywidgets shells: a control changes, a pure function draws a figure, the shown image is replaced.
 
-Only core controls that exist in ipywidgets 7.7 and 8, and no Output widget, so that a widget behaves alike in JupyterLab,
-in Colab and under nbval.
+Only core controls that exist in ipywidgets 7.7 and 8, and no Output widget, so that a widget behaves alike in
+JupyterLab, in Colab and under nbval. Taught in notebooks/00_start_here.
 """
 
 import io
@@ -15,12 +15,28 @@ __all__ = ["explore", "slider", "choice", "switch"]
 def slider(label: str, low, high, value, step=1):
     """A slider over whole numbers or floats, which waits for the release of the mouse."""
     kind = ipw.IntSlider if isinstance(step, int) and isinstance(value, int) else ipw.FloatSlider
-    return kind(value=value, min=low, max=high, step=step, description=label, continuous_update=False,
-                style={"description_width": "initial"}, layout={"width": "420px"})
+    return kind(
+        value=value,
+        min=low,
+        max=high,
+        step=step,
+        description=label,
+        continuous_update=False,
+        style={"description_width": "initial"},
+        layout={"width": "420px"},
+    )
 
 
 def choice(label: str, options, value=None):
-    """A row of buttons of which one is pressed. options: a list, or a dict from words to values."""
+    """A row of buttons of which one is pressed.
+
+    Taught in notebooks/01_self_attention.
+
+    Args:
+        label: in front of the buttons.
+        options: a list, or a dict from words to values.
+        value: which is pressed first; by default the first.
+    """
     buttons = ipw.ToggleButtons(options=options, description=label, style={"description_width": "initial"})
     if value is not None:
         buttons.value = value
@@ -28,7 +44,7 @@ def choice(label: str, options, value=None):
 
 
 def switch(label: str, value: bool = False):
-    """A box to tick."""
+    """A box to tick. Taught in notebooks/01_self_attention."""
     return ipw.Checkbox(value=value, description=label, indent=False)
 
 
@@ -39,7 +55,8 @@ def explore(draw, **controls):
         draw: a pure function that returns a matplotlib Figure.
         controls: one widget for each argument of draw; slider(), choice() and switch() make them.
     Returns:
-        a VBox: the controls above the picture. Its `controls` attribute is the dict of widgets, its `message` shows an error.
+        a VBox: the controls above the figure. Its `controls` are the dict of widgets, its `message` shows an
+        error, and its `picture` is the figure as it is shown.
     """
     picture, message = ipw.Image(format="png"), ipw.HTML()
 

@@ -60,7 +60,8 @@ print("Python", platform.python_version(), "· torch", torch.__version__, "·", 
 # %%
 from lambdalib.course import figures, widgets
 from lambdalib.attention import softmax_attention
-from lambdalib.course.checks import check_answer, check_close
+from lambdalib.course.checks import check_close
+from lambdalib.course.questions import check_answer
 from lambdalib.training.checkpoint import load_pretrained
 from lambdalib.training.data import CLASSES, load_sample, normalize
 from lambdalib.course.examples import plane, strip

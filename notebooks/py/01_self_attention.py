@@ -48,7 +48,8 @@ import torch.nn.functional as F
 from torch import Tensor, einsum, nn
 
 from lambdalib.course import figures, widgets
-from lambdalib.course.checks import check_answer, check_attention, check_close
+from lambdalib.course.checks import check_attention, check_close
+from lambdalib.course.questions import check_answer
 from lambdalib.course.examples import plane, strip
 from lambdalib.lambdas import relative_embeddings
 

@@ -41,7 +41,8 @@ from torch import Tensor, einsum
 
 from lambdalib import lambdas
 from lambdalib.course import figures, widgets
-from lambdalib.course.checks import check_answer, check_close, check_position_lambdas
+from lambdalib.course.checks import check_close, check_position_lambdas
+from lambdalib.course.questions import check_answer
 from lambdalib.course.examples import plane, strip
 
 torch.manual_seed(0)
@@ -134,7 +135,7 @@ for n in range(3):
     for m in range(3):
         assert torch.equal(embeddings[n, m], embeddings[n + 1, m + 1])  # one step down and right: the same offset
 assert torch.equal(einsum("nmk,mv->nkv", embeddings, colours), readings)  # the sheets read what the loop read
-figures.sheets(embeddings, ["E of stencil 0, “me”", "E of stencil 1, “right minus left”"])
+figures.embedding_matrices(embeddings, ["E of stencil 0, “me”", "E of stencil 1, “right minus left”"])
 plt.show()
 
 # %% [markdown]

@@ -41,7 +41,8 @@ import torch.nn.functional as F
 from torch import Tensor, einsum, nn
 
 from lambdalib.course import figures, widgets
-from lambdalib.course.checks import check_answer, check_close, check_masked_content_lambdas, check_merge_heads
+from lambdalib.course.checks import check_close, check_masked_content_lambdas, check_merge_heads
+from lambdalib.course.questions import check_answer
 from lambdalib.contractions import position_output
 from lambdalib.training.data import load_sample
 from lambdalib.course.examples import plane

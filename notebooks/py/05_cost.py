@@ -49,7 +49,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from lambdalib import attention, cost
 from lambdalib.course import figures, widgets
 from lambdalib.experiments.bench import Shape, matrix_rate, stopwatch, summary
-from lambdalib.course.checks import check_answer, check_close
+from lambdalib.course.checks import check_close
+from lambdalib.course.questions import check_answer
 from lambdalib.training.checkpoint import ASSETS
 from lambdalib.contractions import CACHE, kept, padded, position_output, turn, windows
 from lambdalib.course.examples import strip

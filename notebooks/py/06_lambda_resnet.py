@@ -43,7 +43,8 @@ from torch import Tensor, nn
 
 from lambdalib import contractions, cost
 from lambdalib.course import figures, widgets
-from lambdalib.course.checks import check_answer, check_budget, check_mix
+from lambdalib.course.checks import check_budget, check_mix
+from lambdalib.course.questions import check_answer
 from lambdalib.course.examples import plane
 from lambdalib.layer import LambdaLayer, frugal
 from lambdalib.resnet import STEMS, check_arguments, conv_norm, create_model, shortcut

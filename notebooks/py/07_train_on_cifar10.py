@@ -49,7 +49,8 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from lambdalib.course import figures
 from lambdalib.training.checkpoint import ASSETS, load_pretrained, load_state, read_card, save_state
-from lambdalib.course.checks import check_answer, check_close
+from lambdalib.course.checks import check_close
+from lambdalib.course.questions import check_answer
 from lambdalib.training.data import CLASSES, Augment, alternating_flip, batches, load_cifar10, normalize
 from lambdalib.experiments.results import find_record, format_mean, read_results
 from lambdalib.layer import LambdaLayer

@@ -45,7 +45,8 @@ from torch import Tensor, einsum, nn
 
 from lambdalib.course import figures, widgets
 from lambdalib.training.checkpoint import ASSETS, load_pretrained
-from lambdalib.course.checks import check_answer, check_close
+from lambdalib.course.checks import check_close
+from lambdalib.course.questions import check_answer
 from lambdalib.training.data import CLASSES, hold_out, load_cifar10, normalize
 from lambdalib.experiments.results import find_record, format_mean, read_results
 from lambdalib.layer import LambdaLayer

@@ -1,0 +1,313 @@
+"""Figures of what training gave: curves, accuracies with their spread, and errors.
+
+Every function returns a matplotlib Figure. Taught in notebooks/07_train_on_cifar10 and
+notebooks/09_what_the_lambda_is_worth.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from lambdalib.course.figures.style import GREY, INK, LIT, QUIET, array, light
+
+__all__ = [
+    "confusion",
+    "curves_over_seeds",
+    "dots",
+    "faders",
+    "reruns",
+    "seeds",
+    "sizes",
+    "training_curve",
+    "two_steps",
+]
+
+
+def training_curve(records) -> Figure:
+    """A training run from its log: the mean loss of every epoch, and the test accuracy where it was measured.
+
+    Args:
+        records: the dicts of log.jsonl; those whose "kind" is "epoch" are drawn.
+    """
+    epochs = [record for record in records if record["kind"] == "epoch"]
+    tested = [record for record in epochs if "test_accuracy" in record]
+    fig, left = plt.subplots(figsize=(6.8, 3))
+    left.plot(
+        [record["epoch"] for record in epochs],
+        [record["loss"] for record in epochs],
+        ".-",
+        color=INK,
+        linewidth=1.3,
+    )
+    left.set(xlabel="epoch", ylabel="training loss", xlim=(0, epochs[-1]["epoch"] * 1.02))
+    left.xaxis.get_major_locator().set_params(integer=True)
+    right = left.twinx()
+    right.plot(
+        [record["epoch"] for record in tested],
+        [100 * record["test_accuracy"] for record in tested],
+        ".-",
+        color=LIT,
+    )
+    right.set_ylabel("test accuracy, %", color=LIT)
+    right.set_ylim(0, 100)
+    fig.tight_layout()
+    return fig
+
+
+def curves_over_seeds(rows) -> Figure:
+    """Training loss and test accuracy over minutes: the mean over the seeds, in a band from lowest to highest.
+
+    The clock is that of the first seed: how fast the others were also depends on what else their machine did.
+    Used by tools/make_figures.py.
+
+    Args:
+        rows: name -> logs, each the list of dicts of one run's log.jsonl; the runs of a row have the same epochs.
+    """
+    fig, axes = plt.subplots(1, 2, figsize=(9, 3.2))
+    for colour, (name, logs) in zip((LIT, INK, GREY), rows.items()):
+        for ax, key, scale in ((axes[0], "loss", 1), (axes[1], "test_accuracy", 100)):
+            lines = [[record for record in log if record["kind"] == "epoch" and key in record] for log in logs]
+            values = scale * np.array([[record[key] for record in line] for line in lines])
+            minutes = [record["seconds"] / 60 for record in lines[0]]
+            ax.fill_between(minutes, values.min(0), values.max(0), color=colour, alpha=0.25, linewidth=0)
+            ax.plot(
+                minutes,
+                values.mean(0),
+                color=colour,
+                linewidth=1.4,
+                label=f"{name}, {len(logs)} seed{'s' * (len(logs) > 1)}",
+            )
+    axes[0].set(xlabel="minutes, by the first seed's clock", ylabel="training loss", xlim=(0, None))
+    axes[1].set(
+        xlabel="minutes, by the first seed's clock", ylabel="test accuracy, %", xlim=(0, None), ylim=(60, 96)
+    )
+    axes[1].legend(frameon=False, fontsize=8, loc="lower right")
+    fig.tight_layout()
+    return fig
+
+
+def sizes(panels) -> Figure:
+    """Test accuracy over what it takes, a panel for each cost: ours with their deviation, published ones hollow.
+
+    Used by tools/make_figures.py.
+
+    Args:
+        panels: label of the axis -> (ours, published); ours: name -> (cost, mean accuracy in percent,
+            deviation or NaN), published: name -> (cost, accuracy in percent).
+    """
+    fig, axes = plt.subplots(1, len(panels), figsize=(10.5, 4.2), sharey=True, squeeze=False)
+    for ax, (label, (ours, published)) in zip(axes[0], panels.items()):
+        for name, (cost, accuracy) in published.items():
+            ax.plot(cost, accuracy, "o", markerfacecolor="none", color=GREY)
+            ax.annotate(
+                name, (cost, accuracy), textcoords="offset points", xytext=(7, -3), fontsize=7.5, color=GREY
+            )
+        for name, (cost, mean, deviation) in ours.items():
+            ax.errorbar(cost, mean, yerr=None if np.isnan(deviation) else deviation, fmt="o", color=LIT, capsize=3)
+            crowded = any(
+                cost / 1.5 < other < cost for other, *_ in ours.values()
+            )  # then the name goes to the right
+            ax.annotate(
+                name,
+                (cost, mean),
+                textcoords="offset points",
+                xytext=(8 if crowded else -8, 0),
+                fontsize=8.5,
+                color=LIT,
+                ha="left" if crowded else "right",
+                va="center",
+            )
+        costs = [cost for cost, *_ in (*ours.values(), *published.values())]
+        ax.set(
+            xscale="log", xlabel=label, xlim=(min(costs) / 7, max(costs) * 18)
+        )  # with room for the names, ours on the left
+    axes[0, 0].set_ylabel("test accuracy, %")
+    fig.tight_layout()
+    return fig
+
+
+def confusion(counts, names, title: str = "") -> Figure:
+    """Which classes a model mistakes for which, and the share of each class that it gets right.
+
+    Used by tools/make_figures.py.
+
+    Args:
+        counts: (classes, classes), how many images of each class (rows) got which name (columns).
+        names: of the classes.
+        title: above the shares.
+    """
+    counts = array(counts)
+    wrong = counts - np.diag(np.diag(counts))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), width_ratios=(1.25, 1))
+    left.imshow(wrong, cmap=LinearSegmentedColormap.from_list("lit", ["white", LIT]), aspect="auto")
+    for (row, column), count in np.ndenumerate(counts):
+        if count:
+            left.annotate(
+                str(count),
+                (column, row),
+                ha="center",
+                va="center",
+                fontsize=6.5,
+                color=GREY if row == column else INK,
+            )
+    left.set(xticks=range(len(names)), yticks=range(len(names)), yticklabels=names)
+    left.set_xticklabels(names, rotation=45, ha="right")
+    left.set_title("rows: what it is; columns: what the net says", fontsize=9)
+    shares = 100 * np.diag(counts) / counts.sum(1)
+    right.barh(range(len(names)), shares, color=QUIET)
+    for row, share in enumerate(shares):
+        right.annotate(f"{share:.1f}", (share - 0.3, row), ha="right", va="center", fontsize=8)
+    right.set(yticks=[], xlim=(min(80, shares.min() - 2), 100), ylim=left.get_ylim(), xlabel="right, %")
+    right.set_title(title, fontsize=9)
+    fig.tight_layout()
+    return fig
+
+
+def dots(names, means, spreads, points=None, label: str = "accuracy, %", lit=(), notes=None) -> Figure:
+    """Named means as dots with their spread as a line, one below the other; single runs are small dots below it.
+
+    Args:
+        names, means, spreads: as many of each; a spread reaches as far to both sides, and NaN draws none.
+        points: for each name, the values that the mean was taken of.
+        label: under the axis.
+        lit: names to draw in orange.
+        notes: for each name, words at the right border.
+    """
+    fig, ax = plt.subplots(figsize=(7.6, 0.8 + 0.42 * len(names)))
+    for row, (name, mean, spread) in enumerate(zip(names, means, spreads)):
+        colour = LIT if name in lit else INK
+        ax.errorbar(
+            mean,
+            row,
+            xerr=None if np.isnan(spread) else spread,
+            fmt="o",
+            color=colour,
+            markersize=6,
+            linewidth=2,
+            capsize=4,
+        )
+        if points is not None:
+            ax.plot(points[row], [row + 0.28] * len(points[row]), "o", color=GREY, markersize=3.5)
+        if notes is not None:
+            ax.annotate(
+                notes[row], (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=INK
+            )
+    ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.45, -0.55))
+    ax.set_xlabel(label, fontsize=9)
+    ax.grid(axis="x", color=QUIET, linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    fig.tight_layout()
+    return fig
+
+
+def seeds(runs, label: str, lit=(), notes=None) -> Figure:
+    """Named runs with several seeds, as dots(): their mean, their standard deviation, and below it every run.
+
+    Args:
+        runs: name -> one number for each seed.
+        label, lit, notes: as in dots.
+    """
+    means = [np.mean(values) for values in runs.values()]
+    spreads = [np.std(values, ddof=1) if len(values) > 1 else np.nan for values in runs.values()]
+    return dots(list(runs), means, spreads, list(runs.values()), label, lit, notes)
+
+
+def faders(accuracies, fades, chosen: tuple[float, float], image, names, probabilities, truth: int) -> Figure:
+    """Accuracy for every setting of two faders, the chosen one framed; beside it one image and the model's answer.
+
+    Args:
+        accuracies: (content, position) in percent.
+        fades: the settings of either fader.
+        chosen: (content, position).
+        image: (3, H, W).
+        names: of the classes.
+        probabilities: (classes,).
+        truth: the class of the image.
+    """
+    accuracies = array(accuracies)
+    fig, (grid, shown, answer) = plt.subplots(1, 3, figsize=(9.6, 3.6), width_ratios=[1.5, 0.8, 1.1])
+    grid.imshow(
+        accuracies,
+        cmap=LinearSegmentedColormap.from_list("lit", ["white", LIT]),
+        vmin=10,
+        vmax=100,
+        origin="lower",
+    )
+    for (row, column), accuracy in np.ndenumerate(accuracies):
+        grid.annotate(f"{accuracy:.0f}", (column, row), ha="center", va="center", fontsize=9)
+    row, column = fades.index(chosen[0]), fades.index(chosen[1])
+    grid.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=INK, linewidth=2.5))
+    ticks = dict(ticks=range(len(fades)), labels=[f"{fade:g}" for fade in fades])
+    grid.set_xticks(**ticks)
+    grid.set_yticks(**ticks)
+    grid.set(xlabel="β · position", ylabel="α · content")
+    grid.set_title("% right of 500 test pictures", fontsize=9)
+    shown.imshow(light(image))
+    shown.set(xticks=[], yticks=[])
+    shown.set_title(f"α = {chosen[0]:g}, β = {chosen[1]:g}", fontsize=9)
+    answer.barh(
+        range(len(names)), array(probabilities), color=[LIT if i == truth else QUIET for i in range(len(names))]
+    )
+    answer.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 1), xlabel="probability")
+    answer.tick_params(axis="y", labelsize=8)
+    answer.invert_yaxis()
+    fig.tight_layout()
+    return fig
+
+
+def two_steps(names, seconds) -> Figure:
+    """Times as bars, each with its value, and between neighbours the factor by which the lower one is faster.
+
+    Args:
+        names, seconds: as many of each.
+    """
+    fig, ax = plt.subplots(figsize=(7.6, 0.8 + 0.62 * len(names)))
+    drawn = ax.barh(range(len(names)), seconds, height=0.55, color=[QUIET] * (len(names) - 1) + [LIT])
+    ax.bar_label(drawn, fmt="%.2f s", padding=4, fontsize=9)
+    for row, (slow, fast) in enumerate(zip(seconds, seconds[1:])):
+        ax.annotate("", (fast, row + 0.72), (slow, row + 0.72), arrowprops=dict(arrowstyle="->", color=INK))
+        ax.annotate(f"÷ {slow / fast:.2f}", ((slow + fast) / 2, row + 0.7), ha="center", va="bottom", fontsize=9)
+    ax.set(
+        yticks=range(len(names)), yticklabels=names, xlim=(0, 1.15 * max(seconds)), ylim=(len(names) - 0.4, -0.5)
+    )
+    ax.set_xlabel("seconds to train on 1024 pictures, read off a plot", fontsize=9)
+    ax.spines[["top", "right"]].set_visible(False)
+    fig.tight_layout()
+    return fig
+
+
+def reruns(rows, label: str = "accuracy, %") -> Figure:
+    """Claimed numbers as hollow dots, with arrows to what came out when it was done again.
+
+    Args:
+        rows: name -> (claimed number or None, list of numbers found, colour word "lit" or "ink").
+        label: under the axis.
+    """
+    fig, ax = plt.subplots(figsize=(8.4, 0.9 + 0.42 * len(rows)))
+    for row, (claimed, found, colour) in enumerate(rows.values()):
+        colour = LIT if colour == "lit" else INK
+        if claimed is not None:
+            ax.plot(claimed, row, "o", markerfacecolor="white", markeredgecolor=colour, markersize=7, zorder=3)
+            ax.annotate(f"{claimed:.1f}", (claimed, row + 0.17), ha="center", va="top", fontsize=8, color=GREY)
+        for number in found:
+            if claimed is not None:
+                ax.annotate(
+                    "",
+                    (number, row),
+                    (claimed, row),
+                    arrowprops=dict(arrowstyle="->", color=colour, linewidth=1.3, shrinkA=4, shrinkB=4),
+                )
+            ax.plot(number, row, "o", color=colour, markersize=6)
+            ax.annotate(f"{number:.1f}", (number, row - 0.17), ha="center", va="bottom", fontsize=8)
+    ax.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - 0.5, -0.75))
+    ax.set_xlabel(label, fontsize=9)
+    ax.grid(axis="x", color=QUIET, linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.tick_params(axis="y", length=0, labelsize=8)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    fig.tight_layout()
+    return fig

@@ -1,0 +1,78 @@
+"""What all figures share: colours, and helpers that draw on one axis.
+
+Colours mean the same everywhere: light is drawn as light, signed numbers are drawn purple (above 0) and brown
+(below) with white at 0, and what a lesson is about is orange. Used by the other files of this folder.
+"""
+
+import numpy as np
+from matplotlib.ticker import NullLocator
+
+__all__ = ["GREY", "INK", "LIT", "PALE", "QUIET", "RGB", "array", "colour_bars", "light", "logarithmic", "signed"]
+
+LIT, QUIET, INK = "#e8730c", "#c9ced6", "#2b2f36"
+PALE, GREY = "#f6c79b", "#8a93a0"
+RGB = ("#d43c3c", "#2f9e44", "#2f6fd6")
+
+
+def array(tensor) -> np.ndarray:
+    """Whatever holds numbers as a numpy array."""
+    return tensor.detach().cpu().numpy() if hasattr(tensor, "detach") else np.asarray(tensor)
+
+
+def light(image) -> np.ndarray:
+    """Colours as (H, W, 3) between 0 and 1, clipped for display only.
+
+    Args:
+        image: (3, H, W) or (H, W, 3).
+    """
+    image = array(image).astype(float)
+    return np.clip(np.moveaxis(image, 0, -1) if image.shape[0] == 3 and image.shape[-1] != 3 else image, 0, 1)
+
+
+def signed(ax, values, limit: float | None = None, **options):
+    """Draw a signed map on an axis: purple above 0, brown below, white at 0.
+
+    Args:
+        ax: the axis.
+        values: (H, W).
+        limit: the end of the scale; by default the largest absolute value.
+        options: for imshow.
+    Returns:
+        what imshow returns, for a colour bar.
+    """
+    values = array(values)
+    limit = limit or float(np.abs(values).max()) or 1.0
+    shown = ax.imshow(values, cmap="PuOr", vmin=-limit, vmax=limit, interpolation="nearest", **options)
+    ax.set(xticks=[], yticks=[])
+    return shown
+
+
+def colour_bars(ax, colour, limit: float = 10, title: str = "") -> None:
+    """One colour as three signed bars (red, green, blue) with their numbers: a colour may be negative.
+
+    Args:
+        ax: the axis.
+        colour: (3,).
+        limit: the end of the scale.
+        title: above the axis.
+    """
+    colour = array(colour)
+    ax.bar(range(3), colour, color=RGB, width=0.75)
+    ax.axhline(0, color=INK, linewidth=0.8)
+    for i, value in enumerate(colour):
+        ax.annotate(f"{value:g}", (i, value), ha="center", va="bottom" if value >= 0 else "top", fontsize=8)
+    ax.set(xticks=[], yticks=[], ylim=(-1.3 * limit, 1.3 * limit))
+    ax.set_title(title, fontsize=9)
+    ax.spines[["top", "right", "bottom", "left"]].set_visible(False)
+
+
+def logarithmic(axis, ticks) -> None:
+    """Make one axis of a plot logarithmic, with plain numbers at these ticks and at no others.
+
+    Args:
+        axis: ax.xaxis or ax.yaxis.
+        ticks: where numbers stand.
+    """
+    getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
+    axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
+    axis.set_minor_locator(NullLocator())

@@ -1,0 +1,44 @@
+"""The lessons' questions: a guess is compared with the answer, and with the wrong answers that readers give most.
+
+Taught in notebooks/00_start_here.
+"""
+
+import numpy as np
+from torch import Tensor
+
+from lambdalib.course.questions import attention, cost, lambdas, layer, nets, results
+from lambdalib.course.questions.question import matches
+from lambdalib.course.verdict import Verdict, never_raises, numbers, right, wrong
+
+__all__ = ["ALL_QUESTIONS", "check_answer"]
+
+LESSONS = (attention, lambdas, layer, cost, nets, results)
+ALL_QUESTIONS = {number: question for lesson in LESSONS for number, question in lesson.QUESTIONS.items()}
+
+
+@never_raises
+def check_answer(question: str, guess) -> Verdict:
+    """Compare a guess with the answer to a question of the lessons; None is no guess yet.
+
+    Taught in notebooks/00_start_here.
+
+    Args:
+        question: its number, such as "03.2".
+        guess: a number, a word, or a sequence of them.
+    """
+    if question not in ALL_QUESTIONS:
+        return wrong(f"there is no question {question!r}; there are {', '.join(sorted(ALL_QUESTIONS))}")
+    if guess is None:
+        return Verdict(None, "no guess yet")
+    if isinstance(guess, (Tensor, np.ndarray)):
+        guess = numbers(guess).tolist()
+    known = ALL_QUESTIONS[question]
+    if matches(guess, known.answer, known.tolerance):
+        return right(known.because)
+    for mistake, message in known.mistakes.items():
+        if matches(guess, mistake, known.tolerance):
+            return wrong(message)
+    try:
+        return wrong(f"{guess!r} is not it: {known.otherwise(guess)}")
+    except Exception:  # the guess is of another kind than the hint expects
+        return wrong(f"{guess!r} is not it, and not of the form that is asked for")
