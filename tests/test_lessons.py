@@ -84,26 +84,70 @@ def test_the_comparison_sees_a_difference_and_only_that():
 
 
 def public_symbols():
+    """Every name in an `__all__`, at the module that defines it."""
     for path in MODULES:
-        parts = path.relative_to(ROOT).with_suffix("").parts
-        if {"__init__", "__main__", "figures", "widgets"} & {*parts}:
+        if path.stem == "__main__":
             continue
-        module = importlib.import_module(".".join(parts))
+        module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
         for name in getattr(module, "__all__", []):
-            yield pytest.param(getattr(module, name), module, id=".".join([*parts[1:], name]))
+            symbol = getattr(module, name)
+            if getattr(symbol, "__module__", module.__name__) == module.__name__:
+                yield pytest.param(name, symbol, module, id=f"{module.__name__.removeprefix('lambdalib.')}.{name}")
 
 
-@pytest.mark.parametrize("symbol, module", list(public_symbols()))
-def test_every_public_symbol_names_its_lesson(symbol, module):
-    if not (callable(symbol) or isinstance(symbol, type)):
+def untrue(name: str, own: str, module: str, lesson_text) -> str | None:
+    """A complaint about where a symbol says that it is taught; what uses it may stand there instead.
+
+    own, module: docstrings of the symbol ("" for a constant) and of its module, which speaks where the symbol does not.
+    lesson_text: from a lesson's name to its text, None for no lesson.
+    """
+    text = next((text for text in (own, module) if "notebooks/" in text or "Used by" in text), "")
+    lessons = re.findall(r"notebooks/(\w+)", text)
+    if not lessons:
+        return None if "Used by" in text else "needs 'Taught in notebooks/NN_name' or 'Used by ...'"
+    texts = {lesson: lesson_text(lesson) for lesson in lessons}
+    if None in texts.values():
+        return f"{[lesson for lesson, text in texts.items() if text is None]} is no lesson"
+    shown = [lesson for lesson, text in texts.items() if re.search(rf"\b{name}\b", text)]
+    if text == own:
+        missing = [lesson for lesson in lessons if lesson not in shown]
+    else:
+        missing = [] if shown or "Used by" in text else lessons
+    return f"{name} does not occur in {', '.join(missing)}" if missing else None
+
+
+def lesson_text(lesson: str) -> str | None:
+    twin = ROOT / "notebooks" / "py" / f"{lesson}.py"
+    return twin.read_text(encoding="utf-8") if twin.is_file() else None
+
+
+def test_an_untrue_docstring_is_seen():
+    lessons = {"01_a": "we call f(x)", "02_b": "and g(x)"}.get
+    assert untrue("f", "Taught in notebooks/01_a.", "", lessons) is None
+    assert untrue("f", "", "Taught in notebooks/01_a and notebooks/02_b.", lessons) is None
+    assert untrue("f", "Used by `train`.", "Taught in notebooks/02_b.", lessons) is None
+    assert untrue("F", "", "Taught in notebooks/02_b. Used by `train`.", lessons) is None
+    assert "02_b" in untrue("f", "Taught in notebooks/01_a and notebooks/02_b.", "", lessons)
+    assert "02_b" in untrue("f", "", "Taught in notebooks/02_b.", lessons)
+    assert "no lesson" in untrue("f", "Taught in notebooks/03_c.", "", lessons)
+    assert "needs" in untrue("f", "Words.", "More words.", lessons)
+    assert len(list(public_symbols())) > 100
+
+
+TODO_TAUGHT = {}
+
+
+@pytest.mark.parametrize("name, symbol, module", list(public_symbols()))
+def test_every_public_symbol_names_its_lesson(name, symbol, module):
+    own = symbol.__doc__ or "" if callable(symbol) else ""
+    complaint = untrue(name, own, module.__doc__, lesson_text)
+    home = module.__name__.removeprefix("lambdalib.")
+    if name in TODO_TAUGHT.get(home, ()):
+        assert complaint, f"{home}.{name} is mended: take it out of TODO_TAUGHT"
         return
-    lessons = re.findall(r"notebooks/(\w+)", f"{symbol.__doc__} {module.__doc__}")
-    used = "Used by" in f"{symbol.__doc__} {module.__doc__}"
-    assert lessons or used, "no 'Taught in notebooks/NN_name' and no 'Used by ...' in the docstring"
-    names = {twin.stem for twin in TWINS}
-    assert set(lessons) <= names, f"{set(lessons) - names} is no lesson"
+    assert complaint is None, complaint
     for lesson, modules in DEFINED_IN.items():
-        if symbol.__name__ in modules.get(module.__name__.removeprefix("lambdalib."), []):
+        if name in modules.get(home, []):
             assert lesson in re.findall(r"notebooks/(\w+)", symbol.__doc__), f"must say 'Taught in notebooks/{lesson}'"
 
 
@@ -238,7 +282,7 @@ def test_every_printed_solution_passes_its_check(twin, monkeypatch, tmp_path):
 
 def test_every_question_is_asked_somewhere():
     asked = set(re.findall(r'check_answer\("([^"]+)"', "".join(twin.read_text(encoding="utf-8") for twin in TWINS)))
-    assert asked == set(questions.ALL_QUESTIONS)
+    assert asked == set(questions.QUESTIONS)
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.stem)

@@ -405,6 +405,40 @@ def imported(path):
             yield node.module.split(".")[0].lower()
 
 
+# ---- one name, one thing -------------------------------------------------------------------------------------------------
+
+def defined_names(source):
+    """The public names that a module defines at its top level."""
+    for node in ast.parse(source).body:
+        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        names = [leaf.id for target in targets for leaf in ast.walk(target) if isinstance(leaf, ast.Name)]
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
+            names.append(node.name)
+        yield from (name for name in names if not name.startswith("_"))
+
+
+def shared_names(sources):
+    """The names that more than one module defines, each with its modules; sources: module -> its text."""
+    homes = {}
+    for module, source in sources.items():
+        for name in defined_names(source):
+            homes.setdefault(name, set()).add(module)
+    return {name: sorted(modules) for name, modules in homes.items() if len(modules) > 1}
+
+
+def test_a_shared_name_is_seen():
+    sources = {"a": "from b import f\ndef g(): pass\nX, Y = 1, 2\n_Z = 1", "b": "def f(): pass\nclass h: pass\nY: int = 3\n_Z = 2",
+               "c": "h = g = None"}
+    assert shared_names(sources) == {"Y": ["a", "b"], "g": ["a", "c"], "h": ["b", "c"]}
+
+
+@pytest.mark.xfail(strict=True, reason="HOMES, SelfAttention, CACHE, turn, LARGE, DTYPES and check_arguments mean two things")
+def test_one_public_name_means_one_thing():
+    library = ROOT / "lambdalib"
+    sources = {str(path.relative_to(library)): path.read_text(encoding="utf-8") for path in library.rglob("*.py")}
+    assert len(sources) > 20 and shared_names(sources) == {}
+
+
 # ---- the tree ------------------------------------------------------------------------------------------------------------
 
 FOREIGN = re.compile(r"(?<![\w.:/])/(?:work|root|home|Users)/\w|inde[x]-url|INDEX_UR[L]|find-link[s]")

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from lambdalib.course.questions import ALL_QUESTIONS, LESSONS, check_answer
+from lambdalib.course.questions import LESSONS, QUESTIONS, check_answer
 
 
-@pytest.mark.parametrize("number", ALL_QUESTIONS)
+@pytest.mark.parametrize("number", QUESTIONS)
 def test_questions(number):
-    question = ALL_QUESTIONS[number]
+    question = QUESTIONS[number]
     assert check_answer(number, None).ok is None
     verdict = check_answer(number, question.answer)
     assert verdict.ok is True and verdict.message == question.because
@@ -48,7 +48,7 @@ def test_an_unusual_guess_is_told_what_it_is(number, guess, message):
 
 
 def test_no_question_is_asked_twice():
-    assert len(ALL_QUESTIONS) == sum(len(lesson.QUESTIONS) for lesson in LESSONS)
+    assert len(QUESTIONS) == sum(map(len, LESSONS))
 
 
 ODD = {

@@ -6,14 +6,26 @@ Taught in notebooks/00_start_here.
 import numpy as np
 from torch import Tensor
 
-from lambdalib.course.questions import attention, cost, lambdas, layer, nets, results
+from lambdalib.course.questions.attention import ATTENTION_QUESTIONS
+from lambdalib.course.questions.cost import COST_QUESTIONS
+from lambdalib.course.questions.lambdas import LAMBDA_QUESTIONS
+from lambdalib.course.questions.layer import LAYER_QUESTIONS
+from lambdalib.course.questions.nets import NET_QUESTIONS
 from lambdalib.course.questions.question import matches
+from lambdalib.course.questions.results import RESULT_QUESTIONS
 from lambdalib.course.verdict import Verdict, never_raises, numbers, right, wrong
 
-__all__ = ["ALL_QUESTIONS", "check_answer"]
+__all__ = ["check_answer"]
 
-LESSONS = (attention, lambdas, layer, cost, nets, results)
-ALL_QUESTIONS = {number: question for lesson in LESSONS for number, question in lesson.QUESTIONS.items()}
+LESSONS = (
+    ATTENTION_QUESTIONS,
+    LAMBDA_QUESTIONS,
+    LAYER_QUESTIONS,
+    COST_QUESTIONS,
+    NET_QUESTIONS,
+    RESULT_QUESTIONS,
+)
+QUESTIONS = {number: question for lesson in LESSONS for number, question in lesson.items()}
 
 
 @never_raises
@@ -26,13 +38,13 @@ def check_answer(question: str, guess) -> Verdict:
         question: its number, such as "03.2".
         guess: a number, a word, or a sequence of them.
     """
-    if question not in ALL_QUESTIONS:
-        return wrong(f"there is no question {question!r}; there are {', '.join(sorted(ALL_QUESTIONS))}")
+    if question not in QUESTIONS:
+        return wrong(f"there is no question {question!r}; there are {', '.join(sorted(QUESTIONS))}")
     if guess is None:
         return Verdict(None, "no guess yet")
     if isinstance(guess, (Tensor, np.ndarray)):
         guess = numbers(guess).tolist()
-    known = ALL_QUESTIONS[question]
+    known = QUESTIONS[question]
     if matches(guess, known.answer, known.tolerance):
         return right(known.because)
     for mistake, message in known.mistakes.items():

@@ -2,9 +2,9 @@
 
 import math
 
-from lambdalib.course.questions.question import Question, one_of
+from lambdalib.course.questions.question import Question, choice_of
 
-__all__ = ["QUESTIONS"]
+__all__ = ["ATTENTION_QUESTIONS"]
 
 
 def blend_of_the_strip(red: float, green: float, blue: float) -> str:
@@ -17,7 +17,7 @@ def blend_of_the_strip(red: float, green: float, blue: float) -> str:
     )
 
 
-QUESTIONS = {
+ATTENTION_QUESTIONS = {
     # lesson 00
     "00.1": Question(
         16,
@@ -95,7 +95,7 @@ QUESTIONS = {
             ),
             "c": "which weight would change? A score q · k depends on two pixels, and not on where they stand",
         },
-        otherwise=one_of("a", "b", "c"),
+        otherwise=choice_of("a", "b", "c"),
     ),
     "01.E1a": Question(
         (6, 6, 1),

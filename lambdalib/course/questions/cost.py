@@ -1,8 +1,8 @@
 """The questions of lesson 05. Used by `check_answer`."""
 
-from lambdalib.course.questions.question import Question, one_of
+from lambdalib.course.questions.question import Question, choice_of
 
-__all__ = ["QUESTIONS"]
+__all__ = ["COST_QUESTIONS"]
 
 
 def orders_of(guess) -> str:
@@ -17,7 +17,7 @@ def orders_of(guess) -> str:
     )
 
 
-QUESTIONS = {
+COST_QUESTIONS = {
     "05.1": Question(
         120,
         "4 · 4 · 2 · 3 = 96 to make four lambdas, and 4 · 2 · 3 = 24 to apply each of them once",
@@ -89,7 +89,7 @@ QUESTIONS = {
             "lambda": "it makes as many lambdas as the convolution, which needs fewer multiply-adds",
             "attention": "it needs more multiply-adds than the tiles, and makes more numbers",
         },
-        otherwise=one_of("convolution", "lambda", "attention", "tiles"),
+        otherwise=choice_of("convolution", "lambda", "attention", "tiles"),
     ),
     "05.5": Question(
         4,

@@ -2,7 +2,7 @@
 
 from lambdalib.course.questions.question import Question
 
-__all__ = ["QUESTIONS"]
+__all__ = ["LAMBDA_QUESTIONS"]
 
 
 def kernel_of(query) -> str:
@@ -11,7 +11,7 @@ def kernel_of(query) -> str:
     return f"this query makes the kernel ({-slope:g}, {me:g}, {slope:g})"
 
 
-QUESTIONS = {
+LAMBDA_QUESTIONS = {
     # lesson 02
     "02.3": Question(
         (10, 10, 3),

@@ -2,12 +2,12 @@
 
 import math
 
-from lambdalib.course.questions.question import Question, one_of
+from lambdalib.course.questions.question import Question, choice_of
 
-__all__ = ["QUESTIONS"]
+__all__ = ["LAYER_QUESTIONS"]
 
 
-QUESTIONS = {
+LAYER_QUESTIONS = {
     # lesson 04
     "04.1": Question(
         100,
@@ -52,7 +52,7 @@ QUESTIONS = {
             "a": "between W_q and the lambdas stands a norm, which divides by the standard deviation",
             "c": "1000 is far from the end of float32, and the norm divides it out again",
         },
-        otherwise=one_of("a", "b", "c"),
+        otherwise=choice_of("a", "b", "c"),
     ),
     "04.4": Question(
         4,
@@ -151,7 +151,7 @@ QUESTIONS = {
                 "whose mean does batch norm subtract in train mode?"
             ),
         },
-        otherwise=one_of("train", "eval", "both", "neither"),
+        otherwise=choice_of("train", "eval", "both", "neither"),
     ),
     "04b.E1": Question(
         (101, 149),

@@ -2,10 +2,10 @@
 
 from lambdalib.course.questions.question import Question
 
-__all__ = ["QUESTIONS"]
+__all__ = ["NET_QUESTIONS"]
 
 
-QUESTIONS = {
+NET_QUESTIONS = {
     "06.1": Question(
         "c5",
         (

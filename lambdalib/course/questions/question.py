@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Question", "matches", "one_of"]
+__all__ = ["Question", "matches", "choice_of"]
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Question:
     tolerance: float = 1e-6
 
 
-def one_of(*words: str) -> Callable[[Any], str]:
+def choice_of(*words: str) -> Callable[[Any], str]:
     """The hint that names the words to choose from, as the `otherwise` of a question."""
     *first, last = (f'"{word}"' for word in words)
     return lambda guess: f"the answer is one of {', '.join(first)} and {last}"

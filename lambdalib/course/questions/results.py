@@ -1,11 +1,11 @@
 """The questions of lessons 07 and 09. Used by `check_answer`."""
 
-from lambdalib.course.questions.question import Question, one_of
+from lambdalib.course.questions.question import Question, choice_of
 
-__all__ = ["QUESTIONS"]
+__all__ = ["RESULT_QUESTIONS"]
 
 
-QUESTIONS = {
+RESULT_QUESTIONS = {
     # lesson 07
     "07.4": Question(
         2.302585,
@@ -45,7 +45,7 @@ QUESTIONS = {
             "c": "either ends the explosion, but to be finite is not yet to learn: one of the two stays at ln 10",
             "d": "one of them is enough in these sixty steps",
         },
-        otherwise=one_of("a", "b", "c", "d"),
+        otherwise=choice_of("a", "b", "c", "d"),
     ),
     "07.6": Question(
         8,
@@ -122,7 +122,7 @@ QUESTIONS = {
             ),
             "d": "then the training loss would be near 0; it is near ln 10",
         },
-        otherwise=one_of("a", "b", "c", "d"),
+        otherwise=choice_of("a", "b", "c", "d"),
     ),
     "07.E3b": Question(
         "d",
@@ -132,7 +132,7 @@ QUESTIONS = {
             "b": "one answer to all images would give 10 %",
             "c": "guessing at random would give about 10 %",
         },
-        otherwise=one_of("a", "b", "c", "d"),
+        otherwise=choice_of("a", "b", "c", "d"),
     ),
     "07.E6": Question(
         0.45,
@@ -191,7 +191,7 @@ QUESTIONS = {
             ),
             "b": "one would think so, and yet the difference is smaller than three seeds can see; step 5 has them",
         },
-        otherwise=one_of("a", "b", "c"),
+        otherwise=choice_of("a", "b", "c"),
     ),
     "09.6": Question(
         "u4",
@@ -203,7 +203,7 @@ QUESTIONS = {
             "h16": "sixteen queries under a lambda of 8 values gain nothing that three seeds can see",
             "scope3": "a window of 3 × 3 loses nothing, and gains nothing that three seeds can see",
         },
-        otherwise=one_of("k4", "k64", "h1", "h16", "u4", "scope3"),
+        otherwise=choice_of("k4", "k64", "h1", "h16", "u4", "scope3"),
     ),
     "09.6b": Question(
         "c",
@@ -212,7 +212,7 @@ QUESTIONS = {
             "a": "it was the largest of six gains, and the largest is often a lucky one; less is left",
             "b": "on the validation images it was half a point, and after 48 epochs even less is left",
         },
-        otherwise=one_of("a", "b", "c"),
+        otherwise=choice_of("a", "b", "c"),
     ),
     "09.7": Question(
         "c",
@@ -227,7 +227,7 @@ QUESTIONS = {
             ),
             "b": "more than that: a palette knows what is in the image, but not what lies beside what",
         },
-        otherwise=one_of("a", "b", "c"),
+        otherwise=choice_of("a", "b", "c"),
     ),
     "09.9": Question(
         "c",
@@ -239,7 +239,7 @@ QUESTIONS = {
             ),
             "b": "it loses far more: the model was trained with both halves, and is not trained again without one",
         },
-        otherwise=one_of("a", "b", "c"),
+        otherwise=choice_of("a", "b", "c"),
     ),
     "09.E1": Question(
         (0.255, 0.361),
@@ -296,7 +296,7 @@ QUESTIONS = {
             ),
             "d": "a norm treats all positions alike; it knows nothing of where they are",
         },
-        otherwise=one_of("a", "b", "c", "d"),
+        otherwise=choice_of("a", "b", "c", "d"),
     ),
     "09.E5": Question(
         (4, 676),
