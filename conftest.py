@@ -6,15 +6,17 @@ from pathlib import Path
 import matplotlib
 import pytest
 import torch
-from environment import settle                                         # tools/ is on pytest's path, see pyproject.toml
+from environment import settle  # tools/ is on pytest's path, see pyproject.toml
 from hypothesis import settings
 from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent
-NBVAL_CELL_SECONDS = 2000                                              # the plugin's own default, which nobody asked for
+NBVAL_CELL_SECONDS = 2000  # the plugin's own default, which nobody asked for
 
-matplotlib.use("Agg")                                                  # for the tests; kernels keep their inline figures
-settings.register_profile("course", deadline=None, derandomize=True)  # slow machines and repeated runs see the same
+matplotlib.use("Agg")  # for the tests; kernels keep their inline figures
+settings.register_profile(
+    "course", deadline=None, derandomize=True
+)  # slow machines and repeated runs see the same
 settings.load_profile("course")
 
 
@@ -28,13 +30,13 @@ def pytest_configure(config):
     settle()
     options = config.option
     if getattr(options, "numprocesses", None):
-        os.environ.setdefault("OMP_NUM_THREADS", "1")                  # side by side: for workers, their kernels and children
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # side by side: for workers, their kernels and children
     if not (getattr(options, "nbval", False) or getattr(options, "nbval_lax", False)):
         return
     if options.nbval_sanitize_with is None:
         options.nbval_sanitize_with = str(ROOT / "notebooks" / "nbval_sanitize.cfg")
     if options.nbval_kernel_name is None:
-        options.nbval_current_env = True                               # whatever kernel name a notebook was saved with
+        options.nbval_current_env = True  # whatever kernel name a notebook was saved with
     if options.nbval_cell_timeout == NBVAL_CELL_SECONDS:
         options.nbval_cell_timeout = 300
 
@@ -47,11 +49,11 @@ class Together(LoadScopeScheduling):
         return file if file.endswith((".ipynb", "test_wheel.py")) else nodeid
 
 
-@pytest.hookimpl(optionalhook=True)                                    # there is no such hook without xdist
+@pytest.hookimpl(optionalhook=True)  # there is no such hook without xdist
 def pytest_xdist_make_scheduler(config, log):
     return Together(config, log) if config.option.dist == "load" else None
 
 
 def pytest_collectstart(collector):
-    if hasattr(collector, "skip_compare"):                             # an nbval notebook
-        collector.skip_compare += ("stderr",)                          # libraries warn differently from version to version
+    if hasattr(collector, "skip_compare"):  # an nbval notebook
+        collector.skip_compare += ("stderr",)  # libraries warn differently from version to version

@@ -8,12 +8,12 @@ OWNER/NAME is this repository; with source="local", the path of its folder. Taug
 
 from functools import partial as _partial
 
+from lambdalib.models import MODELS as _MODELS
+from lambdalib.models import create_model as _create_model
 from lambdalib.training.checkpoint import list_pretrained as _list_pretrained
 from lambdalib.training.checkpoint import load_pretrained as _load_pretrained
-from lambdalib.resnet import MODELS as _MODELS
-from lambdalib.resnet import create_model as _create_model
 
-dependencies = ["torch", "safetensors"]
+dependencies = ["torch", "torchvision", "einops", "safetensors"]
 
 
 def _load(_name, pretrained=False, **options):
@@ -21,22 +21,28 @@ def _load(_name, pretrained=False, **options):
 
     Args:
         pretrained: with the weights that come with the repository, in eval mode; no options then.
-        options: num_classes, stem, layout, dim_k, heads, dim_u, scope, twin, widen, recompute, as in lambdalib.resnet.create_model.
+        options: num_classes, stem, layout, dim_k, heads, dim_u, scope, twin, widen, recompute, as in
+            lambdalib.models.create_model.
     Raises:
         ValueError: there are no weights for this net, or an option does not go with them, or makes no net.
     """
     if not pretrained:
         return _create_model(_name, **options)
     if _name not in _list_pretrained():
-        raise ValueError(f"pretrained must be False for {_name}: only {' and '.join(_list_pretrained())} come with weights")
+        raise ValueError(
+            f"pretrained must be False for {_name}: only {' and '.join(_list_pretrained())} come with weights"
+        )
     if options:
-        raise ValueError(f"{', '.join(options)} cannot be chosen with pretrained=True: the weights belong to one net")
+        raise ValueError(
+            f"{', '.join(options)} cannot be chosen with pretrained=True: the weights belong to one net"
+        )
     return _load_pretrained(_name)
 
 
 def _entry(name):
     entry = _partial(_load, name)
-    entry.__doc__ = _load.__doc__.replace("The net of this name", f"create_model({name!r})", 1)  # what torch.hub.help prints
+    # what torch.hub.help prints
+    entry.__doc__ = _load.__doc__.replace("The net of this name", f"create_model({name!r})", 1)
     return entry
 
 

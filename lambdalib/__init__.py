@@ -12,8 +12,8 @@ __course__ = "LambdaNetworks"  # tells this package from others of the same name
 HOMES = {
     "LambdaLayer": "layer",
     "LambdaLayer1d": "sequences",
-    "create_model": "resnet",
-    "list_models": "resnet",
+    "create_model": "models",
+    "list_models": "models",
     "load_pretrained": "training.checkpoint",
     "load_cifar10": "training.data",
     "normalize": "training.data",

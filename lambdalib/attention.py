@@ -26,7 +26,8 @@ def softmax_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
         (b, h, n, v), every entry between the smallest and the largest value of its column.
     """
     scores = einsum("bhnk,bhmk->bhnm", queries, keys)
-    return einsum("bhnm,bhmv->bhnv", scores.softmax(dim=-1), values)  # over the context: each row of weights sums to 1
+    # over the context: each row of weights sums to 1
+    return einsum("bhnm,bhmv->bhnv", scores.softmax(dim=-1), values)
 
 
 def relative_attention(queries: Tensor, keys: Tensor, values: Tensor, embeddings: Tensor) -> Tensor:
@@ -46,7 +47,7 @@ def relative_attention(queries: Tensor, keys: Tensor, values: Tensor, embeddings
 
 
 def linear_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
-    """Attention whose softmax runs over the keys alone, so that the brackets may move and no map is made.
+    """Attention whose softmax runs over the keys alone: the brackets may move, and no attention matrix is made.
 
     y_n = q_n · (Σ_m softmax_m(k)_m v_m)        Shen et al. 2018 without their softmax on the queries.
     Taught in notebooks/01_self_attention.
@@ -63,20 +64,23 @@ def linear_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 class SelfAttention(nn.Module):
     """Multi-head softmax self-attention over a feature map of fixed size, with relative positions.
 
-    y = concat_h( softmax_m(q_hn · k_hm + q_hn · T[m-n]) v_hm )        Bello et al. 2019, section 3. In the experiments
+    y = concat_h( softmax_m(q_hn · k_hm + q_hn · T[m-n]) v_hm )        Bello et al. 2019, section 3.
+    In the experiments
     a Twin with the lambda layer's norms stands for it (lambdalib.twins). Taught in notebooks/01_self_attention.
 
     Args:
         dim: channels that come in.
         dim_out: channels that go out, a multiple of heads. Default: dim.
         dim_k: depth of the queries and keys of each head.
-        heads: how many maps are made side by side; v = dim_out / heads.
+        heads: how many attention matrices are made side by side; v = dim_out / heads.
         feat_size: (height, width) of the map.
     Raises:
         ValueError: heads does not divide dim_out, or in forward: the map has another size.
     """
 
-    def __init__(self, dim: int, dim_out: int | None = None, *, dim_k: int = 16, heads: int = 4, feat_size: tuple[int, int]):
+    def __init__(
+        self, dim: int, dim_out: int | None = None, *, dim_k: int = 16, heads: int = 4, feat_size: tuple[int, int]
+    ):
         super().__init__()
         dim_out = dim if dim_out is None else dim_out
         if heads < 1 or dim_out % heads:
@@ -86,16 +90,25 @@ class SelfAttention(nn.Module):
         self.to_keys = nn.Conv2d(dim, heads * dim_k, 1, bias=False)
         self.to_values = nn.Conv2d(dim, dim_out, 1, bias=False)
         self.table = nn.Parameter(torch.randn(dim_k, 1, 2 * feat_size[0] - 1, 2 * feat_size[1] - 1) * dim_k**-0.5)
-        for projection, std in ((self.to_queries, (dim_k * dim) ** -0.5), (self.to_keys, dim**-0.5), (self.to_values, dim**-0.5)):
+        for projection, std in (
+            (self.to_queries, (dim_k * dim) ** -0.5),
+            (self.to_keys, dim**-0.5),
+            (self.to_values, dim**-0.5),
+        ):
             nn.init.normal_(projection.weight, std=std)
 
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, dim_out, H, W)."""
         if tuple(features.shape[2:]) != self.feat_size:
-            raise ValueError(f"features must be {self.feat_size} pixels for this layer, got {tuple(features.shape[2:])}")
+            raise ValueError(
+                f"features must be {self.feat_size} pixels for this layer, got {tuple(features.shape[2:])}"
+            )
         queries, keys, values = (
             projection(features).flatten(2).unflatten(1, (self.heads, -1)).transpose(2, 3)  # (b, h, n, depth)
             for projection in (self.to_queries, self.to_keys, self.to_values)
         )
-        output = relative_attention(queries, keys, values, relative_embeddings(self.table, *self.feat_size)[..., 0])
-        return output.transpose(2, 3).flatten(1, 2).unflatten(2, self.feat_size)  # head-major: channel = head·v + value
+        output = relative_attention(
+            queries, keys, values, relative_embeddings(self.table, *self.feat_size)[..., 0]
+        )
+        # head-major: channel = head·v + value
+        return output.transpose(2, 3).flatten(1, 2).unflatten(2, self.feat_size)

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 import lambdalib
-from lambdalib import cost, resnet
-from lambdalib.experiments import bench, compare, results, rows
+from lambdalib import models
+from lambdalib.experiments import bench, compare, paper_tables, results, rows
 from lambdalib.training import checkpoint, cifar10, data, distributed, evidence, folders, recipes, train
 from lambdalib.training.checkpoint import (
     list_pretrained,
@@ -141,7 +141,7 @@ def build_parser() -> Parser:
         type=one_of([*rows.EVERY_ROW, *rows.ALIASES]),
         help=f"an experiment instead of a preset: {', '.join(rows.EVERY_ROW)}",
     )
-    command.add_argument("--model", type=one_of(resnet.list_models()), help="instead of the preset's")
+    command.add_argument("--model", type=one_of(models.list_models()), help="instead of the preset's")
     command.add_argument("--epochs", type=positive, help="passes over the training set; need not be whole")
     command.add_argument("--batch-size", type=count, help="images per step")
     command.add_argument("--lr", type=positive, help="peak learning rate")
@@ -201,18 +201,37 @@ def build_parser() -> Parser:
     )
     add_machine_and_data(command)
 
-    command = add("compare", run_compare, "are two runs' loss curves the same, by the rule of model zoos? Exit code 0 or 1")
-    command.add_argument("runs", metavar="RUN", nargs=2, help="a folder of train, its state.pt or log.jsonl, or a "
-                         ".jsonl, .csv or .txt of losses; the first is the one to reproduce")
-    command.add_argument("--figure", metavar="FILE", type=Path, default=Path("compare.png"),
-                         help="default: compare.png")
+    command = add(
+        "compare", run_compare, "are two runs' loss curves the same, by the rule of model zoos? Exit code 0 or 1"
+    )
+    command.add_argument(
+        "runs",
+        metavar="RUN",
+        nargs=2,
+        help="a folder of train, its state.pt or log.jsonl, or a "
+        ".jsonl, .csv or .txt of losses; the first is the one to reproduce",
+    )
+    command.add_argument(
+        "--figure", metavar="FILE", type=Path, default=Path("compare.png"), help="default: compare.png"
+    )
 
-    command = add("results", run_results, "mean and standard deviation of recorded runs; or add a run to the records")
-    command.add_argument("records", metavar="RECORDS", type=Path, nargs="?", default=results.RUNS,
-                         help="a file like runs.jsonl, or a folder of runs of train (default: the package's records)")
+    command = add(
+        "results", run_results, "mean and standard deviation of recorded runs; or add a run to the records"
+    )
+    command.add_argument(
+        "records",
+        metavar="RECORDS",
+        type=Path,
+        nargs="?",
+        default=results.RUNS,
+        help="a file like runs.jsonl, or a folder of runs of train (default: the package's records)",
+    )
     command.add_argument("--add", metavar="RUN", type=Path, help="append this run, a folder that train wrote")
-    command.add_argument("--group", type=one_of(list(results.GROUPS)),
-                         help=f"{', '.join(results.GROUPS)} (default: main; with --add: by the run's recipe)")
+    command.add_argument(
+        "--group",
+        type=one_of(list(results.GROUPS)),
+        help=f"{', '.join(results.GROUPS)} (default: main; with --add: by the run's recipe)",
+    )
     command.add_argument("--row", metavar="NAME", help="with --add (default: by the run's command or recipe)")
 
     command = add(
@@ -375,14 +394,14 @@ def run_compare(options: argparse.Namespace) -> int:
 
 
 def run_params(options: argparse.Namespace) -> None:
-    """Print cost.params_report(), or with --memory cost.memory_report()."""
+    """Print paper_tables.params_report(), or with --memory paper_tables.memory_report()."""
     for name in ("batch", "preset"):
         if getattr(options, name) is not None and not options.memory:
             raise ValueError(
                 f"argument --{name}: must go with --memory, got {getattr(options, name)!r} without it"
             )
     chosen = RECIPES if options.preset is None else {options.preset: RECIPES[options.preset]}
-    print(cost.memory_report(chosen, options.batch) if options.memory else cost.params_report())
+    print(paper_tables.memory_report(chosen, options.batch) if options.memory else paper_tables.params_report())
 
 
 def run_results(options: argparse.Namespace) -> None:

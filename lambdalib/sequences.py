@@ -1,26 +1,35 @@
-"""Lambdas over sequences: masks, a context that ends at the query, and a memory that writes one position at a time.
+"""Lambdas over sequences: masks, a context that ends at the query, a memory that takes in one position at a time.
 
-A sequence is a map one row high. A masked query sees part of the context, so each query has a content lambda of its own;
-when it sees all that came before, that lambda is a running average, and k·v + k numbers are all there is to remember.
-Taught in notebooks/04b_sequences.
+A sequence is a map one row high. A masked query sees part of the context, so each query has a content lambda of
+its own; when it sees all that came before, that lambda is a running average, and k·v + k numbers are all there is
+to remember. Taught in notebooks/04b_sequences.
 """
 
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, einsum, nn
 
 from lambdalib.contractions import position_output
+from lambdalib.guards import check_arguments, float32_under_float16
 from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, relative_embeddings
-from lambdalib.layer import check_arguments, under_float16
 
-__all__ = ["masked_content_lambdas", "masked_position_lambdas", "causal_content_lambdas", "causal_step", "LambdaLayer1d"]
+__all__ = [
+    "masked_content_lambdas",
+    "masked_position_lambdas",
+    "causal_content_lambdas",
+    "causal_step",
+    "LambdaLayer1d",
+]
 
 
 def check_mask(mask: Tensor, n: int | None, m: int) -> None:
-    """Refuse what is no mask of m context positions (for n queries, or any number), in one sentence. Raises ValueError."""
+    """Refuse what is no mask of m context positions, for n queries or any number of them. Raises ValueError."""
     if mask.dtype != torch.bool or mask.dim() != 2 or mask.shape[1] != m or n not in (None, mask.shape[0]):
-        raise ValueError(f"mask must be bool ({'n' if n is None else n}, {m}), one for the whole batch, "
-                         f"got {mask.dtype} {tuple(mask.shape)}")
+        raise ValueError(
+            f"mask must be bool ({'n' if n is None else n}, {m}), one for the whole batch, "
+            f"got {mask.dtype} {tuple(mask.shape)}"
+        )
 
 
 def masked_content_lambdas(keys: Tensor, values: Tensor, mask: Tensor) -> Tensor:
@@ -33,13 +42,14 @@ def masked_content_lambdas(keys: Tensor, values: Tensor, mask: Tensor) -> Tensor
         values: (b, m, v, u).
         mask: (n, m) of bool, shared by the batch: mask[n, m] is True where query n sees context m.
     Returns:
-        (b, n, k, v): one lambda per query; 0 for a query that sees nothing. On the way b·n·m·k·u numbers are held.
+        (b, n, k, v): one lambda per query; 0 for a query that sees nothing. It makes b·n·m·k·u weights on the way.
     Raises:
         ValueError: mask is not (n, m) of bool.
     """
     check_mask(mask, None, keys.shape[1])
     hidden = ~mask[:, :, None, None]
-    scores = keys[:, None].masked_fill(hidden, torch.finfo(keys.dtype).min)  # not -inf: where nothing is seen, that is NaN
+    # not -inf: where nothing is seen, that is NaN
+    scores = keys[:, None].masked_fill(hidden, torch.finfo(keys.dtype).min)
     soft_keys = scores.softmax(dim=2).masked_fill(hidden, 0)
     return einsum("bnmku,bmvu->bnkv", soft_keys, values)
 
@@ -47,7 +57,7 @@ def masked_content_lambdas(keys: Tensor, values: Tensor, mask: Tensor) -> Tensor
 def masked_position_lambdas(embeddings: Tensor, values: Tensor, mask: Tensor) -> Tensor:
     """Read what each query may see of the context through its own sheet of embeddings.
 
-    λᵖ_n = Σ_{m seen by n} E_nm ⊗ V_m        Bello 2021, appendix B.2. Taught in notebooks/04b_sequences.
+    λᵖ_n = Σ_{m seen by n} E_nm ⊗ V_m        Bello 2021, appendix B.2. Used by LambdaLayer1d.
 
     Args:
         embeddings: (n, m, k, u).
@@ -62,9 +72,10 @@ def masked_position_lambdas(embeddings: Tensor, values: Tensor, mask: Tensor) ->
     return position_lambdas(embeddings.masked_fill(~mask[:, :, None, None], 0), values)
 
 
-# A memory (b, ..., k, u, 1 + v) is what a stretch of positions leaves behind. Entry 0 is the logarithm of the stretch's
-# weight, log Σ exp K, which no range of keys overflows; the others are its values, averaged with the weights exp K. Rounding
-# the logarithm is the price: in float32 a weight is right to about 1e-7·|K|.
+# A memory (b, ..., k, u, 1 + v) is what a stretch of positions leaves behind. Entry 0 is the logarithm of the
+# stretch's weight, log Σ exp K, which no range of keys overflows; the others are its values, averaged with the
+# weights exp K. Rounding the logarithm is the price: in float32 a weight is right to about 1e-7·|K|.
+
 
 def written(keys: Tensor, values: Tensor) -> Tensor:
     """The memories of single positions, in float32 at least: (b, n, k, u), (b, n, v, u) -> (b, n, k, u, 1 + v)."""
@@ -75,9 +86,9 @@ def written(keys: Tensor, values: Tensor) -> Tensor:
 
 def merge(earlier: Tensor, later: Tensor) -> Tensor:
     """The memory of two neighbouring stretches: weights add, and averages mix in proportion to them."""
-    share = (later[..., :1] - earlier[..., :1]).sigmoid()  # later weight / both weights
+    fraction = (later[..., :1] - earlier[..., :1]).sigmoid()  # later weight / both weights
     weight = torch.logaddexp(earlier[..., :1], later[..., :1])
-    return torch.cat([weight, torch.lerp(earlier[..., 1:], later[..., 1:], share)], dim=-1)
+    return torch.cat([weight, torch.lerp(earlier[..., 1:], later[..., 1:], fraction)], dim=-1)
 
 
 def cumulative(memories: Tensor) -> Tensor:
@@ -86,10 +97,10 @@ def cumulative(memories: Tensor) -> Tensor:
     if n < 2:
         return memories
     even, odd = memories[:, 0::2], memories[:, 1::2]
-    odd = cumulative(merge(even[:, :n // 2], odd))  # by pairs: half as many, complete at 1, 3, 5, ...
-    even = torch.cat([even[:, :1], merge(odd[:, :(n - 1) // 2], even[:, 1:])], dim=1)
-    woven = torch.stack([even[:, :n // 2], odd], dim=2).flatten(1, 2)
-    return torch.cat([woven, even[:, n // 2:]], dim=1)  # an odd n has one even position more
+    odd = cumulative(merge(even[:, : n // 2], odd))  # by pairs: half as many, complete at 1, 3, 5, ...
+    even = torch.cat([even[:, :1], merge(odd[:, : (n - 1) // 2], even[:, 1:])], dim=1)
+    woven = torch.stack([even[:, : n // 2], odd], dim=2).flatten(1, 2)
+    return torch.cat([woven, even[:, n // 2 :]], dim=1)  # an odd n has one even position more
 
 
 def recall(memories: Tensor) -> Tensor:
@@ -116,7 +127,8 @@ def causal_content_lambdas(keys: Tensor, values: Tensor) -> Tensor:
 def causal_step(memory: Tensor | None, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
     """Write one more position into the memory, and read the content lambda so far.
 
-    λᶜ_n = λᶜ_{n-1} + (V_n - λᶜ_{n-1}) · exp K_n / Σ_{m≤n} exp K_m, for each u        Taught in notebooks/04b_sequences.
+    λᶜ_n = λᶜ_{n-1} + (V_n - λᶜ_{n-1}) · exp K_n / Σ_{m≤n} exp K_m, for each u
+    Taught in notebooks/04b_sequences.
 
     Args:
         memory: (b, k, u, 1 + v) from the step before, of a size that does not grow; None before the first.
@@ -131,7 +143,10 @@ def causal_step(memory: Tensor | None, keys: Tensor, values: Tensor) -> tuple[Te
 
 
 class ChannelNorm(nn.LayerNorm):
-    """Layer norm over the channels of each position of (b, d, n): unlike batch norm it looks at no other position."""
+    """Layer norm over the channels of each position of (b, d, n), which looks at no other position.
+
+    Taught in notebooks/04b_sequences.
+    """
 
     def forward(self, features: Tensor) -> Tensor:
         return super().forward(features.transpose(1, 2)).transpose(1, 2)
@@ -140,26 +155,36 @@ class ChannelNorm(nn.LayerNorm):
 class LambdaLayer1d(nn.Module):
     """A lambda layer over a sequence, which may be causal: a drop-in for a convolution over time.
 
-    y_hn = (λᶜ_n + λᵖ_n)ᵀ q_hn, as LambdaLayer on a map one row high        Bello 2021, sections 3.1 and 3.2, appendix B.2.
-    Taught in notebooks/04b_sequences.
+    y_hn = (λᶜ_n + λᵖ_n)ᵀ q_hn, as LambdaLayer on a map one row high
+    Bello 2021, sections 3.1 and 3.2, appendix B.2.    Taught in notebooks/04b_sequences.
 
-    A causal layer's lambdas hold positions m ≤ n alone, and its queries and values have a layer norm over channels at each
-    position: batch norm would tell the past the mean and spread of the future while it trains. For the same reason a masked
-    layer, which has batch norm, keeps hidden positions fully apart in eval mode only.
+    A causal layer's lambdas hold positions m ≤ n alone, and its queries and values have a layer norm over channels
+    at each position: batch norm would tell the past the mean and spread of the future while it trains. For the
+    same reason a masked layer, which has batch norm, keeps hidden positions fully apart in eval mode only.
 
     Args:
         dim, dim_out: channels in and out; dim_out is a multiple of heads, by default dim.
         dim_k: k, depth of queries and keys.
         heads: h, queries per position; the value depth is v = dim_out / heads.
         dim_u: u, intra-depth.
-        scope: r, taps of the position lambdas, odd: they reach r//2 positions to both sides, or r - 1 back if causal.
+        scope: r, taps of the position lambdas, odd: they reach r//2 positions to both sides, or r - 1 back if
+            causal.
         causal: whether a position sees only itself and those before it.
     Raises:
         ValueError: a size is not allowed, features or mask do not fit this layer; the message names what does.
     """
 
-    def __init__(self, dim: int, dim_out: int | None = None, *, dim_k: int = 16, heads: int = 4, dim_u: int = 1,
-                 scope: int = 23, causal: bool = False):
+    def __init__(
+        self,
+        dim: int,
+        dim_out: int | None = None,
+        *,
+        dim_k: int = 16,
+        heads: int = 4,
+        dim_u: int = 1,
+        scope: int = 23,
+        causal: bool = False,
+    ):
         super().__init__()
         dim_out = dim if dim_out is None else dim_out
         if scope is None:
@@ -180,21 +205,20 @@ class LambdaLayer1d(nn.Module):
 
     def project(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(b, dim, n) -> queries (b, h, n, k), keys (b, n, k, u), values (b, n, v, u)."""
-        queries, values = self.norm_queries(self.to_queries(features)), self.norm_values(self.to_values(features))
-        queries = queries.unflatten(1, (self.heads, self.dim_k)).transpose(2, 3)
-        keys = self.to_keys(features).unflatten(1, (self.dim_k, self.dim_u)).permute(0, 3, 1, 2)
-        return queries, keys, values.unflatten(1, (self.dim_v, self.dim_u)).permute(0, 3, 1, 2)
+        queries = rearrange(self.norm_queries(self.to_queries(features)), "b (h k) n -> b h n k", h=self.heads)
+        keys = rearrange(self.to_keys(features), "b (k u) n -> b n k u", u=self.dim_u)
+        values = rearrange(self.norm_values(self.to_values(features)), "b (v u) n -> b n v u", u=self.dim_u)
+        return queries, keys, values
 
+    @float32_under_float16
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
-        """(b, dim, n) -> (b, dim_out, n); mask, for a layer that is not causal: (n, n) of bool, True where seen."""
-        if features.dim() != 3 or features.shape[1] != self.to_keys.in_channels:
-            raise ValueError(f"features must be (b, {self.to_keys.in_channels}, n) for this layer, got {tuple(features.shape)}")
+        """(b, dim, n) -> (b, dim_out, n). mask: (n, n) of bool, True where seen; not for a causal layer."""
+        dim = self.to_keys.in_channels
+        if features.dim() != 3 or features.shape[1] != dim:
+            raise ValueError(f"features must be (b, {dim}, n) for this layer, got {tuple(features.shape)}")
         if mask is not None and self.causal:
             raise ValueError(f"mask must be None, since this layer is causal already, got {tuple(mask.shape)}")
-        n, device = features.shape[2], features.device.type
-        if under_float16(device):
-            with torch.autocast(device, enabled=False):
-                return self.forward(features.to(self.table.dtype), mask)
+        n = features.shape[2]
         queries, keys, values = self.project(features)
         if mask is not None:
             check_mask(mask, n, n)
@@ -205,13 +229,15 @@ class LambdaLayer1d(nn.Module):
             ahead = self.table.shape[3] - 1 if self.causal else 0
             table = F.pad(self.table, (0, ahead))  # the last tap becomes the middle: zeros for the positions ahead
             output = apply_lambdas(queries, content) + position_output(queries, table, values, (1, n))
-        return output.transpose(2, 3).flatten(1, 2)  # head-major, as in LambdaLayer
+        return rearrange(output, "b h n v -> b (h v) n")
 
+    @float32_under_float16
     def step(self, state: tuple[Tensor, Tensor] | None, features: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        """One more position of a causal layer, for generation: what forward gives there, from a state that does not grow.
+        """One more position of a causal layer, for generation: what forward gives there, from a fixed-size state.
 
         Args:
-            state: from the step before: the content's memory (b, k, u, 1 + v) and the last r values (b, ≤ r, v, u); or None.
+            state: from the step before: the content's memory (b, k, u, 1 + v) and the last r values (b, ≤ r, v,
+                u); or None.
             features: (b, dim), this position.
         Returns:
             (b, dim_out), and the state after this position.
@@ -219,16 +245,18 @@ class LambdaLayer1d(nn.Module):
             ValueError: the layer is not causal, or features are not (b, dim).
         """
         if not self.causal:
-            raise ValueError("causal must be True for step, since otherwise later positions change this one, got False")
+            raise ValueError(
+                "causal must be True for step, since otherwise later positions change this one, got False"
+            )
         if features.dim() != 2 or features.shape[1] != self.to_keys.in_channels:
-            raise ValueError(f"features must be (b, {self.to_keys.in_channels}) for a step, got {tuple(features.shape)}")
-        if under_float16(features.device.type):
-            with torch.autocast(features.device.type, enabled=False):
-                return self.step(state, features.to(self.table.dtype))
+            raise ValueError(
+                f"features must be (b, {self.to_keys.in_channels}) for a step, got {tuple(features.shape)}"
+            )
         queries, keys, values = self.project(features[..., None])
         memory, window = (None, values[:, :0]) if state is None else state
         content, memory = causal_step(memory, keys[:, 0], values[:, 0])
-        window = torch.cat([window, values], dim=1)[:, -self.table.shape[3]:]
-        taps = self.table[:, :, :, -window.shape[1]:].permute(2, 3, 0, 1)  # (1, m, k, u): the embeddings of the one query
+        window = torch.cat([window, values], dim=1)[:, -self.table.shape[3] :]
+        # (1, m, k, u): the embeddings of the one query
+        taps = self.table[:, :, :, -window.shape[1] :].permute(2, 3, 0, 1)
         output = apply_lambdas(queries, content) + apply_lambdas(queries, position_lambdas(taps, window))
         return output.flatten(1), (memory, window)

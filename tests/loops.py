@@ -13,7 +13,9 @@ def loop_content_lambda(keys, values):
         total = 0
         for u in range(intra):
             sums = sum(keys[b, m, :, u].exp() for m in range(context))
-            total = total + sum(torch.outer(keys[b, m, :, u].exp() / sums, values[b, m, :, u]) for m in range(context))
+            total = total + sum(
+                torch.outer(keys[b, m, :, u].exp() / sums, values[b, m, :, u]) for m in range(context)
+            )
         lambdas.append(total)
     return torch.stack(lambdas)
 
@@ -67,7 +69,9 @@ def loop_norm(norm, maps):
     channels = []
     for c in range(maps.shape[1]):
         one = maps[:, c]
-        mean, variance = (one.mean(), one.var(correction=0)) if norm.training else (norm.running_mean[c], norm.running_var[c])
+        mean, variance = (
+            (one.mean(), one.var(correction=0)) if norm.training else (norm.running_mean[c], norm.running_var[c])
+        )
         channels.append((one - mean) / (variance + norm.eps).sqrt() * norm.weight[c] + norm.bias[c])
     return torch.stack(channels, dim=1)
 
@@ -78,8 +82,15 @@ def loop_layer(layer, features):
     heads, k, u, v = layer.heads, layer.dim_k, layer.dim_u, layer.dim_v
 
     def project(conv):
-        return torch.stack([torch.stack([conv.weight[:, :, 0, 0] @ features[b, :, y, x] for y in range(height)
-                                         for x in range(width)], dim=1) for b in range(batch)])  # (b, channels, n)
+        return torch.stack(
+            [
+                torch.stack(
+                    [conv.weight[:, :, 0, 0] @ features[b, :, y, x] for y in range(height) for x in range(width)],
+                    dim=1,
+                )
+                for b in range(batch)
+            ]
+        )  # (b, channels, n)
 
     q = loop_norm(layer.norm_queries, project(layer.to_queries))
     key = project(layer.to_keys)
@@ -88,8 +99,12 @@ def loop_layer(layer, features):
     keys = torch.stack([torch.stack([key[:, i * u + l] for l in range(u)], dim=-1) for i in range(k)], dim=2)
     values = torch.stack([torch.stack([value[:, i * u + l] for l in range(u)], dim=-1) for i in range(v)], dim=2)
 
-    lambdas = loop_position_lambdas(layer.table, values, height, width) + loop_content_lambda(keys, values)[:, None]
+    lambdas = (
+        loop_position_lambdas(layer.table, values, height, width) + loop_content_lambda(keys, values)[:, None]
+    )
     if layer.position_bias is not None:
         lambdas = lambdas + layer.position_bias[:, None]
     output = loop_apply(queries, lambdas)
-    return torch.stack([output[:, h, :, i].view(batch, height, width) for h in range(heads) for i in range(v)], dim=1)
+    return torch.stack(
+        [output[:, h, :, i].view(batch, height, width) for h in range(heads) for i in range(v)], dim=1
+    )

@@ -61,7 +61,10 @@ def loop_linear_attention(queries, keys, values):
         for h in range(heads):
             sums = [sum(math.exp(key[b][h][m][i]) for m in range(context)) for i in range(depth)]
             for n in range(positions):
-                weights = [sum(q[b][h][n][i] * math.exp(key[b][h][m][i]) / sums[i] for i in range(depth)) for m in range(context)]
+                weights = [
+                    sum(q[b][h][n][i] * math.exp(key[b][h][m][i]) / sums[i] for i in range(depth))
+                    for m in range(context)
+                ]
                 for v in range(width):
                     output[b, h, n, v] = sum(weights[m] * value[b][h][m][v] for m in range(context))
     return output
@@ -73,15 +76,24 @@ def loop_self_attention(layer, features):
 
     def project(conv):
         weight = conv.weight[:, :, 0, 0].detach()
-        pixels = [torch.stack([weight @ features[b, :, y, x] for y in range(height) for x in range(width)]) for b in range(batch)]
+        pixels = [
+            torch.stack([weight @ features[b, :, y, x] for y in range(height) for x in range(width)])
+            for b in range(batch)
+        ]
         channels, depth = weight.shape[0], weight.shape[0] // layer.heads
         assert channels == depth * layer.heads
-        return torch.stack([torch.stack([rows[:, h * depth:(h + 1) * depth] for h in range(layer.heads)]) for rows in pixels])
+        return torch.stack(
+            [torch.stack([rows[:, h * depth : (h + 1) * depth] for h in range(layer.heads)]) for rows in pixels]
+        )
 
     embeddings = loop_embeddings(layer.table.detach(), height, width)[..., 0]
-    output = loop_attention(project(layer.to_queries), project(layer.to_keys), project(layer.to_values), embeddings)
+    output = loop_attention(
+        project(layer.to_queries), project(layer.to_keys), project(layer.to_values), embeddings
+    )
     _, heads, _, depth = output.shape
-    return torch.stack([output[:, h, :, v].view(batch, height, width) for h in range(heads) for v in range(depth)], dim=1)
+    return torch.stack(
+        [output[:, h, :, v].view(batch, height, width) for h in range(heads) for v in range(depth)], dim=1
+    )
 
 
 def test_softmax_attention_is_the_formula():
@@ -94,7 +106,11 @@ def test_softmax_attention_is_the_formula():
 def test_relative_attention_is_the_formula():
     queries, keys, values = inputs()
     embeddings = random(N, M, K) / 2
-    assert_close(relative_attention(queries, keys, values, embeddings), loop_attention(queries, keys, values, embeddings), **EXACT)
+    assert_close(
+        relative_attention(queries, keys, values, embeddings),
+        loop_attention(queries, keys, values, embeddings),
+        **EXACT,
+    )
 
 
 def test_linear_attention_is_the_formula_whichever_bracket_comes_first():
@@ -125,8 +141,11 @@ def test_relative_attention_is_pytorchs_with_the_positions_as_a_mask():
 
 def test_without_embeddings_relative_attention_is_softmax_attention():
     queries, keys, values = inputs()
-    assert_close(relative_attention(queries, keys, values, torch.zeros(N, M, K, dtype=torch.float64)),
-                 softmax_attention(queries, keys, values), **EXACT)
+    assert_close(
+        relative_attention(queries, keys, values, torch.zeros(N, M, K, dtype=torch.float64)),
+        softmax_attention(queries, keys, values),
+        **EXACT,
+    )
 
 
 def test_linear_attention_of_one_head_is_the_content_lambda():
@@ -150,8 +169,14 @@ def test_answers_stay_within_the_values_and_those_of_linear_attention_do_not():
 def test_equal_additions_to_all_keys_cancel_and_to_all_values_come_through():
     queries, keys, values = inputs()
     shift, colour = random(K), random(V)
-    assert_close(softmax_attention(queries, keys + shift, values), softmax_attention(queries, keys, values), **EXACT)
-    assert_close(softmax_attention(queries, keys, values + colour), softmax_attention(queries, keys, values) + colour, **EXACT)
+    assert_close(
+        softmax_attention(queries, keys + shift, values), softmax_attention(queries, keys, values), **EXACT
+    )
+    assert_close(
+        softmax_attention(queries, keys, values + colour),
+        softmax_attention(queries, keys, values) + colour,
+        **EXACT,
+    )
 
 
 def test_huge_scores_give_no_nan():
@@ -165,7 +190,10 @@ def test_huge_scores_give_no_nan():
 def test_a_permutation_of_the_positions_permutes_the_answers(attention):
     queries, keys, values = inputs(n=M)
     order = torch.randperm(M)
-    straight, shuffled = attention(queries, keys, values), attention(*(rows[:, :, order] for rows in (queries, keys, values)))
+    straight, shuffled = (
+        attention(queries, keys, values),
+        attention(*(rows[:, :, order] for rows in (queries, keys, values))),
+    )
     assert_close(shuffled, straight[:, :, order], **EXACT)
     assert (shuffled - straight).abs().max() > 0.1  # equivariant, not invariant
     context_only = attention(queries, keys[:, :, order], values[:, :, order])
@@ -179,7 +207,9 @@ def test_positions_break_the_permutation_unless_they_are_permuted_too():
     straight = relative_attention(queries, keys, values, embeddings)
     shuffled = relative_attention(*(rows[:, :, order] for rows in (queries, keys, values)), embeddings)
     assert (shuffled - straight[:, :, order]).abs().max() > 0.1
-    back = relative_attention(*(rows[:, :, order] for rows in (queries, keys, values)), embeddings[order][:, order])
+    back = relative_attention(
+        *(rows[:, :, order] for rows in (queries, keys, values)), embeddings[order][:, order]
+    )
     assert_close(back, straight[:, :, order], **EXACT)
 
 
@@ -189,12 +219,14 @@ def test_heads_and_examples_do_not_meet(attention):
     whole = attention(queries, keys, values)
     for b in range(B):
         for h in range(H):
-            alone = attention(*(rows[b:b + 1, h:h + 1] for rows in (queries, keys, values)))
-            assert_close(whole[b:b + 1, h:h + 1], alone, **EXACT)
+            alone = attention(*(rows[b : b + 1, h : h + 1] for rows in (queries, keys, values)))
+            assert_close(whole[b : b + 1, h : h + 1], alone, **EXACT)
 
 
 def test_gradients():
-    queries, keys, values, embeddings = (random(*shape).requires_grad_() for shape in ((1, 2, 3, 2), (1, 2, 4, 2), (1, 2, 4, 3), (3, 4, 2)))
+    queries, keys, values, embeddings = (
+        random(*shape).requires_grad_() for shape in ((1, 2, 3, 2), (1, 2, 4, 2), (1, 2, 4, 3), (3, 4, 2))
+    )
     assert torch.autograd.gradcheck(softmax_attention, (queries, keys, values))
     assert torch.autograd.gradcheck(relative_attention, (queries, keys, values, embeddings))
     assert torch.autograd.gradcheck(linear_attention, (queries, keys, values))
@@ -203,7 +235,11 @@ def test_gradients():
 # ---- the layer -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dim, dim_out, heads, size", [(7, 15, 3, (3, 5)), (5, 5, 1, (5, 2)), (3, 22, 2, (1, 7)), (2, 3, 3, (1, 1))], ids=str)
+@pytest.mark.parametrize(
+    "dim, dim_out, heads, size",
+    [(7, 15, 3, (3, 5)), (5, 5, 1, (5, 2)), (3, 22, 2, (1, 7)), (2, 3, 3, (1, 1))],
+    ids=str,
+)
 def test_the_layer_is_the_formula(dim, dim_out, heads, size):
     layer = SelfAttention(dim, dim_out, dim_k=11, heads=heads, feat_size=size).double()
     features = random(2, dim, *size)
@@ -216,7 +252,12 @@ def test_the_layer_keeps_the_channels_by_default_and_counts_its_numbers():
     layer = SelfAttention(12, dim_k=5, heads=4, feat_size=(3, 7))
     assert layer(torch.randn(2, 12, 3, 7)).shape == (2, 12, 3, 7)
     assert sum(p.numel() for p in layer.parameters()) == 12 * 20 + 12 * 20 + 12 * 12 + 5 * 5 * 13
-    assert {name for name, _ in layer.named_parameters()} == {"to_queries.weight", "to_keys.weight", "to_values.weight", "table"}
+    assert {name for name, _ in layer.named_parameters()} == {
+        "to_queries.weight",
+        "to_keys.weight",
+        "to_values.weight",
+        "table",
+    }
 
 
 def test_only_the_table_tells_the_layer_where_pixels_are():
@@ -234,8 +275,10 @@ def test_only_the_table_tells_the_layer_where_pixels_are():
 def test_scores_and_values_start_near_one_and_positions_near_a_quarter():
     layer = SelfAttention(64, dim_k=16, heads=4, feat_size=(7, 9))
     features = torch.randn(8, 64, 7, 9)
-    queries, keys, values = (conv(features).flatten(2).unflatten(1, (4, -1)).transpose(2, 3)
-                             for conv in (layer.to_queries, layer.to_keys, layer.to_values))
+    queries, keys, values = (
+        conv(features).flatten(2).unflatten(1, (4, -1)).transpose(2, 3)
+        for conv in (layer.to_queries, layer.to_keys, layer.to_values)
+    )
     assert 0.8 < (queries @ keys.transpose(2, 3)).std() < 1.2
     assert 0.8 < values.std() < 1.2
     offsets = torch.einsum("bhnk,nmk->bhnm", queries, relative_embeddings(layer.table, 7, 9)[..., 0])
@@ -246,7 +289,9 @@ def test_gradients_of_the_layer():
     layer = SelfAttention(2, 4, dim_k=2, heads=2, feat_size=(2, 3)).double()
     assert torch.autograd.gradcheck(layer, [random(1, 2, 2, 3).requires_grad_()])
     layer(random(1, 2, 2, 3)).square().sum().backward()
-    assert all(p.grad.abs().min() > 0 for p in layer.parameters()), "every entry of the weights and of the table takes part"
+    assert all(p.grad.abs().min() > 0 for p in layer.parameters()), (
+        "every entry of the weights and of the table takes part"
+    )
 
 
 def test_no_pictures_give_no_pictures():

@@ -10,7 +10,8 @@ import pytest
 import torch
 from toy import Toy, change_losses, interrupt_at
 
-from lambdalib import cli, cost, resnet
+from lambdalib import cli, models
+from lambdalib.experiments import paper_tables
 from lambdalib.training import checkpoint, data
 from lambdalib.training.cifar10 import DataError, ImageSplits
 from lambdalib.training.data import load_cifar10
@@ -21,11 +22,18 @@ from lambdalib.training.recipes import ALIASES, RECIPES, Recipe
 def small_world(monkeypatch, tmp_path):
     """A toy net under the demo preset, a handful of pictures, an empty folder to work in."""
     sample = load_cifar10(source="sample")
-    pictures = ImageSplits(*(part[:64] for part in sample[:2]), *(part[:30] for part in sample[2:4]), sample.train_index[:64],
-                       sample.test_index[:30], "sample")
+    pictures = ImageSplits(
+        *(part[:64] for part in sample[:2]),
+        *(part[:30] for part in sample[2:4]),
+        sample.train_index[:64],
+        sample.test_index[:30],
+        "sample",
+    )
     asked = []
-    monkeypatch.setattr(data, "load_cifar10", lambda root=None, source="auto": (asked.append((root, source)), pictures)[1])
-    monkeypatch.setitem(resnet.MODELS, "toy", Toy)
+    monkeypatch.setattr(
+        data, "load_cifar10", lambda root=None, source="auto": (asked.append((root, source)), pictures)[1]
+    )
+    monkeypatch.setitem(models.MODELS, "toy", Toy)
     monkeypatch.setitem(RECIPES, "demo", Recipe(model="toy", epochs=2, batch_size=16, lr=0.1, dtype="float32"))
     monkeypatch.setattr(checkpoint, "ASSETS", tmp_path / "assets")
     monkeypatch.chdir(tmp_path)
@@ -88,7 +96,13 @@ def test_train_then_resume_then_evaluate(capsys, tmp_path, small_world):
     folder = tmp_path / "runs" / "demo-seed5"
     *_, end = log = [json.loads(line) for line in (folder / "log.jsonl").read_text().splitlines()]
     recipe = log[0]["recipe"]
-    assert (recipe["seed"], recipe["epochs"], recipe["lr"], recipe["batch_size"], recipe["model"]) == (5, 1.5, 0.05, 8, "toy")
+    assert (recipe["seed"], recipe["epochs"], recipe["lr"], recipe["batch_size"], recipe["model"]) == (
+        5,
+        1.5,
+        0.05,
+        8,
+        "toy",
+    )
     assert log[-2]["step"] == 12
     assert f"{end['test_accuracy']:.2%}, last epoch, no test-time augmentation" in out
     assert f"{end['test_accuracy_flip_tta']:.2%} with flip test-time augmentation" in out
@@ -104,16 +118,31 @@ def test_train_then_resume_then_evaluate(capsys, tmp_path, small_world):
 
 
 def test_max_steps_and_model(tmp_path, small_world):
-    assert cli.main("train --preset gpu --model toy --batch-size 16 --max-steps 3 --out o --quiet --device cpu".split()) == 0
+    assert (
+        cli.main(
+            "train --preset gpu --model toy --batch-size 16 --max-steps 3 --out o --quiet --device cpu".split()
+        )
+        == 0
+    )
     log = [json.loads(line) for line in (tmp_path / "o" / "log.jsonl").read_text().splitlines()]
     assert log[-2]["step"] == 3 and log[0]["recipe"]["model_kwargs"] == {} and small_world == [(None, "auto")]
 
 
 def test_every_field_of_the_recipe_can_be_set(capsys, tmp_path):
-    words = "--set ema=0.9 --set min_lr=0.01 --set channels_last=false --set flip=none --set max_steps=2 --set crop=1"
+    words = (
+        "--set ema=0.9 --set min_lr=0.01 --set channels_last=false --set flip=none --set max_steps=2 --set crop=1"
+    )
     options = "--lr 0.3 --quiet --device cpu --out"
     assert cli.main(f"train --preset demo {words} {options} o".split()) == 0
-    changed = {"ema": 0.9, "min_lr": 0.01, "channels_last": False, "flip": "none", "max_steps": 2, "padding": 1, "lr": 0.3}
+    changed = {
+        "ema": 0.9,
+        "min_lr": 0.01,
+        "channels_last": False,
+        "flip": "none",
+        "max_steps": 2,
+        "padding": 1,
+        "lr": 0.3,
+    }
     recipe = json.loads((tmp_path / "o" / "log.jsonl").read_text().splitlines()[0])["recipe"]
     assert recipe == asdict(replace(RECIPES["demo"], **changed))
     command = ["train", "--preset", "gpu", "--set", "model=toy", "--set", 'model_kwargs={"num_classes": 10}']
@@ -121,7 +150,10 @@ def test_every_field_of_the_recipe_can_be_set(capsys, tmp_path):
     assert cli.main([*command, *small, "p"]) == 0 and cli.main([*command[:-2], *small, "q"]) == 0
     for folder in ("p", "q"):
         recipe = json.loads((tmp_path / folder / "log.jsonl").read_text().splitlines()[0])["recipe"]
-        assert (recipe["model"], recipe["model_kwargs"]) == ("toy", {})  # the preset's belong to the preset's model
+        assert (recipe["model"], recipe["model_kwargs"]) == (
+            "toy",
+            {},
+        )  # the preset's belong to the preset's model
 
 
 def test_the_old_names_of_options_stay(capsys, tmp_path):
@@ -181,17 +213,22 @@ def test_a_broken_run_ends_with_code_1(capsys, monkeypatch):
 
 
 def test_params(capsys, monkeypatch):
-    monkeypatch.setattr(cost, "params_report", lambda: "the report that test_cost.py tests")
+    monkeypatch.setattr(paper_tables, "params_report", lambda: "the report that test_cost.py tests")
     assert cli.main(["params"]) == 0
-    assert capsys.readouterr().out == cost.params_report() + "\n"
+    assert capsys.readouterr().out == paper_tables.params_report() + "\n"
 
 
 def test_params_memory(capsys, monkeypatch):
-    monkeypatch.setattr(cost, "memory_report", lambda recipes, batch: f"{list(recipes)} {batch}")
-    assert cli.main(["params", "--memory"]) == 0 and cli.main("params --memory --batch 7 --preset cpu".split()) == 0
+    monkeypatch.setattr(paper_tables, "memory_report", lambda recipes, batch: f"{list(recipes)} {batch}")
+    assert (
+        cli.main(["params", "--memory"]) == 0 and cli.main("params --memory --batch 7 --preset cpu".split()) == 0
+    )
     assert capsys.readouterr().out == f"{list(RECIPES)} None\n['cpu'] 7\n"
     assert cli.main("params --batch 7".split()) == cli.main("params --memory --preset x".split()) == 2
-    assert "--batch: must go with --memory, got 7" in (errors := capsys.readouterr().err) and "--preset: must be one of" in errors
+    assert (
+        "--batch: must go with --memory, got 7" in (errors := capsys.readouterr().err)
+        and "--preset: must be one of" in errors
+    )
 
 
 def test_doctor(capsys, monkeypatch):
@@ -226,6 +263,8 @@ def test_help_and_version(capsys):
 
 def test_as_a_program(tmp_path):
     """python -m lambdalib hands its exit code on."""
-    result = subprocess.run([sys.executable, "-m", "lambdalib", "train", "--lr", "much"], capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-m", "lambdalib", "train", "--lr", "much"], capture_output=True, text=True
+    )
     assert (result.returncode, result.stdout) == (2, "")
     assert result.stderr == "lambdalib train: error: argument --lr: must be a positive number, got 'much'\n"

@@ -8,12 +8,12 @@ import pytest
 import torch
 from hypothesis import given, settings
 from loops import loop_apply, loop_position_lambdas
-from torch.autograd import gradcheck
+from torch.autograd import gradcheck, gradgradcheck
 from torch.testing import assert_close
 from torch.utils.flop_counter import FlopCounterMode
 
 from lambdalib import contractions
-from lambdalib.contractions import ORDERS, plan, position_costs, position_numbers, position_output, tiling, turn
+from lambdalib.contractions import ORDERS, plan, position_costs, position_numbers, position_output, tiling
 from lambdalib.training.evidence import pick_dtype
 
 B, H, K, V, U = 2, 3, 11, 13, 3
@@ -53,9 +53,15 @@ def test_each_order_gives_the_loops_output_and_gradients(sides):
 
 
 @settings(max_examples=30, deadline=None, derandomize=True)
-@given(b=st.integers(1, 3), h=st.integers(1, 3), k=st.integers(1, 4), v=st.integers(1, 4), u=st.integers(1, 3),
-       size=st.tuples(st.integers(1, 5), st.integers(1, 5)), sides=st.tuples(st.sampled_from([1, 3, 5, 11]),
-                                                                             st.sampled_from([1, 3, 7, 9])))
+@given(
+    b=st.integers(1, 3),
+    h=st.integers(1, 3),
+    k=st.integers(1, 4),
+    v=st.integers(1, 4),
+    u=st.integers(1, 3),
+    size=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    sides=st.tuples(st.sampled_from([1, 3, 5, 11]), st.sampled_from([1, 3, 7, 9])),
+)
 def test_the_orders_agree_at_any_shape(b, h, k, v, u, size, sides):
     inputs = arguments(b, h, size, k, v, u, sides)
     queries, table, values = inputs
@@ -70,9 +76,15 @@ def worst(ours, exact):
 
 
 @settings(max_examples=200, deadline=None, derandomize=True)
-@given(b=st.integers(1, 3), h=st.integers(1, 4), k=st.sampled_from([8, 11, 16]), v=st.sampled_from([5, 8, 16]), u=st.integers(1, 4),
-       size=st.tuples(st.integers(3, 11), st.integers(3, 11)), sides=st.tuples(st.sampled_from([1, 3, 7, 23]),
-                                                                               st.sampled_from([1, 3, 7, 23])))
+@given(
+    b=st.integers(1, 3),
+    h=st.integers(1, 4),
+    k=st.sampled_from([8, 11, 16]),
+    v=st.sampled_from([5, 8, 16]),
+    u=st.integers(1, 4),
+    size=st.tuples(st.integers(3, 11), st.integers(3, 11)),
+    sides=st.tuples(st.sampled_from([1, 3, 7, 23]), st.sampled_from([1, 3, 7, 23])),
+)
 def test_rounding_stays_small_in_every_order(b, h, k, v, u, size, sides):
     for dtype in torch.float32, torch.bfloat16:
         rounded = arguments(b, h, size, k, v, u, sides, dtype)
@@ -83,8 +95,14 @@ def test_rounding_stays_small_in_every_order(b, h, k, v, u, size, sides):
             with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
                 output = position_output(*rounded, size, order)
             assert output.dtype == dtype
-            if dtype == torch.bfloat16:  # PyTorch's convolution rounds its partial sums where the CPU has no such instructions
-                allowed = 2e-2 if order != "convolution" or pick_dtype("bfloat16", torch.device("cpu")) == dtype else 4e-2
+            if (
+                dtype == torch.bfloat16
+            ):  # PyTorch's convolution rounds its partial sums where the CPU has no such instructions
+                allowed = (
+                    2e-2
+                    if order != "convolution" or pick_dtype("bfloat16", torch.device("cpu")) == dtype
+                    else 4e-2
+                )
             else:
                 allowed = 3e-6 if order == "convolution" else 2e-6
             assert worst(with_gradients(output, rounded), expected) < allowed, (order, dtype)
@@ -92,45 +110,22 @@ def test_rounding_stays_small_in_every_order(b, h, k, v, u, size, sides):
 
 def test_the_convolution_survives_windows_taller_than_the_map():
     """With conv2d's own padding this has corrupted the heap (torch 2.15, float32, gradient of the weights)."""
-    code = ("import torch; from lambdalib.contractions import position_output as f; torch.set_num_threads(1)\n"
-            "for _ in range(10):\n"
-            "    q, t, v = (torch.randn(s, requires_grad=True) for s in ((2, 2, 110, 8), (8, 2, 23, 3), (2, 110, 16, 2)))\n"
-            "    torch.autograd.grad(f(q, t, v, (10, 11), 'convolution').sum(), (q, t, v))")
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0  # in a process of its own: a crash takes all
-
-
-def test_without_gradients_the_embeddings_are_kept_while_the_table_is_the_same(monkeypatch):
-    made, real = [], contractions.relative_embeddings
-    monkeypatch.setattr(contractions, "relative_embeddings", lambda *arguments: made.append(1) or real(*arguments))
-    inputs = arguments(B, H, SIZE, K, V, U, (5, 3))
-    queries, table, values = inputs
-    table.data = table.data.float().double()  # numbers that both types have
-
-    def output():
-        return position_output(queries, table, values, SIZE, "attention")
-
-    with torch.no_grad():
-        first, again = output(), output()
-        assert len(made) == 1 and torch.equal(first, again)
-        table.data.mul_(2)  # unseen by autograd's version counter
-        assert_close(output(), 2 * first)
-        assert len(made) == 2
-        transposed = position_output(queries, table, values, SIZE[::-1], "attention")
-        assert_close(transposed, position_output(queries, table, values, SIZE[::-1], "lambda"))
-        assert_close(output(), 2 * first)
-        table.data = table.data.float()
-        position_output(queries.float(), table, values.float(), SIZE, "attention")
-    count = len(made)
-    table.data = table.data.double()
-    output(), output()
-    assert len(made) == count + 2  # with gradients: every time
+    code = (
+        "import torch; from lambdalib.contractions import position_output as f; torch.set_num_threads(1)\n"
+        "for _ in range(10):\n"
+        "    q, t, v = (torch.randn(s, requires_grad=True) for s in ((2, 2, 110, 8), (8, 2, 23, 3), (2, 110, 16, 2)))\n"
+        "    torch.autograd.grad(f(q, t, v, (10, 11), 'convolution').sum(), (q, t, v))"
+    )
+    assert (
+        subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+    )  # in a process of its own: a crash takes all
 
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_one_query_for_all_positions(order):
     """An expanded tensor lies upon itself in memory; its gradient is a sum."""
     queries, table, values = arguments(B, H, SIZE, K, V, U, (5, 3))
-    shared, seen = queries[:, :, :1], values[:1]  # the same for all positions, for all pictures
+    shared, seen = queries[:, :, :1], values[:1]  # the same for all positions, for all images
     weights = torch.randn(B, H, SIZE[0] * SIZE[1], V, dtype=torch.float64)
 
     def gradients(name):
@@ -152,7 +147,9 @@ def test_float16(order):
 @pytest.mark.parametrize("order", ORDERS)
 def test_no_graph_break(order):
     inputs = arguments(B, H, SIZE, K, V, U, (5, 3))
-    compiled = torch.compile(lambda *tensors: position_output(*tensors, SIZE, order), backend="aot_eager", fullgraph=True)
+    compiled = torch.compile(
+        lambda *tensors: position_output(*tensors, SIZE, order), backend="aot_eager", fullgraph=True
+    )
     expected = with_gradients(position_output(*inputs, SIZE, order), inputs)
     for one, other in zip(with_gradients(compiled(*inputs), inputs), expected):
         assert_close(one, other, **EXACT)
@@ -160,8 +157,14 @@ def test_no_graph_break(order):
 
 @pytest.mark.parametrize("order", ORDERS)
 def test_gradcheck(order):
+    """Gradients, their gradients, and tangents that go forward."""
     inputs = arguments(2, 2, (2, 3), 2, 3, 2, (3, 5))
-    assert gradcheck(lambda *tensors: position_output(*tensors, (2, 3), order), inputs)
+
+    def run(*tensors):
+        return position_output(*tensors, (2, 3), order)
+
+    assert gradcheck(run, inputs, check_forward_ad=True, check_batched_grad=True, check_batched_forward_grad=True)
+    assert gradgradcheck(run, inputs, check_fwd_over_rev=True)
 
 
 @pytest.mark.parametrize("order", ORDERS)
@@ -177,24 +180,15 @@ def test_gradients_repeat_bit_for_bit(order):
         assert all(torch.equal(one, first) for one, first in zip(run, runs[0]))
 
 
-def test_a_gradient_comes_back_as_its_tensor_lies():
-    """Channels innermost, as norms like it, whatever the turn."""
-    tensor = torch.randn(2, 13, 5, 7).contiguous(memory_format=torch.channels_last).requires_grad_()
-    turned, weights = turn(tensor, (2, 0, 1, 3)), torch.randn(5, 2, 13, 7)
-    assert turned.is_contiguous() and torch.equal(turned, tensor.permute(2, 0, 1, 3))
-    gradient, = torch.autograd.grad(turned, tensor, weights)
-    assert gradient.stride() == tensor.stride() and torch.equal(gradient, weights.permute(1, 2, 0, 3))
-
-
 @pytest.mark.parametrize("room, chunks", [(0, [1] * 5), (1, [1] * 5), (2, [2, 2, 1]), (5, [5])])
-def test_pictures_go_together_as_far_as_their_maps_fit_the_cache(monkeypatch, room, chunks):
+def test_images_go_together_as_far_as_their_scores_fit_the_cache(monkeypatch, room, chunks):
     inputs = arguments(5, 3, (2, 3), 4, 7, 2, (3, 5))
     expected = with_gradients(position_output(*inputs, (2, 3), "lambda"), inputs)
     bmm, sizes = torch.bmm, []
-    monkeypatch.setattr(contractions, "CACHE", room * (6 * 3 * 6 * 2))
+    monkeypatch.setattr(contractions, "CHUNK_ELEMENTS", room * (6 * 3 * 6 * 2))
     monkeypatch.setattr(torch, "bmm", lambda left, right: (sizes.append(len(left)), bmm(left, right))[1])
     output = position_output(*inputs, (2, 3), "attention")
-    assert sizes[::2] == [6] * len(chunks) and sizes[1::2] == chunks  # the queries' products, then the pictures'
+    assert sizes[::2] == [6] * len(chunks) and sizes[1::2] == chunks  # the queries' products, then the images'
     assert_close(with_gradients(output, inputs), expected, **EXACT)
 
 
@@ -220,7 +214,7 @@ def test_the_costs_by_hand():
 
 
 def test_the_numbers_made_by_hand():
-    """The same sizes: lambdas, maps, and of the tiles also the copies of the values."""
+    """The same sizes: lambdas, scores, and of the tiles also the copies of the values."""
     assert position_numbers(2, 3, (5, 7), 11, 13, 5, (7, 3)) == {
         "convolution": 2 * 35 * 11 * 13,
         "lambda": 2 * 35 * 11 * 13,
@@ -233,16 +227,32 @@ def test_the_tiles_of_a_window_that_covers_the_map_have_no_farther_halo():
     assert tiling((5, 7), (23, 3)) == [[4, 1], [5, 2], [13, 4], [1, 4]]
 
 
-@pytest.mark.parametrize("shape, expected", [
-    ((64, 4, (32, 32), 16, 32, 1, (3, 3)), "tiles"),  # few taps on a large map: 9 of 12 multiply-adds, but a lambda for each pixel
-    ((64, 4, (16, 16), 16, 32, 4, (7, 7)), "convolution"),  # four maps, one lambda
-    ((64, 4, (8, 8), 16, 32, 1, (23, 23)), "attention"),  # the scope covers the map, and h (k + v) < k v
-    ((64, 64, (8, 8), 16, 2, 1, (23, 23)), "lambda"),  # many heads of few channels share one lambda
-    # close calls: what it would be if the price were another
-    ((64, 4, (16, 16), 16, 16, 1, (7, 7)), "tiles"),  # by few; convolution, if its lambdas or these maps counted otherwise
-    ((64, 4, (8, 8), 16, 16, 4, (15, 15)), "attention"),  # by few; lambda, if lambdas counted once or maps twice
-    ((64, 4, (8, 8), 16, 8, 4, (15, 15)), "lambda"),  # attention by multiply-adds alone, convolution by numbers alone
-], ids=str)
+@pytest.mark.parametrize(
+    "shape, expected",
+    [
+        (
+            (64, 4, (32, 32), 16, 32, 1, (3, 3)),
+            "tiles",
+        ),  # few taps on a large map: 9 of 12 multiply-adds, but a lambda for each pixel
+        ((64, 4, (16, 16), 16, 32, 4, (7, 7)), "convolution"),  # four times the scores, one lambda
+        ((64, 4, (8, 8), 16, 32, 1, (23, 23)), "attention"),  # the scope covers the map, and h (k + v) < k v
+        ((64, 64, (8, 8), 16, 2, 1, (23, 23)), "lambda"),  # many heads of few channels share one lambda
+        # close calls: what it would be if the price were another
+        (
+            (64, 4, (16, 16), 16, 16, 1, (7, 7)),
+            "tiles",
+        ),  # by few; convolution, if its lambdas or these scores counted otherwise
+        (
+            (64, 4, (8, 8), 16, 16, 4, (15, 15)),
+            "attention",
+        ),  # by few; lambda, if lambdas counted once or scores twice
+        (
+            (64, 4, (8, 8), 16, 8, 4, (15, 15)),
+            "lambda",
+        ),  # attention by multiply-adds alone, convolution by numbers alone
+    ],
+    ids=str,
+)
 def test_plan_by_hand(shape, expected):
     assert plan(*shape) == expected
 
@@ -251,16 +261,24 @@ def test_the_price_of_a_plan_by_hand():
     """64 × 4 heads at 16 × 16, k = 16, v = 32, u = 4, r = 7: convolution 2.81, tiles 3.77 thousand millions."""
     shape = 64, 4, (16, 16), 16, 32, 4, (7, 7)
     adds, numbers = position_costs(*shape), position_numbers(*shape)
-    prices = {order: adds[order] + weight * numbers[order] for order, weight in
-              {"convolution": 128, "lambda": 128, "attention": 64, "tiles": 64}.items()}
+    prices = {
+        order: adds[order] + weight * numbers[order]
+        for order, weight in {"convolution": 128, "lambda": 128, "attention": 64, "tiles": 64}.items()
+    }
     assert {order: round(price / 1e9, 2) for order, price in prices.items()} == {
-        "convolution": 2.75, "lambda": 9.7, "attention": 7.52, "tiles": 3.77}
+        "convolution": 2.75,
+        "lambda": 9.7,
+        "attention": 7.52,
+        "tiles": 3.77,
+    }
 
 
 def test_auto_runs_the_planned_order(monkeypatch):
     shape, called = (2, 3, (5, 7), 11, 13, 3, (3, 5)), []
     for name, function in list(ORDERS.items()):
-        monkeypatch.setitem(ORDERS, name, lambda *a, name=name, function=function: called.append(name) or function(*a))
+        monkeypatch.setitem(
+            ORDERS, name, lambda *a, name=name, function=function: called.append(name) or function(*a)
+        )
     asked = []
     monkeypatch.setattr(contractions, "plan", lambda *sizes: asked.append(sizes) or plan(*sizes))
     position_output(*arguments(*shape), (5, 7))
@@ -268,5 +286,8 @@ def test_auto_runs_the_planned_order(monkeypatch):
 
 
 def test_an_unknown_order_is_refused():
-    with pytest.raises(ValueError, match=r"order must be one of \['auto', 'convolution', 'lambda', 'attention', 'tiles'\], got 'fast'"):
+    with pytest.raises(
+        ValueError,
+        match=r"order must be one of \['auto', 'convolution', 'lambda', 'attention', 'tiles'\], got 'fast'",
+    ):
         position_output(*arguments(2, 3, (5, 7), 2, 3, 1, (3, 3)), (5, 7), "fast")

@@ -61,7 +61,12 @@ TIMM = {
     "global": dict(r=None, feat_size=SIZE),
     "global, pooled": dict(r=None, feat_size=SIZE, stride=2),
 }
-LAMBDA_NETWORKS = {"local": dict(r=3), "local, u": dict(r=5, dim_u=U), "global": dict(n=5), "global, u": dict(n=5, dim_u=U)}
+LAMBDA_NETWORKS = {
+    "local": dict(r=3),
+    "local, u": dict(r=5, dim_u=U),
+    "global": dict(n=5),
+    "global, u": dict(n=5, dim_u=U),
+}
 timms = pytest.mark.parametrize("options", TIMM.values(), ids=TIMM)
 lambdas = pytest.mark.parametrize("options", LAMBDA_NETWORKS.values(), ids=LAMBDA_NETWORKS)
 
@@ -87,13 +92,18 @@ def assert_same(peer, ours, features, training, tolerance=PEER):
     assert outputs[1].shape == outputs[0].shape
     assert difference(outputs[1], outputs[0]) <= tolerance
     assert difference(gradients[1], gradients[0]) <= 10 * tolerance
-    statistics = [[buffer for name, buffer in model.named_buffers() if "running" in name] for model in (peer, ours)]
+    statistics = [
+        [buffer for name, buffer in model.named_buffers() if "running" in name] for model in (peer, ours)
+    ]
     assert len(statistics[0]) == len(statistics[1]) > 0
     for theirs, own in zip(*statistics):
-        assert difference(own.sort().values, theirs.sort().values) <= 10 * tolerance  # u is their slow index, our fast one
+        assert (
+            difference(own.sort().values, theirs.sort().values) <= 10 * tolerance
+        )  # u is their slow index, our fast one
 
 
 # ---------------------------------------------------------------- one layer
+
 
 @modes
 @timms
@@ -130,7 +140,11 @@ OURS = {"local": dict(scope=3, position_bias=True), "global": dict(scope=None, f
 
 @modes
 @pytest.mark.parametrize("options", OURS.values(), ids=OURS)
-@pytest.mark.parametrize("there, back", [(to_timm, from_timm), (to_lambda_networks, from_lambda_networks)], ids=["timm", "lambda-networks"])
+@pytest.mark.parametrize(
+    "there, back",
+    [(to_timm, from_timm), (to_lambda_networks, from_lambda_networks)],
+    ids=["timm", "lambda-networks"],
+)
 def test_ours_there_and_back(there, back, options, training):
     ours = randomise(LambdaLayer(D_OUT, dim_k=K, heads=H, **options))
     returned = back(there(ours))
@@ -138,7 +152,9 @@ def test_ours_there_and_back(there, back, options, training):
     assert_same(there(ours), ours, torch.randn(2, D_OUT, 5, 5), training)
 
 
-@pytest.mark.parametrize("there, options", [(to_timm, {}), (to_timm, dict(stride=3)), (to_lambda_networks, dict(dim_u=U))])
+@pytest.mark.parametrize(
+    "there, options", [(to_timm, {}), (to_timm, dict(stride=3)), (to_lambda_networks, dict(dim_u=U))]
+)
 def test_ours_without_bias_gets_a_zero_bias(there, options):
     ours = randomise(LambdaLayer(D_OUT, dim_k=K, heads=H, scope=3, **options))
     assert_same(ours, there(ours), torch.randn(2, D_OUT, *SIZE), training=False)
@@ -154,7 +170,7 @@ def test_biases_of_qkv_are_absorbed(training):
     assert difference(outputs[1], outputs[0]) <= PEER
     if training:
         assert difference(peer.norm_q.running_mean, means) > 0.01
-        expected = peer.norm_q.running_mean - peer.qkv.bias[:H * K]
+        expected = peer.norm_q.running_mean - peer.qkv.bias[: H * K]
         assert difference(ours.norm_queries.running_mean, expected) <= 10 * PEER
 
 
@@ -164,7 +180,11 @@ def test_timm_gains_another_number_of_channels():
     assert from_timm(peer)(torch.randn(2, D, *SIZE)).shape == (2, D_OUT, *SIZE)
 
 
-@pytest.mark.parametrize("convert, make", [(from_timm, timm_layer), (from_lambda_networks, lambda_networks_layer)], ids=["timm", "lambda-networks"])
+@pytest.mark.parametrize(
+    "convert, make",
+    [(from_timm, timm_layer), (from_lambda_networks, lambda_networks_layer)],
+    ids=["timm", "lambda-networks"],
+)
 def test_type_mode_and_norms_are_kept(convert, make):
     peer = make(r=3).double().eval().requires_grad_(False)
     peer.norm_q.eps, peer.norm_v.momentum = 1e-2, 0.03
@@ -180,7 +200,11 @@ def test_type_mode_and_norms_are_kept(convert, make):
     assert ours.training and ours.norm_values.training and not ours.norm_queries.training
 
 
-@pytest.mark.parametrize("convert, make", [(from_timm, timm_layer), (from_lambda_networks, lambda_networks_layer)], ids=["timm", "lambda-networks"])
+@pytest.mark.parametrize(
+    "convert, make",
+    [(from_timm, timm_layer), (from_lambda_networks, lambda_networks_layer)],
+    ids=["timm", "lambda-networks"],
+)
 def test_the_copy_shares_nothing(convert, make):
     peer = make(r=3)
     before = copy.deepcopy(peer.state_dict())
@@ -212,7 +236,9 @@ def test_swap_in_nets_of_timm(name, training, capsys):
     model.train()(features)
     peer = copy.deepcopy(model.train(training))
     assert swap(model, features[:2]) == NETS[name] and swap(model) == 0
-    printed = re.match(r"Layers replaced: (\d+). Outputs differ by (\S+) of the largest. ", capsys.readouterr().out)
+    printed = re.match(
+        r"Layers replaced: (\d+). Outputs differ by (\S+) of the largest. ", capsys.readouterr().out
+    )
     assert int(printed[1]) == NETS[name] and 0 < float(printed[2]) <= NET
     assert not peers_in(model) and len(peers_in(peer)) == NETS[name]
     with torch.no_grad():
@@ -232,7 +258,9 @@ class Mine(nn.Module):
     def __init__(self):
         super().__init__()
         self.body = nn.ModuleList([nn.Conv2d(3, D_OUT, 3), timm_layer(r=3, stride=2)])
-        self.side = nn.ModuleDict({"a": randomise(lambda_networks.LambdaLayer(D_OUT, dim_k=K, heads=H, r=3, dim_u=U))})
+        self.side = nn.ModuleDict(
+            {"a": randomise(lambda_networks.LambdaLayer(D_OUT, dim_k=K, heads=H, r=3, dim_u=U))}
+        )
         self.again = self.same = self.body[1]
         self.body[1].pool = nn.MaxPool2d(2)
         self.nothing = None
@@ -252,8 +280,10 @@ def test_swap_in_any_net(training):
     assert_same(peer, model, torch.randn(2, 3, 19, 23), training, NET)
 
 
-MEASURED = (r"^Layers replaced: 2. Outputs differ by (\S+) of the largest. "
-            r"(\S+) times as fast: (\S+) ms before, (\S+) ms after.\n$")
+MEASURED = (
+    r"^Layers replaced: 2. Outputs differ by (\S+) of the largest. "
+    r"(\S+) times as fast: (\S+) ms before, (\S+) ms after.\n$"
+)
 
 
 @modes
@@ -278,7 +308,11 @@ def test_swap_measures_and_changes_nothing_else(monkeypatch, capsys, training, b
     assert same_bits(model, expected) and model.again is model.same is model.body[1] and not peers_in(model)
     assert [module.training for module in model.modules()] == [module.training for module in expected.modules()]
     apart, printed, *seconds = re.match(MEASURED, capsys.readouterr().out).groups()
-    assert printed == ratio and [float(s) for s in seconds] == [1000 * before, 1000 * after] and 0 < float(apart) <= NET
+    assert (
+        printed == ratio
+        and [float(s) for s in seconds] == [1000 * before, 1000 * after]
+        and 0 < float(apart) <= NET
+    )
 
 
 def test_swap_names_a_difference(monkeypatch, capsys):
@@ -299,10 +333,18 @@ class Shift(nn.Module):
         return features + self.by
 
 
-@pytest.mark.parametrize("wrong, error, message", [
-    (lambda model, images: [images], ValueError, r"^model must answer with one tensor to be compared, got list$"),
-    (lambda model, images: images if peers_in(model) else images[9], IndexError, r"^index 9 is out of bounds"),
-], ids=["a list", "a failure half-way"])
+@pytest.mark.parametrize(
+    "wrong, error, message",
+    [
+        (
+            lambda model, images: [images],
+            ValueError,
+            r"^model must answer with one tensor to be compared, got list$",
+        ),
+        (lambda model, images: images if peers_in(model) else images[9], IndexError, r"^index 9 is out of bounds"),
+    ],
+    ids=["a list", "a failure half-way"],
+)
 def test_a_net_that_cannot_be_measured_stays_as_it_was(wrong, error, message):
     class Other(Mine):
         def forward(self, images):
@@ -324,28 +366,73 @@ def test_swap_leaves_ours_and_others_alone():
 
 # ---------------------------------------------------------------- refusals
 
+
 def ours(dim=D_OUT, dim_out=None, **options):
     return LambdaLayer(dim, dim_out, dim_k=K, heads=H, **options)
 
 
-@pytest.mark.parametrize("convert, make, message", [
-    (from_timm, lambda: nn.Conv2d(3, 3, 1), r"^layer must be a LambdaLayer of timm, got torch\.nn\.modules\.conv\.Conv2d$"),
-    (from_timm, lambda: lambda_networks_layer(r=3), r"^layer must be .* of timm, got lambda_networks\..*\.LambdaLayer$"),
-    (from_timm, ours, r"^layer must be .* of timm, got lambdalib\.layer\.LambdaLayer$"),
-    (from_timm, lambda: timm_layer(r=4), r"^scope must be an odd number of taps, .*, got 4$"),
-    (from_lambda_networks, lambda: timm_layer(r=3), r"^layer must be .* of lambda-networks, got timm\..*\.LambdaLayer$"),
-    (to_timm, lambda: timm_layer(r=3), r"^layer must be a LambdaLayer of lambdalib, got timm\."),
-    (to_timm, lambda: ours(dim_u=2), r"^layer has dim_u = 2, but timm's has no intra-depth, which means dim_u = 1$"),
-    (to_timm, lambda: ours(D), r"^heads must divide"),
-    (to_timm, lambda: ours(D, D_OUT), r"^layer takes 17 channels and gives 39, but timm's cannot change their number$"),
-    (to_timm, lambda: ours(scope=None, feat_size=SIZE, position_bias=True), r"^layer has a position_bias .*, for which timm's"),
-    (to_lambda_networks, lambda: nn.Identity(), r"^layer must be a LambdaLayer of lambdalib, got torch\."),
-    (to_lambda_networks, lambda: ours(stride=2), r"^layer pools \(AvgPool2d\(.*\)\), but lambda-networks' has no stride"),
-    (to_lambda_networks, lambda: ours(scope=None, feat_size=SIZE), r"^layer has feat_size = \(5, 7\), .* square maps only$"),
-    (to_lambda_networks, lambda: ours(scope=None, feat_size=(5, 5), position_bias=True), r"^layer has a position_bias "),
-    (swap, lambda: timm_layer(r=3), r"^model is itself a lambda layer, .*: use from_timm$"),
-    (swap, lambda: lambda_networks_layer(r=3), r"^model is itself a lambda layer, .*: use from_lambda_networks$"),
-], ids=lambda value: getattr(value, "__name__", None))
+@pytest.mark.parametrize(
+    "convert, make, message",
+    [
+        (
+            from_timm,
+            lambda: nn.Conv2d(3, 3, 1),
+            r"^layer must be a LambdaLayer of timm, got torch\.nn\.modules\.conv\.Conv2d$",
+        ),
+        (
+            from_timm,
+            lambda: lambda_networks_layer(r=3),
+            r"^layer must be .* of timm, got lambda_networks\..*\.LambdaLayer$",
+        ),
+        (from_timm, ours, r"^layer must be .* of timm, got lambdalib\.layer\.LambdaLayer$"),
+        (from_timm, lambda: timm_layer(r=4), r"^scope must be an odd number of taps, .*, got 4$"),
+        (
+            from_lambda_networks,
+            lambda: timm_layer(r=3),
+            r"^layer must be .* of lambda-networks, got timm\..*\.LambdaLayer$",
+        ),
+        (to_timm, lambda: timm_layer(r=3), r"^layer must be a LambdaLayer of lambdalib, got timm\."),
+        (
+            to_timm,
+            lambda: ours(dim_u=2),
+            r"^layer has dim_u = 2, but timm's has no intra-depth, which means dim_u = 1$",
+        ),
+        (to_timm, lambda: ours(D), r"^heads must divide"),
+        (
+            to_timm,
+            lambda: ours(D, D_OUT),
+            r"^layer takes 17 channels and gives 39, but timm's cannot change their number$",
+        ),
+        (
+            to_timm,
+            lambda: ours(scope=None, feat_size=SIZE, position_bias=True),
+            r"^layer has a position_bias .*, for which timm's",
+        ),
+        (to_lambda_networks, lambda: nn.Identity(), r"^layer must be a LambdaLayer of lambdalib, got torch\."),
+        (
+            to_lambda_networks,
+            lambda: ours(stride=2),
+            r"^layer pools \(AvgPool2d\(.*\)\), but lambda-networks' has no stride",
+        ),
+        (
+            to_lambda_networks,
+            lambda: ours(scope=None, feat_size=SIZE),
+            r"^layer has feat_size = \(5, 7\), .* square maps only$",
+        ),
+        (
+            to_lambda_networks,
+            lambda: ours(scope=None, feat_size=(5, 5), position_bias=True),
+            r"^layer has a position_bias ",
+        ),
+        (swap, lambda: timm_layer(r=3), r"^model is itself a lambda layer, .*: use from_timm$"),
+        (
+            swap,
+            lambda: lambda_networks_layer(r=3),
+            r"^model is itself a lambda layer, .*: use from_lambda_networks$",
+        ),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
 def test_what_cannot_be_converted_is_named(convert, make, message):
     with pytest.raises(ValueError, match=message):
         convert(make())

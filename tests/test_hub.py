@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from lambdalib.models import list_models
 from lambdalib.training.checkpoint import load_pretrained
-from lambdalib.resnet import list_models
 
 ROOT = str(Path(__file__).resolve().parent.parent)
 
@@ -20,7 +20,7 @@ def count(model):
 
 
 def test_every_net_is_an_entry_point():
-    assert sorted(set(vars(hub_module())["dependencies"])) == ["safetensors", "torch"]
+    assert sorted(set(vars(hub_module())["dependencies"])) == ["einops", "safetensors", "torch", "torchvision"]
     listed = [name for name, value in vars(hub_module()).items() if callable(value) and not name.startswith("_")]
     assert sorted(listed) == sorted(list_models())
 
@@ -49,11 +49,19 @@ def test_the_trained_net():
     assert not torch.equal(load("small").eval()(images), expected(images))
 
 
-@pytest.mark.parametrize("name, options, message", [
-    ("resnet18", dict(pretrained=True), r"^pretrained must be False for resnet18: only small and tiny come with weights$"),
-    ("small", dict(pretrained=True, num_classes=7), r"^num_classes cannot be chosen with pretrained=True"),
-    ("small", dict(layout="X"), r"^layout must have 3 letters"),
-], ids=str)
+@pytest.mark.parametrize(
+    "name, options, message",
+    [
+        (
+            "resnet18",
+            dict(pretrained=True),
+            r"^pretrained must be False for resnet18: only small and tiny come with weights$",
+        ),
+        ("small", dict(pretrained=True, num_classes=7), r"^num_classes cannot be chosen with pretrained=True"),
+        ("small", dict(layout="X"), r"^layout must have 3 letters"),
+    ],
+    ids=str,
+)
 def test_what_is_refused(name, options, message):
     with pytest.raises(ValueError, match=message):
         load(name, **options)

@@ -12,7 +12,15 @@ from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, r
 B, H, K, V, U = 2, 3, 11, 13, 3
 HEIGHT, WIDTH = 5, 7
 N = HEIGHT * WIDTH
-SIDES = [(3, 3), (1, 5), (5, 1), (9, 13), (3, 11), (17, 3), (13, 19)]  # inside the map, its global table (9, 13), and beyond
+SIDES = [
+    (3, 3),
+    (1, 5),
+    (5, 1),
+    (9, 13),
+    (3, 11),
+    (17, 3),
+    (13, 19),
+]  # inside the map, its global table (9, 13), and beyond
 EXACT = dict(rtol=1e-11, atol=1e-11)
 
 
@@ -113,9 +121,15 @@ def test_the_output_is_an_attention_map_times_the_values():
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(b=st.integers(1, 3), h=st.integers(1, 3), k=st.integers(1, 4), v=st.integers(1, 4), u=st.integers(1, 3),
-       size=st.tuples(st.integers(1, 5), st.integers(1, 5)), sides=st.tuples(st.sampled_from([1, 3, 5, 11]),
-                                                                             st.sampled_from([1, 3, 7, 9])))
+@given(
+    b=st.integers(1, 3),
+    h=st.integers(1, 3),
+    k=st.integers(1, 4),
+    v=st.integers(1, 4),
+    u=st.integers(1, 3),
+    size=st.tuples(st.integers(1, 5), st.integers(1, 5)),
+    sides=st.tuples(st.sampled_from([1, 3, 5, 11]), st.sampled_from([1, 3, 7, 9])),
+)
 def test_any_shape_follows_the_formulas(b, h, k, v, u, size, sides):
     n = size[0] * size[1]
     queries, keys, values, table = random(b, h, n, k), random(b, n, k, u), random(b, n, v, u), random(k, u, *sides)

@@ -17,8 +17,10 @@ def masked_after(keys, values, visible):
 
 
 def renormalised_over_everything(keys, values, visible):
-    return (masked(keys, values, visible) + masked(-keys, values, visible) * (1 - visible.double().mean(1))[None, :, None, None]
-            ) / (2 - visible.double().mean(1))[None, :, None, None]
+    return (
+        masked(keys, values, visible)
+        + masked(-keys, values, visible) * (1 - visible.double().mean(1))[None, :, None, None]
+    ) / (2 - visible.double().mean(1))[None, :, None, None]
 
 
 MISTAKES = {
@@ -41,5 +43,7 @@ def test_masked_content_mistakes(message):
 
 def test_masked_content_solution_and_stub():
     assert check_masked_content_lambdas(masked).ok is True
-    stub = check_masked_content_lambdas(lambda K, V, seen: torch.zeros(K.shape[0], len(seen), K.shape[2], V.shape[2]))
+    stub = check_masked_content_lambdas(
+        lambda K, V, seen: torch.zeros(K.shape[0], len(seen), K.shape[2], V.shape[2])
+    )
     assert stub.ok is None and check_masked_content_lambdas(lambda *arguments: None).ok is None

@@ -19,13 +19,27 @@ TWINS = sorted((ROOT / "notebooks" / "py").rglob("*.py"))
 MODULES = sorted((ROOT / "lambdalib").rglob("*.py"))
 
 DEFINED_IN = {  # what a lesson must define, not import, by the module's name in lambdalib
-    "01_self_attention": {"attention": ["softmax_attention", "relative_attention", "linear_attention", "SelfAttention"]},
+    "01_self_attention": {
+        "attention": ["softmax_attention", "relative_attention", "linear_attention", "SelfAttention"]
+    },
     "02_content_lambdas": {"lambdas": ["content_lambda"]},
     "03_position_lambdas": {"lambdas": ["relative_embeddings", "position_lambdas", "apply_lambdas"]},
     "04_lambda_layer": {"layer": ["LambdaLayer"]},
     "04b_sequences": {"sequences": ["masked_content_lambdas", "written", "merge", "recall", "causal_step"]},
-    "05_cost": {"contractions": ["convolution_order", "lambda_order", "map_first", "sheets", "attention_order", "tiling", "tile_order",
-                                 "position_costs", "position_numbers", "plan"]},
+    "05_cost": {
+        "contractions": [
+            "convolution_order",
+            "lambda_order",
+            "scores_then_values",
+            "attention_order",
+            "tiling",
+            "tile_order",
+            "position_costs",
+            "position_numbers",
+            "plan",
+        ],
+        "layouts": ["sheets", "cut_queries", "cut_contexts", "join_tiles"],
+    },
     "06_lambda_resnet": {"resnet": ["Bottleneck", "ResNet"]},
     "07_train_on_cifar10": {"training.train": ["train_step", "evaluate"]},
 }
@@ -46,7 +60,9 @@ def bare(node: ast.AST) -> str:
 
 
 def definitions(source: str) -> dict[str, ast.AST]:
-    return {node.name: node for node in ast.parse(source).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))}
+    return {
+        node.name: node for node in ast.parse(source).body if isinstance(node, (ast.FunctionDef, ast.ClassDef))
+    }
 
 
 def lesson_source(lesson: str) -> str:
@@ -58,10 +74,14 @@ def lesson_source(lesson: str) -> str:
 def test_lesson_code_is_library_code(lesson):
     in_lesson = definitions(lesson_source(lesson))
     for module, names in DEFINED_IN[lesson].items():
-        in_library = definitions((ROOT / "lambdalib" / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8"))
+        in_library = definitions(
+            (ROOT / "lambdalib" / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+        )
         for name in names:
             assert name in in_lesson, f"{lesson} must define {name}"
-            assert bare(in_lesson[name]) == bare(in_library[name]), f"{name} differs between {lesson} and lambdalib/{module}.py"
+            assert bare(in_lesson[name]) == bare(in_library[name]), (
+                f"{name} differs between {lesson} and lambdalib/{module}.py"
+            )
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.stem)
@@ -88,7 +108,9 @@ def public_symbols():
     for path in MODULES:
         if path.stem == "__main__":
             continue
-        module = importlib.import_module(".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"))
+        module = importlib.import_module(
+            ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        )
         for name in getattr(module, "__all__", []):
             symbol = getattr(module, name)
             if getattr(symbol, "__module__", module.__name__) == module.__name__:
@@ -148,7 +170,9 @@ def test_every_public_symbol_names_its_lesson(name, symbol, module):
     assert complaint is None, complaint
     for lesson, modules in DEFINED_IN.items():
         if name in modules.get(home, []):
-            assert lesson in re.findall(r"notebooks/(\w+)", symbol.__doc__), f"must say 'Taught in notebooks/{lesson}'"
+            assert lesson in re.findall(r"notebooks/(\w+)", symbol.__doc__), (
+                f"must say 'Taught in notebooks/{lesson}'"
+            )
 
 
 class Step(NamedTuple):
@@ -173,8 +197,16 @@ def lesson_steps(twin: Path):
                 stub = cell.source
         elif "<summary>Solution" in cell.source:
             for code in re.findall(r"```python\n(.*?)```", cell.source, re.DOTALL):
-                yield Step(ast.parse(code), [node for node in ast.walk(ast.parse(stub)) if isinstance(node, ast.Call)
-                                             and isinstance(node.func, ast.Name) and node.func.id.startswith("check_")])
+                yield Step(
+                    ast.parse(code),
+                    [
+                        node
+                        for node in ast.walk(ast.parse(stub))
+                        if isinstance(node, ast.Call)
+                        and isinstance(node.func, ast.Name)
+                        and node.func.id.startswith("check_")
+                    ],
+                )
 
 
 def root(node: ast.AST) -> str | None:
@@ -195,8 +227,12 @@ def given_and_taken(code: ast.Module) -> tuple[set[str], set[str]]:
     for table in tables:
         tables += table.get_children()
     given = {symbol.get_name() for symbol in top.get_symbols() if symbol.is_assigned() or symbol.is_imported()}
-    taken = {symbol.get_name() for table in tables for symbol in table.get_symbols()
-             if symbol.is_referenced() and (table is top or symbol.is_global())}
+    taken = {
+        symbol.get_name()
+        for table in tables
+        for symbol in table.get_symbols()
+        if symbol.is_referenced() and (table is top or symbol.is_global())
+    }
     for node in ast.walk(code):
         if isinstance(node, (ast.Attribute, ast.Subscript)) and not isinstance(node.ctx, ast.Load):
             given.add(root(node))
@@ -266,8 +302,17 @@ check_it(stub(), table)
 # ```
 """)
     chosen = [ast.unparse(step.code).splitlines()[0] for step in needed(list(lesson_steps(twin)))]
-    assert chosen == ["import math", "table = [0]", "for step in range(2):", "def helper(value):", "offset = math.floor(2.5)",
-                      "table.append(5)", "def stub():", "check_it(stub(), table)", "def stub():"]
+    assert chosen == [
+        "import math",
+        "table = [0]",
+        "for step in range(2):",
+        "def helper(value):",
+        "offset = math.floor(2.5)",
+        "table.append(5)",
+        "def stub():",
+        "check_it(stub(), table)",
+        "def stub():",
+    ]
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.stem)
@@ -281,13 +326,17 @@ def test_every_printed_solution_passes_its_check(twin, monkeypatch, tmp_path):
 
 
 def test_every_question_is_asked_somewhere():
-    asked = set(re.findall(r'check_answer\("([^"]+)"', "".join(twin.read_text(encoding="utf-8") for twin in TWINS)))
+    asked = set(
+        re.findall(r'check_answer\("([^"]+)"', "".join(twin.read_text(encoding="utf-8") for twin in TWINS))
+    )
     assert asked == set(questions.QUESTIONS)
 
 
 @pytest.mark.parametrize("twin", TWINS, ids=lambda twin: twin.stem)
 def test_code_fits_into_a_cell_on_a_laptop(twin):
-    code = [line for cell in jupytext.read(twin).cells if cell.cell_type == "code" for line in cell.source.splitlines()]
+    code = [
+        line for cell in jupytext.read(twin).cells if cell.cell_type == "code" for line in cell.source.splitlines()
+    ]
     assert code and not [line for line in code if len(line) > 115]
 
 

@@ -17,7 +17,6 @@ import environment
 import execute
 import jupytext
 import lab
-import lambdalib
 import nbformat
 import pytest
 import sync
@@ -25,9 +24,11 @@ import yaml
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from packaging.requirements import Requirement
 
+import lambdalib
+
 try:
     import tomllib
-except ModuleNotFoundError:                                            # Python 3.10
+except ModuleNotFoundError:  # Python 3.10
     import tomli as tomllib
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -42,6 +43,7 @@ def read(path):
 
 
 # ---- pairing -------------------------------------------------------------------------------------------------------------
+
 
 def unpaired(notebooks, twins):
     return sorted({path.stem for path in notebooks} ^ {path.stem for path in twins})
@@ -121,9 +123,13 @@ def untidy(notebook):
 
 
 def tidy_notebook():
-    cells = [new_markdown_cell("![logo](https://example.org/a.png)", id="a"),
-             new_code_cell("print(1)", execution_count=1, outputs=[new_output("stream", text="1\n")], id="b"),
-             new_code_cell("1 + 1", execution_count=2, outputs=[new_output("execute_result", {"text/plain": "2"})], id="c")]
+    cells = [
+        new_markdown_cell("![logo](https://example.org/a.png)", id="a"),
+        new_code_cell("print(1)", execution_count=1, outputs=[new_output("stream", text="1\n")], id="b"),
+        new_code_cell(
+            "1 + 1", execution_count=2, outputs=[new_output("execute_result", {"text/plain": "2"})], id="c"
+        ),
+    ]
     return new_notebook(cells=cells)
 
 
@@ -188,20 +194,28 @@ def dead_links(notebook, folder):
     """Relative links whose file is not there, and links to headings of other lessons that those do not have."""
     text = "\n".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown")
     links = re.findall(r"(?<!!)\[[^\]]*\]\((?!https?:|#|mailto:)([^)#\s]+)(#[^)\s]*)?\)", text)
-    return [target + anchor for target, anchor in links
-            if not (folder / target).exists() or anchor and anchor[1:] not in headings(folder / target)]
+    return [
+        target + anchor
+        for target, anchor in links
+        if not (folder / target).exists() or anchor and anchor[1:] not in headings(folder / target)
+    ]
 
 
 def headings(path):
     """The anchors that JupyterLab gives to a notebook's headings."""
-    lines = [line for cell in read(path).cells if cell.cell_type == "markdown" for line in cell.source.splitlines()]
+    lines = [
+        line for cell in read(path).cells if cell.cell_type == "markdown" for line in cell.source.splitlines()
+    ]
     return {re.sub(r"^#+ ", "", line).strip().replace(" ", "-") for line in lines if line.startswith("#")}
 
 
 def test_dead_links_are_seen(tmp_path):
     nbformat.write(new_notebook(cells=[new_markdown_cell("# The lambda layer")]), tmp_path / "04_x.ipynb")
     text = "[a](04_x.ipynb) [b](05_y.ipynb) [c](04_x.ipynb#The-lambda-layer) [d](04_x.ipynb#Elsewhere) [e](https://a.b)"
-    assert dead_links(new_notebook(cells=[new_markdown_cell(text)]), tmp_path) == ["05_y.ipynb", "04_x.ipynb#Elsewhere"]
+    assert dead_links(new_notebook(cells=[new_markdown_cell(text)]), tmp_path) == [
+        "05_y.ipynb",
+        "04_x.ipynb#Elsewhere",
+    ]
 
 
 @each_notebook
@@ -211,13 +225,20 @@ def test_links_lead_somewhere(path):
 
 # ---- how much of a lesson is tested --------------------------------------------------------------------------------------
 
+
 def compared_share(notebook):
     """Of the cells that print or return something, the share whose stored output nbval compares."""
-    speaking = [cell for cell in code_cells(notebook)
-                if any(output.output_type == "execute_result" or output.get("name") == "stdout" for output in cell.outputs)]
-    compared = [cell for cell in speaking
-                if not {"nbval-ignore-output", "nbval-skip"} & set(tags(cell))
-                and not re.search(r"NBVAL_(IGNORE_OUTPUT|SKIP)", cell.source)]
+    speaking = [
+        cell
+        for cell in code_cells(notebook)
+        if any(output.output_type == "execute_result" or output.get("name") == "stdout" for output in cell.outputs)
+    ]
+    compared = [
+        cell
+        for cell in speaking
+        if not {"nbval-ignore-output", "nbval-skip"} & set(tags(cell))
+        and not re.search(r"NBVAL_(IGNORE_OUTPUT|SKIP)", cell.source)
+    ]
     return len(compared) / len(speaking) if speaking else 0.0
 
 
@@ -257,10 +278,16 @@ def test_lesson_asserts_properties(path):
 
 # ---- the repository's name, badges, set-up cells -------------------------------------------------------------------------
 
+
 def misnamed(path, name):
     """Complaints about a lesson's badge and set-up cell, given the repository's name."""
     notebook = read(path)
-    badges = [found for cell in notebook.cells if cell.cell_type == "markdown" for found in sync.BADGE.findall(cell.source)]
+    badges = [
+        found
+        for cell in notebook.cells
+        if cell.cell_type == "markdown"
+        for found in sync.BADGE.findall(cell.source)
+    ]
     set_ups = [cell for cell in notebook.cells if "setup" in tags(cell)]
     complaints = []
     if badges != [sync.badge(name, path.stem)]:
@@ -318,7 +345,9 @@ def strange_links(text, name):
     """Repositories other than `name` that badges and installations in `text` name, and linked lessons that do not exist."""
     owners = re.findall(r"(?:research\.google\.com/github/|git\+https://github\.com/)([\w.-]+/[\w-]+)", text)
     lessons = re.findall(r"notebooks/(\w+)\.ipynb", text)
-    return sorted({owner for owner in owners if owner != name} | {lesson for lesson in lessons if lesson not in stems()})
+    return sorted(
+        {owner for owner in owners if owner != name} | {lesson for lesson in lessons if lesson not in stems()}
+    )
 
 
 def stems():
@@ -342,19 +371,26 @@ def test_names_agree_with_pyproject():
 
 def test_set_up_cell_refuses_another_lambdalib(tmp_path):
     (tmp_path / "lambdalib.py").write_text("__version__ = '1'")
-    result = subprocess.run([sys.executable, "-c", sync.set_up_cell("a/b")], cwd=tmp_path, capture_output=True, text=True,
-                            env={**os.environ, "PYTHONPATH": str(tmp_path)})
+    result = subprocess.run(
+        [sys.executable, "-c", sync.set_up_cell("a/b")],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
     assert result.returncode == 1 and "pip uninstall -y lambdalib" in result.stderr
 
 
 def test_set_up_cell_accepts_ours():
-    result = subprocess.run([sys.executable, "-c", sync.set_up_cell("a/b")], cwd=ROOT, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", sync.set_up_cell("a/b")], cwd=ROOT, capture_output=True, text=True
+    )
     assert result.returncode == 0 and "is ready." in result.stdout, result.stderr
 
 
 # ---- dependencies --------------------------------------------------------------------------------------------------------
 
-CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}    # pip's name -> conda-forge's
+CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # pip's name -> conda-forge's
 
 
 def pinned(requirements):
@@ -367,7 +403,11 @@ def missing_in_conda(requirements, environment_file):
     conda = [entry.replace(" ", "") for entry in environment_file["dependencies"] if isinstance(entry, str)]
     pip = [entry for part in environment_file["dependencies"] if isinstance(part, dict) for entry in part["pip"]]
     wanted = [Requirement(text) for text in requirements]
-    return [str(want) for want in wanted if f"{CONDA_NAMES.get(want.name, want.name).lower()}{want.specifier}" not in conda + pip]
+    return [
+        str(want)
+        for want in wanted
+        if f"{CONDA_NAMES.get(want.name, want.name).lower()}{want.specifier}" not in conda + pip
+    ]
 
 
 def all_requirements():
@@ -393,7 +433,9 @@ def test_every_import_of_the_library_is_declared():
     used = {name for path in (ROOT / "lambdalib").rglob("*.py") for name in imported(path)}
     assert {"torch", "tqdm", "ipywidgets"} <= used
     declared = {Requirement(text).name.lower() for text in PROJECT["project"]["dependencies"]}
-    assert used - set(sys.stdlib_module_names) - declared <= {"lambdalib", "pil", "ipython"}, "IPython comes with ipywidgets"
+    assert used - set(sys.stdlib_module_names) - declared <= {"lambdalib", "pil", "ipython"}, (
+        "IPython comes with ipywidgets"
+    )
 
 
 def imported(path):
@@ -407,10 +449,17 @@ def imported(path):
 
 # ---- one name, one thing -------------------------------------------------------------------------------------------------
 
+
 def defined_names(source):
     """The public names that a module defines at its top level."""
     for node in ast.parse(source).body:
-        targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        targets = (
+            node.targets
+            if isinstance(node, ast.Assign)
+            else [node.target]
+            if isinstance(node, ast.AnnAssign)
+            else []
+        )
         names = [leaf.id for target in targets for leaf in ast.walk(target) if isinstance(leaf, ast.Name)]
         if isinstance(node, (ast.FunctionDef, ast.ClassDef)):
             names.append(node.name)
@@ -427,12 +476,17 @@ def shared_names(sources):
 
 
 def test_a_shared_name_is_seen():
-    sources = {"a": "from b import f\ndef g(): pass\nX, Y = 1, 2\n_Z = 1", "b": "def f(): pass\nclass h: pass\nY: int = 3\n_Z = 2",
-               "c": "h = g = None"}
+    sources = {
+        "a": "from b import f\ndef g(): pass\nX, Y = 1, 2\n_Z = 1",
+        "b": "def f(): pass\nclass h: pass\nY: int = 3\n_Z = 2",
+        "c": "h = g = None",
+    }
     assert shared_names(sources) == {"Y": ["a", "b"], "g": ["a", "c"], "h": ["b", "c"]}
 
 
-@pytest.mark.xfail(strict=True, reason="HOMES, SelfAttention, CACHE, turn, LARGE, DTYPES and check_arguments mean two things")
+@pytest.mark.xfail(
+    strict=True, reason="HOMES, SelfAttention, CACHE, turn, LARGE, DTYPES and check_arguments mean two things"
+)
 def test_one_public_name_means_one_thing():
     library = ROOT / "lambdalib"
     sources = {str(path.relative_to(library)): path.read_text(encoding="utf-8") for path in library.rglob("*.py")}
@@ -457,7 +511,11 @@ def project_files():
 
 
 def test_nothing_of_one_machine_stands_in_the_tree():
-    assert foreign("see /home" + "/me/x") and foreign("pip --inde" + "x-url=") and not foreign("https://a.b/work/c ../home/x")
+    assert (
+        foreign("see /home" + "/me/x")
+        and foreign("pip --inde" + "x-url=")
+        and not foreign("https://a.b/work/c ../home/x")
+    )
     files = [path for path in project_files() if path.suffix in TEXT and path.is_file()]
     assert ROOT / "pyproject.toml" in files
     assert [path.name for path in files if foreign(path.read_text(encoding="utf-8"))] == []
@@ -467,26 +525,34 @@ def test_both_commands_are_in_the_readme_and_ci_calls_one():
     targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert {"lab", "test"} <= set(re.findall(r"\bmake ([a-z]+)\b", readme)) <= set(targets)
-    assert [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if "make" in line] == ["exec make test"]
+    assert [line for line in (ROOT / ".ci" / "run").read_text().splitlines() if "make" in line] == [
+        "exec make test"
+    ]
 
 
 # ---- the tools -----------------------------------------------------------------------------------------------------------
 
+
 @pytest.fixture
 def lesson(tmp_path):
     """Writes a twin with the given cells and returns its path."""
+
     def write(*cells):
         twin = tmp_path / "py" / "09_x.py"
         twin.parent.mkdir(exist_ok=True)
         twin.write_text("# %% [markdown]\n# # Title\n\n" + "\n\n".join(cells) + "\n")
         return twin
+
     return write
 
 
 def test_execute_stores_a_tidy_notebook(lesson):
     slider = "from ipywidgets import IntSlider, interact\n_ = interact(lambda x: x, x=IntSlider(3))"
-    twin = lesson("# %%\nprint('sum', 1 + 1)", f'# %% tags=["nbval-ignore-output"]\n{slider}',
-                  '# %% tags=["raises-exception"]\n1 / 0')
+    twin = lesson(
+        "# %%\nprint('sum', 1 + 1)",
+        f'# %% tags=["nbval-ignore-output"]\n{slider}',
+        '# %% tags=["raises-exception"]\n1 / 0',
+    )
     notebook = execute.run(twin)
     stored = read(notebook)
     assert untidy(stored) == [] and differences(notebook, twin) == [] and execute.remarks(notebook) == []
@@ -512,16 +578,24 @@ def test_settle_unsets_what_disturbs(monkeypatch):
     for name in ("MPLBACKEND", "TQDM_DISABLE", "IPYTHONDIR", "PYTHONPATH"):
         monkeypatch.setenv(name, "agg")
     environment.settle()
-    assert "MPLBACKEND" not in os.environ and "TQDM_DISABLE" not in os.environ and os.environ["IPYTHONDIR"] != "agg"
+    assert (
+        "MPLBACKEND" not in os.environ and "TQDM_DISABLE" not in os.environ and os.environ["IPYTHONDIR"] != "agg"
+    )
     assert os.environ["PYTHONPATH"].split(os.pathsep) == [str(ROOT), "agg"]
 
 
 def test_plain_nbval_gets_our_settings(pytestconfig, monkeypatch):
     """What conftest.py sets, from whatever folder pytest was called in."""
     configure = pytestconfig.pluginmanager.get_plugin(str(ROOT / "conftest.py")).pytest_configure
-    options = SimpleNamespace(nbval=True, nbval_sanitize_with=None, nbval_kernel_name=None, nbval_current_env=False,
-                              nbval_cell_timeout=2000, numprocesses=2)
-    monkeypatch.setenv("OMP_NUM_THREADS", "0")                         # so that it is put back, whatever it was
+    options = SimpleNamespace(
+        nbval=True,
+        nbval_sanitize_with=None,
+        nbval_kernel_name=None,
+        nbval_current_env=False,
+        nbval_cell_timeout=2000,
+        numprocesses=2,
+    )
+    monkeypatch.setenv("OMP_NUM_THREADS", "0")  # so that it is put back, whatever it was
     monkeypatch.delenv("OMP_NUM_THREADS")
     configure(SimpleNamespace(option=options))
     assert os.environ["OMP_NUM_THREADS"] == "1"
@@ -533,7 +607,11 @@ def test_lab_opens_the_first_lesson():
     plain = lab.arguments([], root_user=False, screen=True)
     assert f"--LabApp.default_url=/lab/tree/{lab.FIRST_LESSON}" in plain and (ROOT / lab.FIRST_LESSON).is_file()
     assert "--allow-root" not in plain and "--no-browser" not in plain
-    assert lab.arguments(["--port=9"], root_user=True, screen=False)[-3:] == ["--allow-root", "--no-browser", "--port=9"]
+    assert lab.arguments(["--port=9"], root_user=True, screen=False)[-3:] == [
+        "--allow-root",
+        "--no-browser",
+        "--port=9",
+    ]
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
@@ -548,6 +626,11 @@ def test_make_test_avx2_imitates_the_other_kind_of_cpu():
     plain = {name: value for name, value in os.environ.items() if name not in imitated}
     for target, expected in (("test", {}), ("test-avx2", imitated)):
         command = ["make", "-o", ".venv/ready", target, "PY=env #"]  # instead of pytest; nothing is set up
-        told = dict(line.split("=", 1) for line in subprocess.run(command, cwd=ROOT, env=plain, capture_output=True,
-                                                                  text=True).stdout.splitlines() if "=" in line)
+        told = dict(
+            line.split("=", 1)
+            for line in subprocess.run(
+                command, cwd=ROOT, env=plain, capture_output=True, text=True
+            ).stdout.splitlines()
+            if "=" in line
+        )
         assert "PATH" in told and {name: told[name] for name in imitated if name in told} == expected

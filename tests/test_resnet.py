@@ -6,9 +6,11 @@ import torch.nn.functional as F
 import torchvision
 from torch import nn
 
-from lambdalib.cost import held_for_backward
+from lambdalib.cost import saved_activation_bytes
 from lambdalib.layer import LambdaLayer
-from lambdalib.resnet import BasicBlock, Bottleneck, ResNet, SmallBlock, create_model, list_models
+from lambdalib.models import create_model, list_models
+from lambdalib.resnet import BasicBlock, Bottleneck, ResNet
+from lambdalib.small import SmallBlock
 
 SMALL = {"dim_k": 5, "heads": 2, "dim_u": 3, "scope": 3}
 
@@ -45,11 +47,15 @@ def test_a_basic_block_halves_odd_maps_upwards(stride):
 
 
 @pytest.mark.parametrize("dim", [24, 13], ids=["identity shortcut", "projected shortcut"])
-@pytest.mark.parametrize("make", [
-    lambda dim: Bottleneck(dim, 6),
-    lambda dim: Bottleneck(dim, 6, 1 if dim == 24 else 2, SMALL),
-    lambda dim: BasicBlock(dim, 24),
-], ids=["convolution", "lambda", "basic"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda dim: Bottleneck(dim, 6),
+        lambda dim: Bottleneck(dim, 6, 1 if dim == 24 else 2, SMALL),
+        lambda dim: BasicBlock(dim, 24),
+    ],
+    ids=["convolution", "lambda", "basic"],
+)
 def test_a_new_block_is_its_shortcut(make, dim):
     block, features = make(dim), torch.randn(2, dim, 7, 11)
     assert torch.equal(block(features), F.relu(block.shortcut(features)))
@@ -61,7 +67,9 @@ def test_a_bottleneck_is_what_its_formula_says():
     x = torch.randn(2, 13, 7, 11)
 
     def norm(layer, y):
-        mean, var, weight, bias = (t[:, None, None] for t in (layer.running_mean, layer.running_var, layer.weight, layer.bias))
+        mean, var, weight, bias = (
+            t[:, None, None] for t in (layer.running_mean, layer.running_var, layer.weight, layer.bias)
+        )
         return (y - mean) / (var + layer.eps).sqrt() * weight + bias
 
     inner = norm(block.reduce[1], torch.einsum("oi,biyx->boyx", block.reduce[0].weight[:, :, 0, 0], x)).relu()
@@ -69,14 +77,19 @@ def test_a_bottleneck_is_what_its_formula_says():
     assert layer.pool.stride == 2
     inner = norm(block.mix[1], layer(inner)).relu()
     inner = norm(block.expand[1], torch.einsum("oi,biyx->boyx", block.expand[0].weight[:, :, 0, 0], inner))
-    way_round = norm(block.shortcut[1], torch.einsum("oi,biyx->boyx", block.shortcut[0].weight[:, :, 0, 0], x[:, :, ::2, ::2]))
+    way_round = norm(
+        block.shortcut[1], torch.einsum("oi,biyx->boyx", block.shortcut[0].weight[:, :, 0, 0], x[:, :, ::2, ::2])
+    )
     torch.testing.assert_close(block(x), (inner + way_round).relu(), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name, layout, reference", [
-    ("lambda_resnet50", "CCCC", torchvision.models.resnet50),
-    ("resnet18", None, torchvision.models.resnet18),
-])
+@pytest.mark.parametrize(
+    "name, layout, reference",
+    [
+        ("lambda_resnet50", "CCCC", torchvision.models.resnet50),
+        ("resnet18", None, torchvision.models.resnet18),
+    ],
+)
 def test_without_lambdas_it_is_the_net_that_torchvision_has(name, layout, reference):
     theirs = randomise(reference(num_classes=7).double()).eval()
     ours = create_model(name, 7, stem="imagenet", layout=layout).double().eval()
@@ -101,7 +114,9 @@ def test_map_sides_by_stem(stem, sides):
 def test_the_layout_says_where_the_lambda_layers_are():
     with torch.device("meta"):
         net = ResNet((2, 1, 3, 1), "CLCL")
-    kinds = ["".join("L" if isinstance(block.mix[0], LambdaLayer) else "C" for block in stage) for stage in net.stages]
+    kinds = [
+        "".join("L" if isinstance(block.mix[0], LambdaLayer) else "C" for block in stage) for stage in net.stages
+    ]
     assert kinds == ["CC", "L", "CCC", "L"]
 
 
@@ -113,7 +128,9 @@ def test_options_reach_every_lambda_layer():
     assert all(layer.table.shape == (5, 3, 9, 9) and layer.heads == 2 for layer in layers)
 
 
-@pytest.mark.parametrize("stem, dim_u, side", [("imagenet", 1, 23), ("imagenet", 4, 7), ("cifar", 1, 7), ("cifar", 4, 7)])
+@pytest.mark.parametrize(
+    "stem, dim_u, side", [("imagenet", 1, 23), ("imagenet", 4, 7), ("cifar", 1, 7), ("cifar", 4, 7)]
+)
 def test_the_default_scope_is_the_papers(stem, dim_u, side):
     with torch.device("meta"):
         net = create_model("lambda_resnet18", stem=stem, dim_u=dim_u)
@@ -122,8 +139,17 @@ def test_the_default_scope_is_the_papers(stem, dim_u, side):
 
 @pytest.mark.parametrize("name", [f"lambda_resnet{depth}" for depth in (18, 38, 50, 101, 152, 200, 270, 350, 420)])
 def test_the_lambda_nets_are_there_and_all_lambda(name):
-    depths = {"18": [2, 2, 2, 2], "38": [2, 3, 5, 2], "50": [3, 4, 6, 3], "101": [3, 4, 23, 3], "152": [3, 8, 36, 3],
-              "200": [3, 24, 36, 3], "270": [4, 29, 53, 4], "350": [4, 36, 72, 4], "420": [4, 44, 87, 4]}
+    depths = {
+        "18": [2, 2, 2, 2],
+        "38": [2, 3, 5, 2],
+        "50": [3, 4, 6, 3],
+        "101": [3, 4, 23, 3],
+        "152": [3, 8, 36, 3],
+        "200": [3, 24, 36, 3],
+        "270": [4, 29, 53, 4],
+        "350": [4, 36, 72, 4],
+        "420": [4, 44, 87, 4],
+    }
     with torch.device("meta"):
         net = create_model(name)
     assert [len(stage) for stage in net.stages] == depths[name.removeprefix("lambda_resnet")]
@@ -151,20 +177,26 @@ def test_one_step_of_training_reaches_every_parameter():
     assert [name for name, parameter in net.named_parameters() if not parameter.grad.abs().sum() > 0] == []
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (dict(name="lambda_resnet5"), ["name must be one of", "lambda_resnet101", "'lambda_resnet5'", "did you mean 'lambda_resnet"]),
-    (dict(name="zebra"), ["name must be one of", "'zebra'"]),
-    (dict(layout="CCL"), ["layout", "4 letters", "'CCL'"]),
-    (dict(layout="CCLX"), ["layout", "C (convolution) or L (lambda)", "'CCLX'"]),
-    (dict(layout=4), ["layout", "got 4"]),
-    (dict(name="resnet18", layout="CCLL"), ["layout", "'CCCC'", "basic blocks", "'CCLL'"]),
-    (dict(stem="patch"), ["stem", "cifar", "imagenet", "'patch'"]),
-    (dict(num_classes=0), ["num_classes", "positive", "got 0"]),
-    (dict(num_classes=2.5), ["num_classes", "positive", "got 2.5"]),
-    (dict(heads=5), ["heads", "64", "got 5"]),
-    (dict(scope=8), ["scope", "odd", "got 8"]),
-    (dict(dim_k=0), ["dim_k", "positive", "got 0"]),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (
+            dict(name="lambda_resnet5"),
+            ["name must be one of", "lambda_resnet101", "'lambda_resnet5'", "did you mean 'lambda_resnet"],
+        ),
+        (dict(name="zebra"), ["name must be one of", "'zebra'"]),
+        (dict(layout="CCL"), ["layout", "4 letters", "'CCL'"]),
+        (dict(layout="CCLX"), ["layout", "C (convolution) or L (lambda)", "'CCLX'"]),
+        (dict(layout=4), ["layout", "got 4"]),
+        (dict(name="resnet18", layout="CCLL"), ["layout", "'CCCC'", "basic blocks", "'CCLL'"]),
+        (dict(stem="patch"), ["stem", "cifar", "imagenet", "'patch'"]),
+        (dict(num_classes=0), ["num_classes", "positive", "got 0"]),
+        (dict(num_classes=2.5), ["num_classes", "positive", "got 2.5"]),
+        (dict(heads=5), ["heads", "64", "got 5"]),
+        (dict(scope=8), ["scope", "odd", "got 8"]),
+        (dict(dim_k=0), ["dim_k", "positive", "got 0"]),
+    ],
+)
 def test_bad_arguments_are_named(arguments, words):
     with torch.device("meta"), pytest.raises(ValueError) as error:
         create_model(**{"name": "lambda_resnet50"} | arguments)
@@ -176,7 +208,9 @@ def test_a_basic_block_refuses_lambdas():
         BasicBlock(8, 8, 1, SMALL)
 
 
-@pytest.mark.parametrize("name, layout, count", [("small", None, 870_488), ("tiny", None, 235_352), ("small", "CCC", 1_972_792)])
+@pytest.mark.parametrize(
+    "name, layout, count", [("small", None, 870_488), ("tiny", None, 235_352), ("small", "CCC", 1_972_792)]
+)
 def test_small_nets(name, layout, count):
     """Counts by hand: stem 3·4·24 + 24, each block 9·d·d' + 4·d', and the mixer: 9·d'² or d'(h·k + k + d'/h) + norms + k·r²."""
     net = create_model(name, layout=layout)
@@ -201,17 +235,30 @@ def test_small_net_refuses():
         create_model("small", layout="LLLL")
 
 
-@pytest.mark.parametrize("name, images", [("lambda_resnet18", (2, 3, 16, 16)), ("lambda_resnet50_hybrid", (2, 3, 16, 16)),
-                                          ("resnet18", (2, 3, 16, 16)), ("tiny", (2, 3, 32, 32))])
+@pytest.mark.parametrize(
+    "name, images",
+    [
+        ("lambda_resnet18", (2, 3, 16, 16)),
+        ("lambda_resnet50_hybrid", (2, 3, 16, 16)),
+        ("resnet18", (2, 3, 16, 16)),
+        ("tiny", (2, 3, 32, 32)),
+    ],
+)
 def test_recompute_reaches_every_block_and_changes_nothing(name, images):
-    plain, frugal, images = randomise(create_model(name)), create_model(name, recompute=True), torch.randn(images)
-    frugal.load_state_dict(plain.state_dict())
-    blocks = [module for module in frugal.modules() if isinstance(module, (Bottleneck, BasicBlock, SmallBlock))]
+    plain, checkpointed, images = (
+        randomise(create_model(name)),
+        create_model(name, recompute=True),
+        torch.randn(images),
+    )
+    checkpointed.load_state_dict(plain.state_dict())
+    blocks = [
+        module for module in checkpointed.modules() if isinstance(module, (Bottleneck, BasicBlock, SmallBlock))
+    ]
     assert blocks and all(block.recompute for block in blocks)
     runs = []
-    for net in (plain, frugal):
+    for net in (plain, checkpointed):
         output = net(images)
         gradients = torch.autograd.grad(output.square().sum(), net.parameters(), allow_unused=True)
         runs.append([output, *(gradient for gradient in gradients if gradient is not None), *net.buffers()])
     assert all(torch.equal(one, other) for one, other in zip(*runs, strict=True))
-    assert held_for_backward(frugal, images) < 0.6 * held_for_backward(plain, images)
+    assert saved_activation_bytes(checkpointed, images) < 0.6 * saved_activation_bytes(plain, images)

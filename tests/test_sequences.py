@@ -10,9 +10,15 @@ from torch import nn
 from torch.testing import assert_close
 
 from lambdalib import sequences
-from lambdalib.lambdas import content_lambda, position_lambdas, relative_embeddings
-from lambdalib.sequences import (LambdaLayer1d, causal_content_lambdas, causal_step, cumulative, masked_content_lambdas,
-                                 masked_position_lambdas)
+from lambdalib.lambdas import content_lambda, position_lambdas
+from lambdalib.sequences import (
+    LambdaLayer1d,
+    causal_content_lambdas,
+    causal_step,
+    cumulative,
+    masked_content_lambdas,
+    masked_position_lambdas,
+)
 
 B, N, M, K, V, U, D, H = 2, 5, 7, 11, 13, 3, 17, 3
 EXACT = dict(rtol=1e-11, atol=1e-11)
@@ -42,7 +48,9 @@ def some_mask(n=N, m=M):
 
 def loop_masked_content(keys, values, mask):
     nothing = values.new_zeros(len(keys), keys.shape[2], values.shape[2])
-    return torch.stack([loop_content_lambda(keys[:, row], values[:, row]) if row.any() else nothing for row in mask], dim=1)
+    return torch.stack(
+        [loop_content_lambda(keys[:, row], values[:, row]) if row.any() else nothing for row in mask], dim=1
+    )
 
 
 def make(dim=D, dim_out=H * V, *, dim_k=K, heads=H, dim_u=U, scope=5, **options):
@@ -63,8 +71,12 @@ def loop_layer_1d(layer, features, mask):
     heads, k, u, v = layer.heads, layer.dim_k, layer.dim_u, layer.dim_v
 
     def project(conv):
-        return torch.stack([torch.stack([conv.weight[:, :, 0] @ features[b, :, t] for t in range(n)], dim=1)
-                            for b in range(batch)])
+        return torch.stack(
+            [
+                torch.stack([conv.weight[:, :, 0] @ features[b, :, t] for t in range(n)], dim=1)
+                for b in range(batch)
+            ]
+        )
 
     def normed(norm, rows):
         if isinstance(norm, nn.BatchNorm1d):
@@ -85,12 +97,13 @@ def loop_layer_1d(layer, features, mask):
             m = t + j - (r - 1 if layer.causal else r // 2)
             if 0 <= m < n and mask[t, m]:
                 position = position + torch.einsum("ku,bvu->bkv", layer.table[:, :, 0, j], values[:, m])
-        lambdas.append(position + loop_masked_content(keys, values, mask[t:t + 1])[:, 0])
+        lambdas.append(position + loop_masked_content(keys, values, mask[t : t + 1])[:, 0])
     output = loop_apply(queries, torch.stack(lambdas, dim=1))
     return torch.stack([output[:, h, :, i] for h in range(heads) for i in range(v)], dim=1)
 
 
 # ---------------------------------------------------------------- masks
+
 
 def test_masked_content_lambdas_are_the_formula():
     keys, values, mask = random(B, M, K, U), random(B, M, V, U), some_mask()
@@ -103,15 +116,24 @@ def test_masked_position_lambdas_are_the_formula():
     table, mask = random(K, U, 1, 5), some_mask(M, M)
     values = random(B, M, V, U)
     embeddings = loop_embeddings(table, 1, M)
-    expected = torch.stack([loop_position_lambdas(table, values * row[None, :, None, None], 1, M)[:, n]
-                            for n, row in enumerate(mask)], dim=1)
+    expected = torch.stack(
+        [
+            loop_position_lambdas(table, values * row[None, :, None, None], 1, M)[:, n]
+            for n, row in enumerate(mask)
+        ],
+        dim=1,
+    )
     assert_close(masked_position_lambdas(embeddings, values, mask), expected, **EXACT)
 
 
 def test_a_full_mask_changes_nothing():
     keys, values, mask = random(B, M, K, U), random(B, M, V, U), torch.ones(N, M, dtype=torch.bool)
     embeddings = random(N, M, K, U)
-    assert_close(masked_content_lambdas(keys, values, mask), content_lambda(keys, values)[:, None].expand(-1, N, -1, -1), **EXACT)
+    assert_close(
+        masked_content_lambdas(keys, values, mask),
+        content_lambda(keys, values)[:, None].expand(-1, N, -1, -1),
+        **EXACT,
+    )
     assert torch.equal(masked_position_lambdas(embeddings, values, mask), position_lambdas(embeddings, values))
 
 
@@ -145,8 +167,13 @@ def test_masked_lambdas_do_not_hear_what_is_hidden():
     keys, values, mask = random(B, M, K, U).requires_grad_(), random(B, M, V, U).requires_grad_(), some_mask()
     embeddings = random(N, M, K, U)
     for n, row in enumerate(mask):
-        content, position = masked_content_lambdas(keys, values, mask), masked_position_lambdas(embeddings, values, mask)
-        for gradient in torch.autograd.grad(content[:, n].sin().sum() + position[:, n].sin().sum(), (keys, values)):
+        content, position = (
+            masked_content_lambdas(keys, values, mask),
+            masked_position_lambdas(embeddings, values, mask),
+        )
+        for gradient in torch.autograd.grad(
+            content[:, n].sin().sum() + position[:, n].sin().sum(), (keys, values)
+        ):
             assert not gradient[:, ~row].any()
         assert not row.any() or gradient[:, row].flatten(2).any(2).all()
 
@@ -154,25 +181,41 @@ def test_masked_lambdas_do_not_hear_what_is_hidden():
 def test_the_order_of_the_context_does_not_matter():
     keys, values, mask, order = random(B, M, K, U), random(B, M, V, U), some_mask(), torch.randperm(M)
     embeddings = random(N, M, K, U)
-    assert_close(masked_content_lambdas(keys[:, order], values[:, order], mask[:, order]),
-                 masked_content_lambdas(keys, values, mask), **EXACT)
-    assert_close(masked_position_lambdas(embeddings[:, order], values[:, order], mask[:, order]),
-                 masked_position_lambdas(embeddings, values, mask), **EXACT)
+    assert_close(
+        masked_content_lambdas(keys[:, order], values[:, order], mask[:, order]),
+        masked_content_lambdas(keys, values, mask),
+        **EXACT,
+    )
+    assert_close(
+        masked_position_lambdas(embeddings[:, order], values[:, order], mask[:, order]),
+        masked_position_lambdas(embeddings, values, mask),
+        **EXACT,
+    )
 
 
-@pytest.mark.parametrize("mask, got", [
-    (torch.ones(N, M), "torch.float32 (5, 7)"), (torch.ones(M, N, dtype=torch.bool), "torch.bool (7, 5)"),
-    (torch.ones(B, N, M, dtype=torch.bool), "torch.bool (2, 5, 7)"),
-], ids=str)
+@pytest.mark.parametrize(
+    "mask, got",
+    [
+        (torch.ones(N, M), "torch.float32 (5, 7)"),
+        (torch.ones(M, N, dtype=torch.bool), "torch.bool (7, 5)"),
+        (torch.ones(B, N, M, dtype=torch.bool), "torch.bool (2, 5, 7)"),
+    ],
+    ids=str,
+)
 def test_other_masks_are_refused(mask, got):
     keys, values, embeddings = random(B, M, K, U), random(B, M, V, U), random(N, M, K, U)
-    with pytest.raises(ValueError, match=re.escape(f"mask must be bool (n, 7), one for the whole batch, got {got}")):
+    with pytest.raises(
+        ValueError, match=re.escape(f"mask must be bool (n, 7), one for the whole batch, got {got}")
+    ):
         masked_content_lambdas(keys, values, mask)
-    with pytest.raises(ValueError, match=re.escape(f"mask must be bool (5, 7), one for the whole batch, got {got}")):
+    with pytest.raises(
+        ValueError, match=re.escape(f"mask must be bool (5, 7), one for the whole batch, got {got}")
+    ):
         masked_position_lambdas(embeddings, values, mask)
 
 
 # ---------------------------------------------------------------- causal
+
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 13, 16, 31])
 def test_causal_lambdas_are_the_formula(n):
@@ -222,14 +265,16 @@ def test_keys_of_any_range(name, dtype):
     wide = keys.detach().double().requires_grad_()
     expected = masked_content_lambdas(wide, values.double(), triangle(n))
     probe = torch.randn(B, n, K, V)
-    slope, = torch.autograd.grad((expected * probe).sum(), wide)
+    (slope,) = torch.autograd.grad((expected * probe).sum(), wide)
     for lambdas in (causal_content_lambdas(keys, values), in_steps(keys, values)[0]):
         assert_close(lambdas.double(), expected, rtol=tolerance, atol=tolerance)
-        gradient, = torch.autograd.grad((lambdas * probe).sum(), keys)
+        (gradient,) = torch.autograd.grad((lambdas * probe).sum(), keys)
         assert_close(gradient.double(), slope, rtol=tolerance, atol=tolerance)
 
 
-@pytest.mark.parametrize("dtype, tolerance", [(torch.float32, 2e-6), (torch.bfloat16, 1e-2), (torch.float16, 2e-3)], ids=str)
+@pytest.mark.parametrize(
+    "dtype, tolerance", [(torch.float32, 2e-6), (torch.bfloat16, 1e-2), (torch.float16, 2e-3)], ids=str
+)
 def test_causal_lambdas_in_every_precision(dtype, tolerance):
     """Long enough that a running sum kept in bfloat16 would stop growing."""
     keys, values = torch.randn(B, 600, K, U).to(dtype), torch.randn(B, 600, V, U).to(dtype)
@@ -244,14 +289,17 @@ def test_causal_lambdas_hear_the_whole_past_and_no_future():
     lambdas = causal_content_lambdas(keys, values)
     for n in range(13):
         for gradient in torch.autograd.grad(lambdas[:, n].sin().sum(), (keys, values), retain_graph=True):
-            assert not gradient[:, n + 1:].any()
-            assert n == 0 or gradient[:, :n + 1].flatten(2).any(2).all()
+            assert not gradient[:, n + 1 :].any()
+            assert n == 0 or gradient[:, : n + 1].flatten(2).any(2).all()
 
 
 def test_causal_lambdas_ignore_the_order_of_the_past_and_a_shift_of_all_keys():
     keys, values = random(B, 13, K, U), random(B, 13, V, U)
     order = torch.cat([torch.randperm(7), torch.arange(7, 13)])
-    lambdas, shuffled = causal_content_lambdas(keys, values), causal_content_lambdas(keys[:, order], values[:, order])
+    lambdas, shuffled = (
+        causal_content_lambdas(keys, values),
+        causal_content_lambdas(keys[:, order], values[:, order]),
+    )
     assert_close(shuffled[:, 6:], lambdas[:, 6:], **EXACT)
     assert (shuffled[:, :6] - lambdas[:, :6]).abs().max() > 0.1
     assert_close(causal_content_lambdas(keys + 5, values), lambdas, **EXACT)
@@ -261,7 +309,9 @@ def test_causal_lambdas_ignore_the_order_of_the_past_and_a_shift_of_all_keys():
 def test_the_cumulative_form_is_linear(n, monkeypatch):
     """Merges are counted: fewer than two per position."""
     merged, merge = [], sequences.merge
-    monkeypatch.setattr(sequences, "merge", lambda earlier, later: merged.append(later.shape[1]) or merge(earlier, later))
+    monkeypatch.setattr(
+        sequences, "merge", lambda earlier, later: merged.append(later.shape[1]) or merge(earlier, later)
+    )
     cumulative(torch.randn(1, n, 1, 1, 2))
     assert n - 1 <= sum(merged) < 2 * n
 
@@ -277,6 +327,7 @@ def test_gradcheck_of_the_functions():
 
 
 # ---------------------------------------------------------------- the layer
+
 
 @modes
 @pytest.mark.parametrize("scope", [1, 5, 17])
@@ -319,9 +370,9 @@ def test_no_future_value_reaches_a_past_output(scope, n, training):
     features = torch.randn(B, D, n, requires_grad=True)
     output = layer(features)
     for t in [0, 1, n // 2, n - 2]:
-        gradient, = torch.autograd.grad(output[..., t].sin().sum(), features, retain_graph=True)
-        assert not gradient[..., t + 1:].any()
-        assert gradient[..., :t + 1].any(1).all()
+        (gradient,) = torch.autograd.grad(output[..., t].sin().sum(), features, retain_graph=True)
+        assert not gradient[..., t + 1 :].any()
+        assert gradient[..., : t + 1].any(1).all()
 
 
 def test_batch_norm_would_let_the_future_through():
@@ -329,7 +380,9 @@ def test_batch_norm_would_let_the_future_through():
     layer, leaks = make(), []
     for training in (False, True):
         features = torch.randn(B, D, M, requires_grad=True)
-        gradient, = torch.autograd.grad(layer.train(training)(features, triangle(M))[..., 0].sin().sum(), features)
+        (gradient,) = torch.autograd.grad(
+            layer.train(training)(features, triangle(M))[..., 0].sin().sum(), features
+        )
         leaks.append(gradient[..., 1:].any().item())
     assert leaks == [False, True]
 
@@ -377,8 +430,8 @@ def test_the_position_output_moves_with_the_sequence(causal):
 def test_heads_leave_head_major():
     layer, features = make(causal=True).double(), random(B, D, M)
     with torch.no_grad():
-        layer.norm_queries.weight[K:2 * K] = 0
-        layer.norm_queries.bias[K:2 * K] = 0  # head 1 asks nothing
+        layer.norm_queries.weight[K : 2 * K] = 0
+        layer.norm_queries.bias[K : 2 * K] = 0  # head 1 asks nothing
     silent = ~layer(features).flatten(2).any(2).any(0)
     assert silent.tolist() == [V <= channel < 2 * V for channel in range(H * V)]
 
@@ -396,7 +449,9 @@ def test_gradcheck_of_the_layer(causal, training):
     assert torch.autograd.gradcheck(run, (features, *(p.detach().requires_grad_() for p in layer.parameters())))
 
 
-@pytest.mark.parametrize("dtype, scale, tolerance", [(torch.bfloat16, 1, 2e-2), (torch.float16, 1e4, 1e-6)], ids=str)
+@pytest.mark.parametrize(
+    "dtype, scale, tolerance", [(torch.bfloat16, 1, 2e-2), (torch.float16, 1e4, 1e-6)], ids=str
+)
 @pytest.mark.parametrize("form", ["two-sided", "masked", "causal", "steps"])
 def test_autocast_is_close_to_float32(form, dtype, scale, tolerance):
     """float16 is left for float32, as in LambdaLayer, so that activations of 1e4 stay finite."""
@@ -434,23 +489,38 @@ def test_a_layer_cast_to_bfloat16_runs(causal):
 @kinds
 def test_initial_spreads_and_one_layout_of_parameters(causal):
     layer = LambdaLayer1d(256, dim_k=16, heads=4, dim_u=4, scope=23, causal=causal)
-    expected = {"to_queries.weight": ((64, 256, 1), (16 * 256) ** -0.5), "to_keys.weight": ((64, 256, 1), 256**-0.5),
-                "to_values.weight": ((256, 256, 1), 256**-0.5), "table": ((16, 4, 1, 23), (16 * 4 * 23) ** -0.5)}
+    expected = {
+        "to_queries.weight": ((64, 256, 1), (16 * 256) ** -0.5),
+        "to_keys.weight": ((64, 256, 1), 256**-0.5),
+        "to_values.weight": ((256, 256, 1), 256**-0.5),
+        "table": ((16, 4, 1, 23), (16 * 4 * 23) ** -0.5),
+    }
     for name, (shape, std) in expected.items():
         assert layer.get_parameter(name).shape == shape
         assert layer.get_parameter(name).std().item() == pytest.approx(std, rel=0.08), name
     norms = {f"norm_{part}.{name}" for part in ("queries", "values") for name in ("weight", "bias")}
     assert {name for name, _ in layer.named_parameters()} == {*expected, *norms}
     defaults = LambdaLayer1d(64)
-    assert defaults.to_queries.weight.shape == (64, 64, 1) and defaults.table.shape == (16, 1, 1, 23) and not defaults.causal
+    assert (
+        defaults.to_queries.weight.shape == (64, 64, 1)
+        and defaults.table.shape == (16, 1, 1, 23)
+        and not defaults.causal
+    )
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (dict(dim=0), "dim must be a positive integer, got 0"),
-    (dict(dim=10), "heads must divide dim_out = 10"),
-    (dict(dim=8, scope=4), "scope must be an odd number"),
-    (dict(dim=8, scope=None), "scope must be an odd number of taps, since a sequence has no fixed length, got None"),
-], ids=str)
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (dict(dim=0), "dim must be a positive integer, got 0"),
+        (dict(dim=10), "heads must divide dim_out = 10"),
+        (dict(dim=8, scope=4), "scope must be an odd number"),
+        (
+            dict(dim=8, scope=None),
+            "scope must be an odd number of taps, since a sequence has no fixed length, got None",
+        ),
+    ],
+    ids=str,
+)
 def test_bad_arguments_are_refused(arguments, message):
     with pytest.raises(ValueError, match="^" + message):
         LambdaLayer1d(**arguments)
@@ -461,9 +531,14 @@ def test_bad_inputs_are_refused():
     for call, message in [
         (lambda: plain(torch.randn(B, D + 1, M)), "features must be (b, 17, n) for this layer, got (2, 18, 7)"),
         (lambda: plain(torch.randn(B, D, 1, M)), "features must be (b, 17, n) for this layer, got (2, 17, 1, 7)"),
-        (lambda: plain(torch.randn(B, D, M), triangle(N)),
-         "mask must be bool (7, 7), one for the whole batch, got torch.bool (5, 5)"),
-        (lambda: causal(torch.randn(B, D, M), triangle(M)), "mask must be None, since this layer is causal already, got (7, 7)"),
+        (
+            lambda: plain(torch.randn(B, D, M), triangle(N)),
+            "mask must be bool (7, 7), one for the whole batch, got torch.bool (5, 5)",
+        ),
+        (
+            lambda: causal(torch.randn(B, D, M), triangle(M)),
+            "mask must be None, since this layer is causal already, got (7, 7)",
+        ),
         (lambda: plain.step(None, torch.randn(B, D)), "causal must be True for step"),
         (lambda: causal.step(None, torch.randn(B, D, 1)), "features must be (b, 17) for a step, got (2, 17, 1)"),
     ]:

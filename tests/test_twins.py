@@ -3,11 +3,11 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from loops import loop_apply, loop_content_lambda, loop_embeddings, loop_norm, loop_position_lambdas
 
 from lambdalib.layer import LambdaLayer
-from lambdalib.resnet import create_model
+from lambdalib.models import create_model
 from lambdalib.twins import TWINS, Twin
-from loops import loop_apply, loop_content_lambda, loop_embeddings, loop_norm, loop_position_lambdas
 
 DIM, HEADS, K, HEIGHT, WIDTH, BATCH = 21, 3, 5, 2, 7, 2
 V, N = DIM // HEADS, HEIGHT * WIDTH
@@ -30,16 +30,26 @@ def taken(twin, features):
     """Queries, keys and values as (b, groups, n, depth), depth fastest among the channels; None where there are none.
 
     Keys and values with u > 1 have a depth of k·u and v·u, u fastest."""
+
     def project(conv):
         return torch.einsum("od,bdyx->boyx", conv.weight[:, :, 0, 0], features)
 
     def split(maps, groups):
         depth = maps.shape[1] // groups
-        return torch.stack([torch.stack([maps[:, g * depth + i].flatten(1) for i in range(depth)], -1) for g in range(groups)], 1)
+        return torch.stack(
+            [torch.stack([maps[:, g * depth + i].flatten(1) for i in range(depth)], -1) for g in range(groups)], 1
+        )
 
     groups = HEADS if "attention" in twin.kind or twin.kind == "pointwise" else 1
-    queries = None if twin.kind == "pointwise" else (twin.queries.expand(BATCH, HEADS, N, K) if twin.kind == "frozen-query"
-               else split(loop_norm(twin.to_queries[1], project(twin.to_queries[0])), HEADS))
+    queries = (
+        None
+        if twin.kind == "pointwise"
+        else (
+            twin.queries.expand(BATCH, HEADS, N, K)
+            if twin.kind == "frozen-query"
+            else split(loop_norm(twin.to_queries[1], project(twin.to_queries[0])), HEADS)
+        )
+    )
     keys = None if twin.to_keys is None else split(project(twin.to_keys), groups)
     return queries, keys, split(loop_norm(twin.to_values[1], project(twin.to_values[0])), groups)
 
@@ -64,12 +74,14 @@ def by_formula(twin, features):
         output = loop_attention(queries, keys, values, lambda q, k, n, m: (q @ k + q @ embeddings[n, m]) / K**0.5)
     elif twin.kind == "linear-attention":
         lambdas = [loop_content_lambda(keys[:, h, ..., None], values[:, h, ..., None]) for h in range(HEADS)]
-        output = torch.cat([loop_apply(queries[:, h:h + 1], lambdas[h]) for h in range(HEADS)], 1)
+        output = torch.cat([loop_apply(queries[:, h : h + 1], lambdas[h]) for h in range(HEADS)], 1)
     else:
         u = twin.table.shape[1] if hasattr(twin, "table") else keys.shape[-1] // K
         values = torch.stack([values[:, 0, :, i::u] for i in range(u)], -1)  # (b, m, v, u)
         if twin.kind == "content":
-            output = loop_apply(queries, loop_content_lambda(torch.stack([keys[:, 0, :, i::u] for i in range(u)], -1), values))
+            output = loop_apply(
+                queries, loop_content_lambda(torch.stack([keys[:, 0, :, i::u] for i in range(u)], -1), values)
+            )
         else:
             output = loop_apply(queries, loop_position_lambdas(twin.table, values, HEIGHT, WIDTH))
     return torch.stack([output[:, h, :, i].view(BATCH, HEIGHT, WIDTH) for h in range(HEADS) for i in range(V)], 1)
@@ -109,7 +121,9 @@ def test_pointwise_sees_no_other_pixel():
 def test_a_frozen_query_is_a_convolution_of_each_channel():
     twin, features = make("frozen-query")
     values, kernels = twin.to_values(features), torch.einsum("hk,kyx->hyx", twin.queries[:, 0], twin.table[:, 0])
-    together = F.conv2d(values.flatten(0, 1)[:, None], kernels[:, None], padding=(HEIGHT - 1, WIDTH - 1))  # (b·v, h, H, W)
+    together = F.conv2d(
+        values.flatten(0, 1)[:, None], kernels[:, None], padding=(HEIGHT - 1, WIDTH - 1)
+    )  # (b·v, h, H, W)
     expected = together.view(BATCH, V, HEADS, HEIGHT, WIDTH).transpose(1, 2).flatten(1, 2)
     assert (twin(features) - expected).abs().max() < 1e-12
 
@@ -118,7 +132,9 @@ def test_with_u_a_frozen_query_mixes_u_channels_into_one():
     """A grouped convolution: v groups, u channels in and h out."""
     twin, features = make("frozen-query", 4)
     kernels = torch.einsum("hk,kuyx->huyx", twin.queries[:, 0], twin.table)
-    together = F.conv2d(twin.to_values(features), kernels.repeat(V, 1, 1, 1), padding=(HEIGHT - 1, WIDTH - 1), groups=V)
+    together = F.conv2d(
+        twin.to_values(features), kernels.repeat(V, 1, 1, 1), padding=(HEIGHT - 1, WIDTH - 1), groups=V
+    )
     expected = together.view(BATCH, V, HEADS, HEIGHT, WIDTH).transpose(1, 2).flatten(1, 2)
     assert (twin(features) - expected).abs().max() < 1e-12
 
@@ -131,8 +147,14 @@ def test_a_twin_has_the_parameters_it_uses_and_no_others(kind, u):
     own = HEADS if "attention" in kind or kind == "pointwise" else 1
     queries, keys, values = HEADS * K * DIM + 2 * HEADS * K, own * K * u * DIM, own * V * u * (DIM + 2)
     table = K * u * (2 * HEIGHT - 1) * (2 * WIDTH - 1)
-    expected = {"content": queries + keys + values, "position": queries + values + table, "frozen-query": HEADS * K + values + table,
-                "attention": queries + keys + values + table, "linear-attention": queries + keys + values, "pointwise": values}
+    expected = {
+        "content": queries + keys + values,
+        "position": queries + values + table,
+        "frozen-query": HEADS * K + values + table,
+        "attention": queries + keys + values + table,
+        "linear-attention": queries + keys + values,
+        "pointwise": values,
+    }
     assert sum(p.numel() for p in twin.parameters()) == expected[kind]
 
 
@@ -140,7 +162,9 @@ def test_a_twin_has_the_parameters_it_uses_and_no_others(kind, u):
 def test_a_twin_starts_near_one(kind, u):
     torch.manual_seed(0)
     spread = Twin(128, kind, (7, 7), dim_u=u)(torch.randn(64, 128, 7, 7)).std()
-    assert (0.05 if kind in ("content", "linear-attention", "attention") else 0.5) < spread < 2  # means of noise are small
+    assert (
+        (0.05 if kind in ("content", "linear-attention", "attention") else 0.5) < spread < 2
+    )  # means of noise are small
 
 
 @pytest.mark.parametrize("kind, u", CASES)
@@ -159,7 +183,10 @@ def test_a_net_of_twins_learns_in_bfloat16(kind, u):
     assert loss < 1
 
 
-@pytest.mark.parametrize("mixer, meets", [({"twin": "pointwise"}, False), ({"twin": "position"}, True), ({"twin": "content"}, True), ({}, True)])
+@pytest.mark.parametrize(
+    "mixer, meets",
+    [({"twin": "pointwise"}, False), ({"twin": "position"}, True), ({"twin": "content"}, True), ({}, True)],
+)
 def test_with_a_narrow_head_pixels_meet_in_the_mixers_only(mixer, meets):
     """The first of 3 × 3 places is made of the pixels 0 to 8 by the stem's and the pools' 2 × 2; the others come in by mixing."""
     torch.manual_seed(0)
@@ -193,7 +220,9 @@ def test_twins_refuse_what_makes_none():
         Twin(21, "content", (3, 3), heads=3, dim_u=0)
     with pytest.raises(ValueError, match="twin must be None where scope is given, got 'content'"):
         create_model("tiny", twin="content", scope=3)
-    with pytest.raises(ValueError, match="twin must be None for resnet18: it is for small and tiny, got 'content'"):
+    with pytest.raises(
+        ValueError, match="twin must be None for resnet18: it is for small and tiny, got 'content'"
+    ):
         create_model("resnet18", twin="content")
     with pytest.raises(ValueError, match="widen must be None for resnet18: it is for small and tiny, got 1"):
         create_model("resnet18", widen=1)

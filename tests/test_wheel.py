@@ -48,7 +48,7 @@ def wheel(tmp_path_factory):
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(path, copy)
     pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(folder / "copy"))
-    path, = folder.glob("*.whl")
+    (path,) = folder.glob("*.whl")
     return path
 
 
@@ -60,8 +60,11 @@ def installed(wheel, tmp_path_factory):
 
 
 def test_the_wheel_holds_the_library_as_git_has_it(wheel):
-    ours = {str(path.relative_to(ROOT)): path.read_bytes() for path in project_files()
-            if path.is_relative_to(ROOT / "lambdalib") and path.is_file()}
+    ours = {
+        str(path.relative_to(ROOT)): path.read_bytes()
+        for path in project_files()
+        if path.is_relative_to(ROOT / "lambdalib") and path.is_file()
+    }
     with zipfile.ZipFile(wheel) as archive:
         theirs = {name: archive.read(name) for name in archive.namelist() if ".dist-info/" not in name}
     assert sorted(theirs) == sorted(ours) and "lambdalib/assets/small.safetensors" in theirs

@@ -12,7 +12,6 @@ from lambdalib.training import train
 from lambdalib.training.recipes import Recipe
 from lambdalib.training.run import Run
 
-
 # fmt: off
 RECIPE = Recipe(model="toy", epochs=2.4, batch_size=8, lr=0.1, ema=0.9, cutout=4, flip="random", image_size=16,
                 dtype="float32")  # 12 steps of the 45 images, 5 an epoch
@@ -23,9 +22,18 @@ class Toy(nn.Sequential):
     """A lambda layer between two norms and some dropout, so that a run depends on every random state there is."""
 
     def __init__(self, num_classes=10, stem="cifar"):
-        super().__init__(nn.Conv2d(3, 8, 3, stride=2, padding=1), nn.BatchNorm2d(8), nn.ReLU(),
-                         LambdaLayer(8, dim_k=3, heads=2, scope=5), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.2),
-                         nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(8, num_classes))
+        super().__init__(
+            nn.Conv2d(3, 8, 3, stride=2, padding=1),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            LambdaLayer(8, dim_k=3, heads=2, scope=5),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Dropout(0.2),
+            nn.AdaptiveAvgPool2d(1),
+            nn.Flatten(),
+            nn.Linear(8, num_classes),
+        )
 
 
 def before_steps(monkeypatch, function):

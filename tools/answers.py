@@ -2,18 +2,21 @@
 
 Adds to lambdalib/assets/right.safetensors, where every run's name leads to 10,000 yes or no, in the order of the test set.
 """
+
 import argparse
 from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 
-from lambdalib.training.checkpoint import ASSETS, load_net, read_card
+from lambdalib.training.checkpoint import ASSETS, load_model, read_card
 from lambdalib.training.data import load_cifar10, normalize
 from lambdalib.training.train import predict
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("runs", type=Path, nargs="+", metavar="RUN", help="folders that lambdalib train has written")
+    parser.add_argument(
+        "runs", type=Path, nargs="+", metavar="RUN", help="folders that lambdalib train has written"
+    )
     parser.add_argument("--data", metavar="ROOT", help="folder of CIFAR-10")
     options = parser.parse_args()
     full, path = load_cifar10(options.data, "disk"), ASSETS / "right.safetensors"

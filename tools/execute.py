@@ -23,7 +23,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError
 ROOT = Path(__file__).resolve().parent.parent
 TWINS = ROOT / "notebooks" / "py"
 CELL_SECONDS = 300
-LARGEST = 1_000_000                                                    # bytes; larger notebooks are slow or broken on GitHub
+LARGEST = 1_000_000  # bytes; larger notebooks are slow or broken on GitHub
 WIDGET = "application/vnd.jupyter.widget-view+json"
 ANSI = re.compile(r"\x1b\[[0-9;]*m")
 
@@ -44,10 +44,14 @@ def read_twin(twin: Path) -> nbformat.NotebookNode:
     """The twin as a notebook without outputs, its cell ids derived from the lesson's number and the cell's place."""
     notebook = jupytext.read(twin)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
-    notebook.metadata.pop("jupytext", None)                            # pyproject.toml says how files are paired
-    notebook.metadata["kernelspec"] = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
+    notebook.metadata.pop("jupytext", None)  # pyproject.toml says how files are paired
+    notebook.metadata["kernelspec"] = {
+        "display_name": "Python 3 (ipykernel)",
+        "language": "python",
+        "name": "python3",
+    }
     for place, cell in enumerate(notebook.cells):
-        cell.metadata.pop("lines_to_next_cell", None)                  # a blank line more or less in the twin
+        cell.metadata.pop("lines_to_next_cell", None)  # a blank line more or less in the twin
         cell.id = f"{twin.stem.split('_')[0]}-{place:03d}"
     return notebook
 
@@ -66,7 +70,7 @@ def strip(notebook: nbformat.NotebookNode) -> None:
         ignored = "nbval-ignore-output" in cell.metadata.get("tags", [])
         for output in cell.get("outputs", []):
             data = output.get("data", {})
-            if data.pop(WIDGET, None) and ignored:                     # its state is gone, so the page says what belongs here
+            if data.pop(WIDGET, None) and ignored:  # its state is gone, so the page says what belongs here
                 data["text/plain"] = "Run this cell to get its controls."
 
 
@@ -79,9 +83,17 @@ def run(twin: Path) -> Path:
     target = twin.parent.parent / f"{twin.stem}.ipynb"
     notebook = read_twin(twin)
     if twin.read_text(encoding="utf-8") != as_twin(notebook):
-        twin.write_text(as_twin(notebook), encoding="utf-8")           # now, not after the run: the author may be writing on
-    NotebookClient(notebook, timeout=CELL_SECONDS, kernel_name="python3", record_timing=False,
-                   extra_arguments=["--log-level=ERROR"], resources={"metadata": {"path": str(target.parent)}}).execute()
+        twin.write_text(
+            as_twin(notebook), encoding="utf-8"
+        )  # now, not after the run: the author may be writing on
+    NotebookClient(
+        notebook,
+        timeout=CELL_SECONDS,
+        kernel_name="python3",
+        record_timing=False,
+        extra_arguments=["--log-level=ERROR"],
+        resources={"metadata": {"path": str(target.parent)}},
+    ).execute()
     strip(notebook)
     nbformat.validate(notebook)
     nbformat.write(notebook, target)
@@ -110,8 +122,11 @@ def main(names: list[str]) -> int:
             target = run(twin)
         except (CellExecutionError, CellTimeoutError) as error:
             failed += 1
-            print(f"{twin.stem}: FAILED after {time.perf_counter() - start:.1f} s, notebook not written\n"
-                  f"{ANSI.sub('', str(error))}", file=sys.stderr)
+            print(
+                f"{twin.stem}: FAILED after {time.perf_counter() - start:.1f} s, notebook not written\n"
+                f"{ANSI.sub('', str(error))}",
+                file=sys.stderr,
+            )
             continue
         print(f"{twin.stem}: {time.perf_counter() - start:.1f} s, {target.stat().st_size / 1000:.0f} kB")
         for remark in remarks(target):

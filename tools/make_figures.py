@@ -12,11 +12,11 @@ import torch
 
 from lambdalib import lambdas
 from lambdalib.course import figures
-from lambdalib.training.checkpoint import ASSETS, read_card
-from lambdalib.training.data import CLASSES
 from lambdalib.course.examples import plane, plane_colours
 from lambdalib.experiments.results import read_records, read_results
 from lambdalib.experiments.rows import COMPARISONS, NETS
+from lambdalib.training.checkpoint import ASSETS, read_card
+from lambdalib.training.data import CLASSES
 
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
 

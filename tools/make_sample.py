@@ -3,6 +3,7 @@
 The first 200 training and 50 test pictures of each class, in the official order, as lossless WebP mosaics of 50 tiles
 per row, and a JSON file with their labels, their official numbers and the SHA-256 of what they contain.
 """
+
 import json
 import sys
 from pathlib import Path
@@ -15,7 +16,7 @@ from lambdalib.training.data import load_cifar10
 
 ASSETS = Path(__file__).resolve().parent.parent / "lambdalib" / "assets"
 COLUMNS = 50
-PLANE = 44                    # the test picture that the lessons share
+PLANE = 44  # the test picture that the lessons share
 
 
 def first_of_each_class(labels, count):
@@ -35,8 +36,15 @@ def main(root=None):
         sys.exit("the sample is made from the full set, which was not found")
     train, test = first_of_each_class(full.train_labels, 200), first_of_each_class(full.test_labels, 50)
     assert PLANE in test
-    sample = ImageSplits(full.train_images[train], full.train_labels[train],
-                     full.test_images[test], full.test_labels[test], train, test, "sample")
+    sample = ImageSplits(
+        full.train_images[train],
+        full.train_labels[train],
+        full.test_images[test],
+        full.test_labels[test],
+        train,
+        test,
+        "sample",
+    )
     save_mosaic(sample.train_images, ASSETS / "sample_train.webp")
     save_mosaic(sample.test_images, ASSETS / "sample_test.webp")
     record = {

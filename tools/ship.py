@@ -3,6 +3,7 @@
 Rounds the weights to float16, tests what is left of them on the whole test set, and writes to lambdalib/assets: NAME.safetensors,
 NAME.json with all numbers, and the model card NAME.md, which repeats them for people.
 """
+
 import argparse
 import json
 from pathlib import Path
@@ -17,20 +18,29 @@ from lambdalib.training.train import predict
 def confusion(answers, labels) -> list[list[int]]:
     """Row: what it is; column: what the net says."""
     pairs = torch.stack([labels, answers])
-    counts = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.long).index_put_(tuple(pairs), torch.tensor(1), accumulate=True)
+    counts = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.long).index_put_(
+        tuple(pairs), torch.tensor(1), accumulate=True
+    )
     return counts.tolist()
 
 
 def ship(run: Path, name: str, root: str | None = None) -> dict:
     """Write the three files, and return the card."""
-    net, card, path = load_model(run / "weights.safetensors"), read_card(run / "weights.safetensors"), ASSETS / f"{name}.safetensors"
+    net, card, path = (
+        load_model(run / "weights.safetensors"),
+        read_card(run / "weights.safetensors"),
+        ASSETS / f"{name}.safetensors",
+    )
     full = load_cifar10(root, "disk")
     save_weights(net, path, card, torch.float16)
     rounded, images = load_model(path), normalize(full.test_images)
     answers, flipped = (predict(rounded, images, tta).argmax(1) for tta in ("none", "flip"))
-    card["after_rounding"] = {"dtype": "float16", "test_accuracy": (answers == full.test_labels).double().mean().item(),
-                              "test_accuracy_flip_tta": (flipped == full.test_labels).double().mean().item(),
-                              "confusion": confusion(answers, full.test_labels)}
+    card["after_rounding"] = {
+        "dtype": "float16",
+        "test_accuracy": (answers == full.test_labels).double().mean().item(),
+        "test_accuracy_flip_tta": (flipped == full.test_labels).double().mean().item(),
+        "confusion": confusion(answers, full.test_labels),
+    }
     save_weights(net, path, card, torch.float16)
     log = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     path.with_suffix(".md").write_text(model_card(name, card, log), encoding="utf-8")
@@ -46,7 +56,9 @@ def model_card(name: str, card: dict, log: list[dict]) -> str:
     rows = []
     for label, (of, row) in enumerate(zip(CLASSES, counts)):
         most = max(count for other, count in enumerate(row) if other != label)
-        taken_for = ", ".join(CLASSES[other] for other, count in enumerate(row) if other != label and count == most)
+        taken_for = ", ".join(
+            CLASSES[other] for other, count in enumerate(row) if other != label and count == most
+        )
         rows.append(f"| {of} | {100 * row[label] / sum(row):.1f} | {taken_for} ({most} of {sum(row):,}) |")
     return f"""# {name}
 
@@ -92,4 +104,6 @@ if __name__ == "__main__":
     parser.add_argument("--data", metavar="ROOT", help="folder of CIFAR-10")
     options = parser.parse_args()
     shipped = ship(options.run, options.name, options.data)["after_rounding"]
-    print(f"{options.name}: {shipped['test_accuracy']:.2%}, {shipped['test_accuracy_flip_tta']:.2%} with flip test-time augmentation")
+    print(
+        f"{options.name}: {shipped['test_accuracy']:.2%}, {shipped['test_accuracy_flip_tta']:.2%} with flip test-time augmentation"
+    )

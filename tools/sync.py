@@ -19,8 +19,16 @@ REPOSITORY = re.compile(r'^Repository = "https://github\.com/([\w.-]+/[\w.-]+)"$
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)\n]*\)\]\([^)\n]*\)")
 SET_UP_IN_TWIN = re.compile(r'(?<=^# %% )([^\n]*"setup"[^\n]*)\n(.*?)(?=\n+# %%|\n*\Z)', re.MULTILINE | re.DOTALL)
 SET_UP_OPTIONS = 'cellView="form" jupyter={"source_hidden": true} tags=["setup", "nbval-ignore-output"]'
-REPEATS_THE_NAME = ("pyproject.toml", "README.md", "CITATION.cff", "environment.yml", "lambdalib/**/*.py", "tests/**/*.py",
-                    "notebooks/*.ipynb", "notebooks/py/*.py")
+REPEATS_THE_NAME = (
+    "pyproject.toml",
+    "README.md",
+    "CITATION.cff",
+    "environment.yml",
+    "lambdalib/**/*.py",
+    "tests/**/*.py",
+    "notebooks/*.ipynb",
+    "notebooks/py/*.py",
+)
 
 SET_UP = """\
 # @title Set-up: run this cell first
@@ -41,8 +49,10 @@ def repository(root: Path = ROOT) -> str:
 
 def badge(name: str, lesson: str) -> str:
     """Markdown that opens `lesson` of repository `name` in Colab."""
-    return ("[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
-            f"(https://colab.research.google.com/github/{name}/blob/main/notebooks/{lesson}.ipynb)")
+    return (
+        "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)]"
+        f"(https://colab.research.google.com/github/{name}/blob/main/notebooks/{lesson}.ipynb)"
+    )
 
 
 def set_up_cell(name: str) -> str:
@@ -94,7 +104,9 @@ def sync(root: Path, name: str) -> None:
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", default=repository(), metavar="owner/name")
-    parser.add_argument("--head", metavar="LESSON", help="print the badge and the set-up cell for this lesson, change nothing")
+    parser.add_argument(
+        "--head", metavar="LESSON", help="print the badge and the set-up cell for this lesson, change nothing"
+    )
     arguments = parser.parse_args()
     if arguments.head:
         print(head(arguments.name, arguments.head))

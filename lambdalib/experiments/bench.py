@@ -26,10 +26,12 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from lambdalib import convert
 from lambdalib.contractions import ORDERS, plan, position_output
-from lambdalib.cost import held_for_backward
+from lambdalib.cost import saved_activation_bytes
 from lambdalib.layer import LambdaLayer
-from lambdalib.resnet import create_model
-from lambdalib.training.train import DTYPES, evidence, pick_device, train_step
+from lambdalib.models import create_model
+from lambdalib.training.evidence import evidence, pick_device
+from lambdalib.training.recipes import DTYPES
+from lambdalib.training.train import train_steps
 
 __all__ = ["Shape", "SHAPES", "PARTS", "stopwatch", "matrix_rate", "contestants", "bench", "summary"]
 
@@ -214,7 +216,7 @@ def bench_layer(quick: bool, say: Callable) -> list[dict]:
                     passes[name, layout] = training_pass(layer, features, DTYPES[dtype])
                     forwards[name, layout] = inference_pass(layer, features, DTYPES[dtype])
                 with torch.autocast(pick_device().type, DTYPES[dtype], enabled=dtype != "float32"):
-                    saved[name] = held_for_backward(layer, features)
+                    saved[name] = saved_activation_bytes(layer, features)
             both, forward = (fastest(stopwatch(runs, 0)) for runs in (passes, forwards))
             work = multiply_adds_of(passes["ours", torch.channels_last])
             peers = set(both) - {"ours"}
@@ -323,7 +325,7 @@ def step_rows(title: str, models: dict, batch: int, side: int, dtype: str, say: 
     images = images.contiguous(memory_format=torch.channels_last)
     for name, model in models.items():
         with torch.autocast(pick_device().type, DTYPES[dtype], enabled=dtype != "float32"):
-            saved[name] = held_for_backward(model, images)
+            saved[name] = saved_activation_bytes(model, images)
     say(f"\n{title}, {dtype}, batch {batch}")
     for name in models:
         spent, size = seconds[name], saved[name]

@@ -17,9 +17,9 @@ import torch
 
 from lambdalib.cost import multiply_adds
 from lambdalib.experiments.rows import ALIASES, CUMULATIVE_ABLATION, EVERY_ROW, ROWS
-from lambdalib.resnet import create_model
+from lambdalib.models import create_model
 from lambdalib.training.checkpoint import ASSETS
-from lambdalib.training.train import Recipe
+from lambdalib.training.recipes import Recipe
 
 __all__ = [
     "RUNS", "GROUPS", "Record", "Row", "read_records", "find_record", "read_results", "add_run", "format_mean",
@@ -84,7 +84,7 @@ class Row(NamedTuple):
 
 def read_recipe(values: dict) -> Recipe:
     """The recipe in a record's first line."""
-    return Recipe(**values)
+    return Recipe.from_record(values)
 
 
 # -----------------------------------------------------------------------------------------------------------------
@@ -148,7 +148,7 @@ def read_run(folder: str | Path, group: str | None = None, row: str | None = Non
         row = next(listed, Path(folder).resolve().name.partition("-seed")[0])
     row = ALIASES.get(row, row)
     if group is None:
-        group = "validation" if recipe.hold_out else "main"
+        group = "validation" if recipe.validation_images else "main"
         group = "cumulative-ablation" if row in CUMULATIVE_ABLATION else group
     if group in ("sweep", "set-aside") and "-lr" not in row:
         row = f"{row}-lr{recipe.lr:g}"
@@ -180,7 +180,7 @@ def add_run(folder: str | Path, group: str | None = None, row: str | None = None
         commit = line.get("commit", "") if line["kind"] in ("start", "resume") else "same"
         if not commit or "+" in commit:
             raise ValueError(f"a record must be made of committed code, got commit {commit!r} in {folder}")
-    data, held_out = record.start["data"], record.recipe.hold_out
+    data, held_out = record.start["data"], record.recipe.validation_images
     if (data["train"], data["test"]) != (50_000 - held_out, held_out or 10_000):
         raise ValueError(f"a record must be of all of CIFAR-10, got {data['train']:,} training images in {folder}")
     if record.group != "early-recipe":
@@ -208,7 +208,7 @@ def check_recipe(record: Record) -> None:
     if record.group in ("sweep", "set-aside"):
         free["lr"] = float(rate)
     if record.group in ("sweep", "validation"):
-        free["hold_out"] = recipe.hold_out
+        free["validation_images"] = recipe.validation_images
     if record.group == "sweep":
         free["epochs"] = recipe.epochs
     listed = replace(EVERY_ROW[name], **free)
@@ -264,7 +264,7 @@ def gather(runs: list[Record]) -> Row:
         parameters=first.start["parameters"],
         adds=adds,
         epochs=first.recipe.epochs,
-        scored_on="validation" if first.recipe.hold_out else "test",
+        scored_on="validation" if first.recipe.validation_images else "test",
         accuracies=[run.end["test_accuracy"] for run in runs],
         accuracies_flip_tta=[run.end["test_accuracy_flip_tta"] for run in runs],
         minutes=fastest.end["seconds"] / 60,

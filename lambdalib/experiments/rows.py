@@ -8,7 +8,7 @@ Taught in notebooks/09_what_the_lambda_is_worth, the cumulative ablation in note
 from dataclasses import replace
 from itertools import accumulate
 
-from lambdalib.training.train import RECIPES, Recipe
+from lambdalib.training.recipes import RECIPES, Recipe
 
 __all__ = ["NETS", "COMPARISONS", "ROWS", "CUMULATIVE_ABLATION", "EVERY_ROW", "ALIASES"]
 
@@ -87,23 +87,23 @@ ROWS = NETS | COMPARISONS
 USUAL = replace(
     COMPARED,
     lr=0.4,
-    bias_lr=1.0,
+    bias_lr_multiplier=1.0,
     momentum=0.9,
     weight_decay=5e-4,
-    floor=0.0,
+    min_lr=0.0,
     label_smoothing=0.0,
     whiten=False,
     ema=None,
     flip="random",
-    crop=4,
-    hold_out=5000,
+    padding=4,
+    validation_images=5000,
 )
 STEPS = {
     "label-smoothing": ["label_smoothing"],
-    "smaller-shifts": ["crop"],
+    "smaller-shifts": ["padding"],
     "alternating-flips": ["flip"],
     "whitening": ["whiten"],
-    "rates": ["lr", "bias_lr", "momentum", "weight_decay", "floor"],
+    "rates": ["lr", "bias_lr_multiplier", "momentum", "weight_decay", "min_lr"],
     "average": ["ema"],
 }
 STEP_RECIPES = accumulate(

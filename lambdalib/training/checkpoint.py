@@ -16,7 +16,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from lambdalib.resnet import create_model
+from lambdalib.models import create_model
 
 __all__ = [
     "save_weights",

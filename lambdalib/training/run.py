@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lambdalib.resnet import create_model
+from lambdalib.models import create_model
 from lambdalib.training.cifar10 import ImageSplits, content_hash
 from lambdalib.training.data import normalize
 from lambdalib.training.evidence import evidence, pick_dtype

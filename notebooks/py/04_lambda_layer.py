@@ -38,6 +38,7 @@ from math import prod
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, einsum, nn
 
 from lambdalib.course import figures, widgets
@@ -47,7 +48,7 @@ from lambdalib.contractions import position_output
 from lambdalib.training.data import load_sample
 from lambdalib.course.examples import plane
 from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, relative_embeddings
-from lambdalib.layer import check_arguments, check_features, frugal, under_float16
+from lambdalib.guards import activation_checkpointed, check_arguments, check_features, float32_under_float16
 
 torch.manual_seed(0)
 figures.brackets(n=36, m=36, k=6, v=4, lit="tile", heads=4)
@@ -158,18 +159,18 @@ check_merge_heads(my_merge)
 # %% [markdown]
 # ## 4 · The class
 #
-# Here is the whole layer, the code of `lambdalib.layer`. `forward` is the three steps above. (Its merge gives the same numbers as yours by another way: in memory the heads of a pixel lie together already, so it puts them side by side first and moves the channels to the front last.) What is new will be taken apart below, each time by breaking it:
+# Here is the whole layer, the code of `lambdalib.layer`. Read `forward` from top to bottom: project and normalise, split the channels, content lambda, position output, merge. `rearrange`, from the package einops, splits, moves and joins axes by name: `"b (h k) y x -> b h (y x) k"` reads the channels as h heads of k, and makes one row per pixel. It never mixes pixels and channels, and it complains where the names do not fit. What is new will be taken apart below, each time by breaking it:
 #
 # | line | question | step |
 # |---|---|---|
 # | `norm_queries`, `norm_values`, and no norm of the keys | why these two? | 5 |
 # | `init.normal_(self.table, ...)` | how loud may the stencils be? | 6 |
 # | `init.normal_(self.to_queries.weight, ...)`, `bias=False` | why this size, why no bias? | 7 |
-# | `under_float16(...)` | why not in float16? | 8 |
+# | `@float32_under_float16` | why not in float16? | 8 |
 # | `pool`, `sides`, `position_bias` | stride, scope, one more vector | 9 |
-# | `order`, `recompute` (and `@frugal`) | the same numbers at another price | lesson 05 |
+# | `order`, `recompute` (and `@activation_checkpointed`) | the same numbers at another price | lesson 05 |
 #
-# `check_arguments` and `check_features` refuse what cannot work, with a sentence; `under_float16` asks whether autocast (step 8) is on. `position_output` is `apply_lambdas(queries, position_lambdas(relative_embeddings(table, ...), values))` with the products in another order where that is cheaper; lesson 05 opens it, and the assert below compares the two.
+# `check_arguments` and `check_features` refuse what cannot work, with a sentence. They and the two decorators are in `lambdalib.guards`. `position_output` is `apply_lambdas(queries, position_lambdas(relative_embeddings(table, ...), values))` with the products in another order where that is cheaper; lesson 05 opens it, and the assert below compares the two.
 
 # %%
 class LambdaLayer(nn.Module):
@@ -177,12 +178,12 @@ class LambdaLayer(nn.Module):
 
     def __init__(self, dim: int, dim_out: int | None = None, *, dim_k: int = 16, heads: int = 4, dim_u: int = 1,
                  scope: int | None = 23, feat_size: tuple[int, int] | None = None, stride: int = 1,
-                 position_bias: bool = False, order: str = "auto", recompute: bool = False):
+                 position_bias: bool = False, order: str = "auto", recompute: bool = False):  # fmt: skip
         super().__init__()
-        check_arguments(dim, dim if dim_out is None else dim_out, dim_k, heads, dim_u,
-                        scope, feat_size, stride, order)
+        dim_out = dim if dim_out is None else dim_out
+        check_arguments(dim, dim_out, dim_k, heads, dim_u, scope, feat_size, stride, order)
+        self.heads, self.dim_k, self.dim_u, self.dim_v = heads, dim_k, dim_u, dim_out // heads
         self.feat_size, self.order, self.recompute = feat_size, order, recompute
-        self.heads, self.dim_k, self.dim_u, self.dim_v = heads, dim_k, dim_u, (dim_out or dim) // heads
         self.to_queries = nn.Conv2d(dim, heads * dim_k, 1, bias=False)
         self.to_keys = nn.Conv2d(dim, dim_k * dim_u, 1, bias=False)
         self.to_values = nn.Conv2d(dim, self.dim_v * dim_u, 1, bias=False)
@@ -192,32 +193,28 @@ class LambdaLayer(nn.Module):
         self.position_bias = nn.Parameter(torch.zeros(dim_k)) if position_bias else None
         self.pool = nn.AvgPool2d(3, stride, padding=1) if stride > 1 else nn.Identity()
         for projection, depth in (self.to_queries, dim_k * dim), (self.to_keys, dim), (self.to_values, dim):
-            # the paper's, with attention's 1/√k absorbed in the queries
+            # the paper's, with attention's 1/√k in the queries
             nn.init.normal_(projection.weight, std=depth**-0.5)
-        fan_in = dim_k * dim_u * (scope**2 if scope else prod(feat_size))
-        nn.init.normal_(self.table, std=fan_in**-0.5)  # the position output starts near 1
+        visible = scope**2 if scope else prod(feat_size)
+        nn.init.normal_(self.table, std=(dim_k * dim_u * visible) ** -0.5)  # the position output starts near 1
 
-    @frugal
+    @activation_checkpointed
+    @float32_under_float16
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, dim_out, ceil(H/stride), ceil(W/stride))."""
         check_features(features, self.to_keys.in_channels, self.feat_size)
-        if under_float16(features.device.type):
-            with torch.autocast(features.device.type, enabled=False):
-                return self.forward(features.to(self.table.dtype))
-        size = features.shape[2:]
-        queries, keys, values = (self.norm_queries(self.to_queries(features)), self.to_keys(features),
-                                 self.to_values(features))
-        queries = queries.flatten(2).unflatten(1, (self.heads, self.dim_k)).transpose(2, 3)  # (b, h, n, k)
-        keys = keys.flatten(2).unflatten(1, (self.dim_k, self.dim_u)).permute(0, 3, 1, 2)  # (b, m, k, u)
-        values = (self.norm_values(values).flatten(2)
-                  .unflatten(1, (self.dim_v, self.dim_u)).permute(0, 3, 1, 2))  # (b, m, v, u)
+        size = tuple(features.shape[2:])
+        queries = self.norm_queries(self.to_queries(features))
+        keys = self.to_keys(features)
+        values = self.norm_values(self.to_values(features))
+        queries = rearrange(queries, "b (h k) y x -> b h (y x) k", h=self.heads)
+        keys = rearrange(keys, "b (k u) y x -> b (y x) k u", u=self.dim_u)
+        values = rearrange(values, "b (v u) y x -> b (y x) v u", u=self.dim_u)
         output = apply_lambdas(queries, content_lambda(keys, values))
-        output = output + position_output(queries, self.table, values, tuple(size), self.order)
+        output = output + position_output(queries, self.table, values, size, self.order)
         if self.position_bias is not None:
             output = output + (queries @ self.position_bias)[..., None]
-        # head-major: channel = head·v + value
-        output = output.transpose(1, 2).flatten(2).unflatten(1, size).permute(0, 3, 1, 2)
-        return self.pool(output)
+        return self.pool(rearrange(output, "b h (y x) v -> b (h v) y x", y=size[0]))
 
 
 # %% [markdown]

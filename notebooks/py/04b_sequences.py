@@ -137,9 +137,9 @@ def written(keys: Tensor, values: Tensor) -> Tensor:
 
 def merge(earlier: Tensor, later: Tensor) -> Tensor:
     """The memory of two neighbouring stretches: weights add, and averages mix in proportion to them."""
-    share = (later[..., :1] - earlier[..., :1]).sigmoid()  # later weight / both weights
+    fraction = (later[..., :1] - earlier[..., :1]).sigmoid()  # later weight / both weights
     weight = torch.logaddexp(earlier[..., :1], later[..., :1])
-    return torch.cat([weight, torch.lerp(earlier[..., 1:], later[..., 1:], share)], dim=-1)
+    return torch.cat([weight, torch.lerp(earlier[..., 1:], later[..., 1:], fraction)], dim=-1)
 
 
 def recall(memories: Tensor) -> Tensor:

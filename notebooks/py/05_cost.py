@@ -43,6 +43,7 @@ from math import ceil, prod
 import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
+from einops import rearrange
 from torch import Tensor, einsum, nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -52,10 +53,12 @@ from lambdalib.experiments.bench import Shape, matrix_rate, stopwatch, summary
 from lambdalib.course.checks import check_close
 from lambdalib.course.questions import check_answer
 from lambdalib.training.checkpoint import ASSETS
-from lambdalib.contractions import CACHE, kept, padded, position_output, turn, windows
+from lambdalib.contractions import CHUNK_ELEMENTS, position_output
 from lambdalib.course.examples import strip
+from lambdalib.experiments.paper_tables import attention_memory, embedding_memory, memory_table
 from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, relative_embeddings
 from lambdalib.layer import LambdaLayer
+from lambdalib.layouts import convolve, padded, permute_contiguous, windows
 
 
 # %% [markdown]
@@ -120,7 +123,7 @@ assert torch.allclose(torch.tensor(mixed), apply_lambdas(queries, content_lambda
 #
 # Here are both orders for whole batches, each in two forms. All four take queries (b, h, n, k), the table of stencils (k, u, r, r) and values (b, m, v, u), and this is the code of `lambdalib.contractions`, which the layer of lesson 04 runs.
 #
-# **Lambdas first.** The dense form is lesson 03's definition. The other one uses what lesson 03 found: position lambdas are a convolution of each value channel with the k stencils, and a convolution never meets a pixel beyond the window. (`turn` is `permute` and a copy: it puts numbers that belong together side by side in memory, for speed; the values stay the same.)
+# **Lambdas first.** The dense form is lesson 03's definition. The other one uses what lesson 03 found: position lambdas are a convolution of each value channel with the k stencils, and a convolution never meets a pixel beyond the window. (Einops' `rearrange` names axes, as in lesson 04. `permute_contiguous` does the same and then copies, so that numbers that belong together lie side by side in memory: faster, with the same values. `convolve` is `F.conv2d` with zeros around the images, channels last.)
 
 # %%
 def lambda_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
@@ -129,62 +132,53 @@ def lambda_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int
 
 
 def convolution_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
-    """Lambdas by a convolution.
-
-    Every value channel is filtered alone by the same k stencils, then the queries mix them.
-    """
-    (b, m, v, u), (k, _, r_y, r_x) = values.shape, table.shape
-    # in memory u, then k, innermost: twice as fast
-    maps = turn(values, (0, 2, 1, 3)).view(b * v, *size, u).permute(0, 3, 1, 2)
-    table, (pad_y, pad_x) = turn(table, (0, 2, 3, 1)).permute(0, 3, 1, 2), (r_y // 2, r_x // 2)
-    # conv2d's own padding writes beyond its memory under some windows as tall as this
-    if r_y > size[0] or r_x > size[1]:
-        lambdas = F.conv2d(F.pad(maps, (pad_x, pad_x, pad_y, pad_y)), table)
-    else:
-        lambdas = F.conv2d(maps, table, padding=(pad_y, pad_x))
-    lambdas = turn(lambdas.permute(0, 2, 3, 1).reshape(b, v, m, k), (0, 2, 1, 3))  # (b, n, v, k)
-    return apply_lambdas(queries, lambdas.transpose(2, 3))
+    """Lambdas by a convolution: the same k stencils filter every value channel alone, then the queries mix them."""
+    v = values.shape[2]
+    images = permute_contiguous(values, "b (y x) v u -> (b v) y x u", y=size[0], v=v)
+    lambdas = convolve(images, permute_contiguous(table, "k u y x -> k y x u"))
+    lambdas = permute_contiguous(lambdas, "(b v) y x k -> b (y x) v k", y=size[0], v=v)
+    return apply_lambdas(queries, rearrange(lambdas, "b n v k -> b n k v"))
 
 
 # %% [markdown]
-# **The map first.** One could write `einsum("bhnk,nmku->bhnmu", …)`. `map_first` spells out the two `bmm`s (batched matrix products) behind it: the first product has its own embeddings for every query position, so $n$ is its batch; the second has its own values for every picture, so $b$ is. `sheets` lays the embeddings out for it. Its sheets are cut another way than lesson 03's, which had one for each stencil: here each query has one, of k rows, with a column for everything that the query meets. (`tile` is the whole map for now; `halo` and `middle` are for later.) `kept` remembers the sheets of a table while no gradients are asked for, so that a trained net lays them out once. The loop takes a few pictures at a time: as many as have maps of 2²² numbers together (or one, if its map is larger). What fits into the processor's cache, its small and fast memory, need not travel to the large and slow one and back.
+# **Scores first.** The numbers $A_{nm}$ of the map are *scores*: attention's, before a softmax. One could write `einsum("bhnk,nmku->bhnmu", …)`. `scores_then_values` spells out the two `bmm`s (batched matrix products) behind it: the first product has its own embeddings for every query position, so $n$ is its batch; the second has its own values for every image, so $b$ is. `sheets` lays the embeddings out for it. Its sheets are cut another way than lesson 03's, which had one for each stencil: here each query has one, of k rows, with a column for everything that the query meets. (`tile` is the whole map for now; `halo` and `middle` are for later.) The loop takes a few images at a time: as many as have `CHUNK_ELEMENTS` = 2²² scores together (or one, if it has more). What fits into the processor's cache, its small and fast memory, need not travel to the large and slow one and back.
 
 # %%
-def map_first(queries: Tensor, embeddings: Tensor, values: Tensor) -> Tensor:
-    """A = q·E for every pair of positions, then A times the values.
+def scores_then_values(queries: Tensor, embeddings: Tensor, values: Tensor) -> Tensor:
+    """Scores for every pair of positions, A = q·E, then A times the values. No lambda is ever made.
 
     (n, b, h, k), (n, k, m·u), (b, m, v, u) -> (b, n, h, v)
     """
-    (n, b, h, k), (_, m, v, u) = queries.shape, values.shape
-    together = max(1, CACHE // (n * h * m * u))  # as many pictures at once as keep their maps in the cache
+    (n, _, h, _), (_, m, _, u) = queries.shape, values.shape
+    images = max(1, CHUNK_ELEMENTS // (n * h * m * u))  # at once: as many as keep their scores in the cache
     outputs = []
-    for asked, seen in zip(queries.split(together, 1), values.split(together)):
-        attention = torch.bmm(asked.flatten(1, 2), embeddings)  # each query has its own embeddings,
-        attention = attention.view(n, len(seen), h, m * u).transpose(0, 1).reshape(len(seen), n * h, m * u)
-        # each picture its own values
-        outputs.append(torch.bmm(attention, seen.transpose(2, 3).reshape(len(seen), m * u, v)))
-    return (torch.cat(outputs) if len(outputs) > 1 else outputs[0]).view(b, n, h, v)
+    for asked, seen in zip(queries.split(images, 1), values.split(images)):
+        scores = torch.bmm(asked.flatten(1, 2), embeddings)  # each query position has its own embeddings,
+        scores = rearrange(scores, "n (b h) mu -> b (n h) mu", h=h)
+        outputs.append(torch.bmm(scores, rearrange(seen, "b m v u -> b (m u) v")))  # each image its own values
+    output = torch.cat(outputs) if len(outputs) > 1 else outputs[0]
+    return rearrange(output, "b (n h) v -> b n h v", h=h)
 
 
-@kept
 def sheets(table: Tensor, tile: tuple[int, int], halo: tuple[int, int] = (0, 0)) -> Tensor:
     """The embeddings of a tile's queries for all that they can see: the tile, and a halo around it.
 
     (k, u, r, r) -> (n, k, m·u)
     """
-    context = [side + 2 * beyond for side, beyond in zip(tile, halo)]
-    embeddings = relative_embeddings(table, *context).unflatten(0, context)  # (y, x, m, k, u)
-    middle = embeddings[halo[0]:halo[0] + tile[0], halo[1]:halo[1] + tile[1]].flatten(0, 1)
-    return middle.transpose(1, 2).flatten(2)
+    height, width = (side + 2 * beyond for side, beyond in zip(tile, halo))
+    embeddings = rearrange(relative_embeddings(table, height, width), "(y x) m k u -> y x m k u", y=height)
+    middle = embeddings[halo[0] : halo[0] + tile[0], halo[1] : halo[1] + tile[1]]
+    return rearrange(middle, "y x m k u -> (y x) k (m u)")
 
 
 def attention_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
-    """The map first, for the whole map at once. No lambda is ever made."""
-    return map_first(turn(queries, (2, 0, 1, 3)), sheets(table, size), values).transpose(1, 2)
+    """Scores first, for the whole map at once."""
+    output = scores_then_values(permute_contiguous(queries, "b h n k -> n b h k"), sheets(table, size), values)
+    return rearrange(output, "b n h v -> b h n v")
 
 
 # %% [markdown]
-# ### Tiles: the map first, with a window
+# ### Tiles: scores first, with a window
 #
 # The attention order meets every pixel, window or not. On a large map with a small window, nearly all of $A$ is zeros, multiplied and stored like any other number. The remedy is to cut the picture into square **tiles** of t × t pixels and to treat each as a picture of its own. The queries of one tile can only meet the tile itself and a border around it, half a window wide: the **halo**. Tile and halo together are the tile's **context**. (These tiles are pieces of the picture, and no longer lesson 00's tile, the table of k × v, which is only called a lambda from here on.)
 #
@@ -215,7 +209,7 @@ plt.show()
 # %% [markdown]
 # On the left, a map of 16 × 16 in 16 tiles: two tiles in full orange, their contexts in pale orange, and one query (black) with its window. What a context has beyond the border of the map is filled with zeros.
 #
-# Now the point. An embedding depends on the offset between two pixels and on nothing else (lesson 03). Move a tile by 4 pixels, and its context moves with it: each of its queries meets the pixels of the context at the same offsets as before. So **the same 16 sheets of embeddings serve every tile**. On the right they lie below one another (drawn for k = 1, where a sheet is one row). With these 16 sheets, all tiles of all pictures go through `map_first` at once, as if each tile were a picture.
+# Now the point. An embedding depends on the offset between two pixels and on nothing else (lesson 03). Move a tile by 4 pixels, and its context moves with it: each of its queries meets the pixels of the context at the same offsets as before. So **the same 16 sheets of embeddings serve every tile**. On the right they lie below one another (drawn for k = 1, where a sheet is one row). With these 16 sheets, all tiles of all images go through `scores_then_values` at once, as if each tile were an image.
 #
 # And the price is linear in n: each query meets c² pixels of its context, c = t + 2 · (r // 2), and c does not know how large the map is. (Only where the map is narrower than r // 2 + 1 is the halo cut: the `min` in the code.)
 #
@@ -235,27 +229,43 @@ for r in range(1, 64, 2):
 
 
 # %% [markdown]
-# For r = 7 the rule takes tiles of 4, with six copies of each value and half of the map in use. (The first row, tiles of one pixel, is exercise 5.) Here is the whole order. Most of it is cutting and joining: queries into tiles, values into contexts, and the tiles back into a map. (`padded` is `F.pad` where there is something to add. `windows` makes the copies, one context at every tile; PyTorch's `F.unfold` could do it, with a slower gradient.)
+# For r = 7 the rule takes tiles of 4, with six copies of each value and half of the map in use. (The first row, tiles of one pixel, is exercise 5.) Here is the whole order. Most of it is cutting and joining: queries into tiles, values into contexts, and the tiles back into a map. (`padded` is `F.pad` where there is something to add or to crop. `windows` makes the copies, one context at every tile; PyTorch's `Tensor.unfold` could do it, with a slower gradient.)
 
 # %%
-def tile_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
-    """The map first, tile by tile.
+def cut_queries(queries: Tensor, size: tuple[int, int], tile: tuple[int, int], tiles: tuple[int, int]) -> Tensor:
+    """Cut the map of queries into tiles: (b, h, n, k) -> (n of a tile, b·rows·columns, h, k)."""
+    (H, W), (t_y, t_x), (rows, columns) = size, tile, tiles
+    queries = rearrange(queries, "b h (y x) k -> b h y x k", y=H)
+    queries = padded(queries, (0, 0, 0, columns * t_x - W, 0, rows * t_y - H))
+    pattern = "b h (rows y) (columns x) k -> (y x) (b rows columns) h k"
+    return permute_contiguous(queries, pattern, rows=rows, columns=columns, y=t_y, x=t_x)
 
-    A tile's queries see it and a halo around it, half a window wide, and nothing else.
-    """
-    (b, h, _, k), (_, _, v, u), (H, W) = queries.shape, values.shape, size
-    (halo_y, halo_x), (t_y, t_x), (c_y, c_x), (rows, columns) = tiling(size, table.shape[2:])
-    below, beside = rows * t_y - H, columns * t_x - W  # what the last tiles stick out
-    queries = (padded(queries.unflatten(2, size), (0, 0, 0, beside, 0, below))
-               .unflatten(2, (rows, t_y)).unflatten(4, (columns, t_x)))
-    queries = turn(queries, (3, 5, 0, 2, 4, 1, 6)).view(t_y * t_x, -1, h, k)
-    pictures = values.transpose(2, 3).reshape(b, H, W, u * v)
-    pictures = padded(pictures, (0, 0, halo_x, halo_x + beside, halo_y, halo_y + below))
-    values = windows(pictures, (c_y, c_x), (t_y, t_x)).view(-1, c_y * c_x, u, v).transpose(2, 3)
-    embeddings = sheets(table, (t_y, t_x), (halo_y, halo_x))
-    output = map_first(queries, embeddings, values).view(b, rows, columns, t_y, t_x, h, v)
-    output = output.transpose(2, 3).reshape(b, rows * t_y, columns * t_x, h, v)
-    return padded(output, (0, 0, 0, 0, 0, -beside, 0, -below)).flatten(1, 2).transpose(1, 2)
+
+def cut_contexts(values: Tensor, size: tuple[int, int], tile: tuple[int, int], tiles: tuple[int, int],
+                 halo: tuple[int, int]) -> Tensor:  # fmt: skip
+    """A copy of the values for each tile that sees them: (b, m, v, u) -> (b·rows·columns, m of a context, v, u)."""
+    (H, W), (t_y, t_x), (rows, columns), (halo_y, halo_x) = size, tile, tiles, halo
+    # u before v, as the product with the scores wants it
+    images = rearrange(values, "b (y x) v u -> b y x (u v)", y=H)
+    images = padded(images, (0, 0, halo_x, columns * t_x - W + halo_x, halo_y, rows * t_y - H + halo_y))
+    contexts = windows(images, (t_y + 2 * halo_y, t_x + 2 * halo_x), tile)
+    return rearrange(contexts, "b rows columns y x (u v) -> (b rows columns) (y x) v u", u=values.shape[3])
+
+
+def join_tiles(output: Tensor, size: tuple[int, int], tile: tuple[int, int], tiles: tuple[int, int]) -> Tensor:
+    """Put the tiles' outputs together: (b·rows·columns, n of a tile, h, v) -> (b, h, n, v)."""
+    (H, W), (t_y, t_x), (rows, columns) = size, tile, tiles
+    pattern = "(b rows columns) (y x) h v -> b (rows y) (columns x) h v"
+    output = rearrange(output, pattern, rows=rows, columns=columns, y=t_y, x=t_x)
+    output = padded(output, (0, 0, 0, 0, 0, W - columns * t_x, 0, H - rows * t_y))
+    return rearrange(output, "b y x h v -> b h (y x) v")
+
+
+def tile_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Scores first, tile by tile: a tile's queries see it and a halo around it, half a window wide."""
+    halo, tile, _, tiles = tiling(size, table.shape[2:])
+    queries, contexts = cut_queries(queries, size, tile, tiles), cut_contexts(values, size, tile, tiles, halo)
+    return join_tiles(scores_then_values(queries, sheets(table, tile, halo), contexts), size, tile, tiles)
 
 
 ORDERS = {"convolution": convolution_order, "lambda": lambda_order,
@@ -340,16 +350,16 @@ assert (position_costs(1, 1, (1, 4), 2, 3, 1, (1, 3))
 # %%
 def position_numbers(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int,
                      sides: tuple[int, int]) -> dict[str, int]:
-    """Numbers that each order makes on its way, forward: lambdas, or maps and copies."""
+    """Numbers that each order makes on its way, forward: lambdas, or scores and copies."""
     n = m = size[0] * size[1]
     _, tile, context, tiles = tiling(size, sides)
-    lambdas, map_of_tiles = b * n * k * v, b * h * prod(tiles) * prod(tile) * prod(context) * u
+    lambdas, scores_of_tiles = b * n * k * v, b * h * prod(tiles) * prod(tile) * prod(context) * u
     return {
         "convolution": lambdas,
         "lambda": lambdas,
         "attention": b * h * n * m * u,
         # each tile has a copy of the values that it sees
-        "tiles": map_of_tiles + b * prod(tiles) * prod(context) * u * v,
+        "tiles": scores_of_tiles + b * prod(tiles) * prod(context) * u * v,
     }
 
 
@@ -511,11 +521,11 @@ plt.show()
 # %% [markdown]
 # (The content lambda of the upper row is too small to be seen.) For each query, maps grow with the number of pixels, lambdas with the number of channels. On a large map with few channels the saving is real: 16 times at 32 × 32, as long as no $E$ is made or a large batch shares it. In the deep stages of a net for small pictures it is the other way round: 4 times at 8 × 8, and 32 times at 4 × 4. The dashed line in the figure of step 4 is the tie; left of it the maps are the smaller ones.
 #
-# Formulas say what is made. What is *kept* depends on the code, so measure that too. `cost.held_for_backward` runs a module and adds up the tensors that autograd keeps; the inputs are among them. Here are 8 pictures, r = 7:
+# Formulas say what is made. What is *saved* depends on the code, so measure that too. `cost.saved_activation_bytes` runs a module and adds up the tensors that autograd saves; the inputs are among them. Here are 8 pictures, r = 7:
 
 # %% tags=["nbval-ignore-output"]
 class AsModule(nn.Module):
-    """Any function as a module without parameters, so that held_for_backward can run it."""
+    """Any function as a module without parameters, so that saved_activation_bytes can run it."""
 
     def __init__(self, function):
         super().__init__()
@@ -529,7 +539,7 @@ held = {}
 for side, d in ((32, 64), (8, 256)):
     inputs = random_inputs(8, 4, side, 16, d // 4, 1, 7)
     for name, order in ORDERS.items():
-        held[side, name] = cost.held_for_backward(
+        held[side, name] = cost.saved_activation_bytes(
             AsModule(lambda *tensors: order(*tensors, (side, side))), *inputs)
         print(f"{side} × {side}, d = {d:3d}, {name:<12} keeps {held[side, name] / 2**20:7.2f} MiB")
 
@@ -540,14 +550,14 @@ assert held[8, "attention"] < min(held[8, name] for name in ORDERS if name != "a
 # %% [markdown]
 # On the large map the convolution keeps the least: lambdas, but neither maps nor $E$; the tiles come next. On the small one the attention order does.
 #
-# And one can keep *nothing* of what was made. With `recompute=True` (checkpointing is the usual word for it) the layer remembers the features that came in and throws everything else away: queries, keys, values, lambdas, maps. The backward pass makes them again. That is one more forward pass in time, for the same numbers. (One thing must not happen twice: the norms' running statistics have already seen this batch, so the second pass leaves them as they are.)
+# And one can save *nothing* of what was made. With `recompute=True` the layer saves the features that came in and throws everything else away: queries, keys, values, lambdas, scores. The backward pass computes them again. This is called **activation checkpointing**. It takes one more forward pass in time, for the same numbers. (One thing must not happen twice: the norms' running statistics have already seen this batch. So in the second pass they write into copies: `preserve_running_stats` in `lambdalib.guards`.)
 
 # %%
 features = torch.randn(8, 128, 16, 16)
 layers = [LambdaLayer(128, scope=7, recompute=recompute) for recompute in (False, True)]
 layers[1].load_state_dict(layers[0].state_dict())
 assert torch.equal(*(layer(features) for layer in layers))
-stored, thrown = (cost.held_for_backward(layer, features) for layer in layers)
+stored, thrown = (cost.saved_activation_bytes(layer, features) for layer in layers)
 print(f"the layer keeps {stored / 2**20:.2f} MiB; with recompute=True {thrown / 2**20:.2f} MiB: its features, "
       f"{features.nbytes / 2**20:.2f} MiB, and nothing else")
 assert thrown == features.nbytes < stored / 5
@@ -558,7 +568,7 @@ assert thrown == features.nbytes < stored / 5
 # Table 4 of the paper prints the memory of a ResNet-50 whose 3×3 convolutions have been replaced, for a batch of 128 pictures in float32. We can find the same numbers again by counting one kind of tensor in each row: the maps of attention, with 8 heads; the dense embeddings $E$ of the lambda layers, with k = 16 where the row says nothing else. (GiB: 2³⁰ bytes.) "Axial" attention only meets the pixels of its own row and column. "Shared embeddings": all layers on maps of one size have one $E$ in common.
 
 # %%
-for name, ours, printed in cost.memory_table():
+for name, ours, printed in memory_table():
     print(f"{name:<33} {ours:7.2f} GiB by our count, {printed:6} GB printed")
     assert abs(ours - printed) < 0.03 * printed
 
@@ -570,10 +580,10 @@ for name, ours, printed in cost.memory_table():
 # %%
 stages = zip((56, 28, 14, 7), (3, 4, 6, 3), (64, 128, 256, 512))  # side, layers, channels of ResNet-50's stages
 lambda_bytes = sum(4 * layers * 128 * side**2 * 16 * (d // 4) for side, layers, d in stages)
-embedding_bytes = cost.embedding_memory()
+embedding_bytes = embedding_memory()
 print(f"position lambdas {lambda_bytes / 2**30:.2f} GiB, embeddings {embedding_bytes / 2**30:.2f} GiB")
 print(f"together {(lambda_bytes + embedding_bytes) / 2**30:.2f} GiB; "
-      f"maps {cost.attention_memory() / 2**30:.2f} GiB")
+      f"maps {attention_memory() / 2**30:.2f} GiB")
 assert round(lambda_bytes / 2**30, 2) == 2.63 and lambda_bytes > embedding_bytes
 
 # %% [markdown]
@@ -589,9 +599,9 @@ check_answer("05.6", guess)
 
 # %%
 for batch in (1, 2, 128):
-    print(f"batch {batch:3d}: maps / embeddings = {cost.attention_memory(batch) / cost.embedding_memory():.1f}")
-assert cost.attention_memory(1) / cost.embedding_memory() == 0.5
-assert cost.attention_memory(128) / cost.embedding_memory() == 64
+    print(f"batch {batch:3d}: maps / embeddings = {attention_memory(batch) / embedding_memory():.1f}")
+assert attention_memory(1) / embedding_memory() == 0.5
+assert attention_memory(128) / embedding_memory() == 64
 
 # %% [markdown]
 # The ratio is b · h / k. The factor of 64 in the last line is a statement about training with 128 pictures; for one picture the dense embeddings are twice as large as the maps. And when nothing is kept for a backward pass, memory is needed for one layer at a time, in any of the rows (if $E$ is made from its table when its layer runs).
@@ -720,7 +730,7 @@ for title, row in groups.items():
           + "   ".join(f"{name} {3 * adds / seconds / 1e9:6.1f}" for name, (adds, _, seconds) in row.items()))
 
 # %% [markdown]
-# Each panel is one shape, and each colour is drawn in units of its smallest bar there. If the three bars above each name had the same height, counting would be enough. Light grey counts multiply-adds, dark grey is the price, orange is the clock. Do not expect the dark grey to be closer to it than the light one: as a forecast of times the price is hardly better. It is made for another question, which of the orders is the fastest. With u = 4 it sees that the tiles make too much. The table below the figure says why multiply-adds alone mislead: the orders get through different numbers of them in a second, on the same processor. Where your output names another order as the fastest, `plan` is wrong for your machine. To override it, give the layer an order, `LambdaLayer(64, order="attention")`, or say `with cost.contraction_order("attention"):` around a whole net; measure on your hardware, with your dtype and your batch.
+# Each panel is one shape, and each colour is drawn in units of its smallest bar there. If the three bars above each name had the same height, counting would be enough. Light grey counts multiply-adds, dark grey is the price, orange is the clock. Do not expect the dark grey to be closer to it than the light one: as a forecast of times the price is hardly better. It is made for another question, which of the orders is the fastest. With u = 4 it sees that the tiles make too much. The table below the figure says why multiply-adds alone mislead: the orders get through different numbers of them in a second, on the same processor. Where your output names another order as the fastest, `plan` is wrong for your machine. To override it, give the layer an order, `LambdaLayer(64, order="attention")`, or say `with cost.contraction_order(model, "attention"):` for a whole model; measure on your hardware, with your dtype and your batch.
 #
 # ## 8 · Why no Conv3d?
 #
@@ -843,14 +853,14 @@ assert torch.allclose(fused(ask, key, value), attention.softmax_attention(ask, k
 assert torch.allclose(fused_with_positions(ask, key, value, offsets),
                       attention.relative_attention(ask, key, value, offsets), atol=1e-4)
 stored = {
-    "attention, plain": cost.held_for_backward(AsModule(attention.softmax_attention), ask, key, value),
-    "attention, fused": cost.held_for_backward(AsModule(fused), ask, key, value),
-    "with positions, plain": cost.held_for_backward(
+    "attention, plain": cost.saved_activation_bytes(AsModule(attention.softmax_attention), ask, key, value),
+    "attention, fused": cost.saved_activation_bytes(AsModule(fused), ask, key, value),
+    "with positions, plain": cost.saved_activation_bytes(
         AsModule(attention.relative_attention), ask, key, value, offsets),
-    "with positions, fused": cost.held_for_backward(AsModule(fused_with_positions), ask, key, value, offsets),
+    "with positions, fused": cost.saved_activation_bytes(AsModule(fused_with_positions), ask, key, value, offsets),
 }
 for name in ("convolution", "tiles"):
-    stored[f"position output, r = 7, {name}"] = cost.held_for_backward(
+    stored[f"position output, r = 7, {name}"] = cost.saved_activation_bytes(
         AsModule(lambda *tensors: position_output(*tensors, (32, 32), name)),
         *random_inputs(1, 4, 32, 16, 16, 1, 7))
 assert (stored["attention, fused"] < stored["attention, plain"] / 10
@@ -1028,6 +1038,6 @@ assert ([round(adds / 1e6, 1) for adds in (window_adds, position_costs(*shape)["
 #
 # **Ledger.** *Less memory*: for, large maps in training, 16 times at 32 × 32, d = 64, if no $E$ is made; against, small maps with many channels (32 times as much at 4 × 4, d = 512), and fused attention, which came later, keeps no map either, at least for content. *Faster*: than other public lambda layers yes, at every shape measured, but at many of them more bytes are kept (step 9); than fused attention, with a window on maps of 16 × 16 and more, but not over a whole map of 32 × 32; than the 3×3 convolution, nowhere in our record (steps 9 and 10). *Without attention maps*: true of the content half; against, for most shapes the cheapest of the four orders of the position half makes one.
 #
-# **The code of this lesson** lives in `lambdalib/contractions.py`: `convolution_order`, `lambda_order`, `attention_order`, `tile_order`, `position_costs`, `position_numbers`, `plan`; in `lambdalib/cost.py`: `multiply_adds`, `held_for_backward`, `memory_table`; and in `lambdalib/experiments/bench.py`, which measures.
+# **The code of this lesson** lives in `lambdalib/contractions.py`: `convolution_order`, `lambda_order`, `attention_order`, `tile_order`, `position_costs`, `position_numbers`, `plan`; in `lambdalib/layouts.py`, which has the copies that make them fast; in `lambdalib/cost.py`: `multiply_adds`, `saved_activation_bytes`; in `lambdalib/guards.py`: `activation_checkpointed`; and in `lambdalib/experiments/bench.py`, which measures.
 #
 # **Next.** Cost depends on the size of the map and on the width. Both change from stage to stage in a net. So where in it does a lambda layer belong? [Lesson 06: LambdaResNet](06_lambda_resnet.ipynb).

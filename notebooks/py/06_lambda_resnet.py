@@ -46,8 +46,11 @@ from lambdalib.course import figures, widgets
 from lambdalib.course.checks import check_budget, check_mix
 from lambdalib.course.questions import check_answer
 from lambdalib.course.examples import plane
-from lambdalib.layer import LambdaLayer, frugal
-from lambdalib.resnet import STEMS, check_arguments, conv_norm, create_model, shortcut
+from lambdalib.experiments.paper_tables import HYBRIDS
+from lambdalib.guards import activation_checkpointed
+from lambdalib.layer import LambdaLayer
+from lambdalib.models import create_model
+from lambdalib.resnet import DEPTHS, STEMS, check_net, conv_norm, shortcut
 
 torch.manual_seed(0)
 figures.two_bottlenecks(256, 64)
@@ -59,7 +62,7 @@ plt.show()
 #
 # ## 1 · The bottleneck
 #
-# `conv_norm(dim, dim_out, side, stride)` is a convolution with its batch norm, and `shortcut` is nothing at all where the shapes agree, else a 1×1 convolution with its norm. With a *stride* of 2 the block halves the map; `@frugal` and `recompute` are lesson 05's trade of time for memory, here for a whole block. The class is the one in `lambdalib.resnet`:
+# `conv_norm(dim, dim_out, side, stride)` is a convolution with its batch norm, and `shortcut` is nothing at all where the shapes agree, else a 1×1 convolution with its norm. With a *stride* of 2 the block halves the map; `@activation_checkpointed` and `recompute` are lesson 05's trade of time for memory, here for a whole block. The class is the one in `lambdalib.resnet`:
 
 # %%
 class Bottleneck(nn.Module):
@@ -70,8 +73,9 @@ class Bottleneck(nn.Module):
 
     expansion = 4
 
-    def __init__(self, dim: int, width: int, stride: int = 1, lambda_options: dict | None = None,
-                 recompute: bool = False):
+    def __init__(
+        self, dim: int, width: int, stride: int = 1, lambda_options: dict | None = None, recompute: bool = False
+    ):
         super().__init__()
         self.recompute = recompute
         dim_out = self.expansion * width
@@ -84,7 +88,7 @@ class Bottleneck(nn.Module):
         self.shortcut = shortcut(dim, dim_out, stride)
         nn.init.zeros_(self.expand[1].weight)  # at step 0 the block is its shortcut: depth costs nothing yet
 
-    @frugal
+    @activation_checkpointed
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, 4·width, ceil(H/stride), ceil(W/stride))."""
         inner = F.relu(self.reduce(features))
@@ -166,30 +170,31 @@ print("of the layer in c2, the stencils are",
 # %% [markdown]
 # ## 4 · The network
 #
-# A *stem* makes the first features, four stages follow, then the mean over the map and one linear layer. A *layout* of four letters says what mixes the pixels in each stage: `"CCLL"` has convolutions in c2 and c3 and lambda layers in c4 and c5. There are two stems, which step 6 compares; `depths` says how many blocks each stage has; `check_arguments` refuses what makes no net. If you give no scope, you get the paper's 23 for ImageNet and u = 1, else 7. (The last layer is called `head`, as everywhere; it has nothing to do with the h heads.)
+# A *stem* makes the first features, four stages follow, then the mean over the map and one linear layer. A *layout* of four letters says what mixes the pixels in each stage: `"CCLL"` has convolutions in c2 and c3 and lambda layers in c4 and c5. There are two stems, which step 6 compares; `depths` says how many blocks each stage has; `check_net` refuses what makes no net. (A layout may also spell out a stage block by block, as `("C", "C", "CCLCCC", "L")` does; the paper's hybrids, below, need that.) If you give no scope, you get the paper's 23 for ImageNet and u = 1, else 7. (The last layer is called `head`, as everywhere; it has nothing to do with the h heads.)
 
 # %%
 class ResNet(nn.Module):
     """A stem, four stages of blocks, the mean over the map, one linear layer."""
 
-    def __init__(self, depths: tuple[int, ...], layout: str = "LLLL", num_classes: int = 10, *,
+    stems = STEMS
+
+    def __init__(self, depths: tuple[int, ...], layout: str | tuple[str, ...] = "LLLL", num_classes: int = 10, *,
                  stem: str = "cifar", block: type = Bottleneck, dim_k: int = 16, heads: int = 4, dim_u: int = 1,
-                 scope: int | None = None, recompute: bool = False):
+                 scope: int | None = None, recompute: bool = False):  # fmt: skip
         super().__init__()
-        check_arguments(depths, layout, num_classes, stem, block)
+        check_net(depths, layout, num_classes, stem, block)
         if scope is None:
             scope = 23 if stem == "imagenet" and dim_u == 1 else 7
         lambda_options = {"dim_k": dim_k, "heads": heads, "dim_u": dim_u, "scope": scope}
-        self.stem = STEMS[stem]()
+        self.stem = self.stems[stem]()
         self.stages = nn.Sequential()
         dim = 64
-        for stage, (depth, letter) in enumerate(zip(depths, layout)):
-            blocks = nn.Sequential()
-            for position in range(depth):
+        for stage, (depth, letters) in enumerate(zip(depths, layout)):
+            width, blocks = 64 * 2**stage, nn.Sequential()
+            for position, letter in enumerate(letters * (depth // len(letters))):
                 stride = 2 if stage > 0 and position == 0 else 1
-                blocks.append(block(dim, 64 * 2**stage, stride,
-                                    lambda_options if letter == "L" else None, recompute))
-                dim = 64 * 2**stage * block.expansion
+                blocks.append(block(dim, width, stride, lambda_options if letter == "L" else None, recompute))
+                dim = width * block.expansion
             self.stages.append(blocks)
         self.head = nn.Linear(dim, num_classes)
 
@@ -203,10 +208,10 @@ class ResNet(nn.Module):
 # Are these the paper's nets? The paper prints the number of parameters of ResNet-50 with eight layouts, and of a net with u = 4 (Tables 12 and 3, seen). We build ours on PyTorch's *meta* device, where tensors have shapes but no memory, and count:
 
 # %%
-fifty = partial(ResNet, (3, 4, 6, 3), num_classes=1000, stem="imagenet")
+fifty = partial(ResNet, DEPTHS[50], num_classes=1000, stem="imagenet")
 counted = {}
 print("layout   ours   paper (millions)")
-for layout, printed in cost.HYBRIDS.items():
+for layout, printed in HYBRIDS.items():
     with torch.device("meta"):
         counted[layout] = cost.count_parameters(fifty(layout)) / 1e6
     print(f"{layout:>6}{counted[layout]:>7.2f}{printed:>8}"
@@ -217,7 +222,7 @@ with torch.device("meta"):
     deep = cost.count_parameters(create_model("lambda_resnet152", 1000, stem="imagenet")) / 1e6
 print(f"LLLL with u = 4 (and r = 7): {four:.2f}, paper 16.0")
 print(f"LLLL with 152 layers: {deep:.2f}")
-assert (round(cost.HYBRIDS["LLLL"] + cost.HYBRIDS["CCCC"] - cost.HYBRIDS["LLCC"], 1) == 15.6
+assert (round(HYBRIDS["LLLL"] + HYBRIDS["CCCC"] - HYBRIDS["LLCC"], 1) == 15.6
         and round(deep, 2) == 32.81)
 assert ([round(counted[layout], 2) for layout in ("CCCC", "LLLL", "CCLL")] == [25.56, 15.00, 15.56]
         and round(four, 2) == 16.04)
@@ -292,7 +297,7 @@ for layout, bill in bills.items():
     assert bill[:, 3].sum() + stem_and_head[1] == total
     assert bill[:, 2].sum() + stem_and_head[0] == cost.count_parameters(net)
     print(f"{layout:>6}{total / 1e9:>8.2f}")
-with cost.contraction_order("convolution"):
+with cost.contraction_order(net, "convolution"):
     by_convolution = cost.multiply_adds(net, (1, 3, 224, 224))
 print(f"{layout:>6}{by_convolution / 1e9:>8.2f} with every position lambda made by a convolution")
 assert by_convolution > total and round(by_convolution / 1e9, 2) == 6.58
@@ -387,7 +392,7 @@ table_12 = {
     "CCCC": (25.6, 7240, 76.9), "LCCC": (25.5, 1880, 77.3), "LLCC": (25.0, 1280, 77.2), "LLLC": (21.7, 1160, 77.8),
     "LLLL": (15.0, 1160, 78.4), "CLLL": (15.1, 2200, 78.3), "CCLL": (15.4, 4980, 78.3), "CCCL": (18.8, 7160, 77.3),
 }  # fmt: skip
-assert {layout: row[0] for layout, row in table_12.items()} == cost.HYBRIDS
+assert {layout: row[0] for layout, row in table_12.items()} == HYBRIDS
 figures.hybrids(table_12)
 plt.show()
 work = {layout: stage_costs((3, 4, 6, 3), layout, 56)[:, 3].sum() + stem_and_head[1] for layout in table_12}
@@ -486,7 +491,7 @@ print("ten numbers for the plane, the same with any stencils:", torch.equal(befo
 # %% [markdown]
 # With u = 1 `lambda_resnet18` needs fewer multiply-adds than its twin, with u = 4 more; both have about 40 % fewer parameters.
 #
-# Will training fit into your memory? For the backward pass every layer holds what came in and much of what it made. `cost.training_memory` adds that to the weights, their gradients and the optimiser's numbers; `lambdalib params --memory` does it for every recipe of lesson 07. With `recompute=True`, from lesson 05, a block holds nothing but what came in. On the way back the blocks are made again, one at a time, and the hungriest of them needs its room too; the sum below has it.
+# Will training fit into your memory? For the backward pass every layer saves what came in and much of what it made. `cost.training_memory` adds that to the weights, their gradients and the optimiser's numbers; `lambdalib params --memory` does it for every recipe of lesson 07. With `recompute=True`, from lesson 05, a block saves nothing but what came in. The backward pass computes the blocks again, one at a time, and the largest of them needs its room too; the sum below has it.
 
 # %%
 pictures, needed = 512, {}
@@ -498,7 +503,7 @@ for label, name, options in (("lambda layers, u = 4", "lambda_resnet18", {"dim_u
 assert needed["with recompute"] < 0.5 * needed["lambda layers, u = 4"]
 
 # %% [markdown]
-# A third, where lesson 05 had an eighth: there we counted what is held when the forward pass ends; this sum also has the room for the hungriest block that is made again, and the weights.
+# A third, where lesson 05 had an eighth: there we counted what is saved when the forward pass ends; this sum also has the room for the largest block that is computed again, and the weights.
 
 # %% [markdown]
 # ## Exercises
@@ -732,6 +737,6 @@ print("it sees:", [CLASSES[i] for i in classes], "· it is:", [CLASSES[i] for i 
 #
 # **Ledger.** *Fewer parameters*: for, 25.6 → 15.0 million at 1.5 points more (paper). *Faster*: against, 7240 → 1160 examples per second in the paper's own table, and 4980 with c4 and c5 alone; for, in another family and against other nets, 3.2 and 4.4 times faster training than EfficientNets of the same accuracy (paper).
 #
-# **The code of this lesson** lives in `lambdalib/resnet.py` (`Bottleneck`, `ResNet`, `create_model`), `lambdalib/cost.py` (`lambda_layer_parameters`, `count_parameters`) and `lambdalib/convert.py` (`from_timm`, `swap`).
+# **The code of this lesson** lives in `lambdalib/resnet.py` (`Bottleneck`, `ResNet`), `lambdalib/small.py` (`SmallResNet`), `lambdalib/hybrid.py` (`HybridResNet`), `lambdalib/models.py` (`create_model`), `lambdalib/cost.py` (`lambda_layer_parameters`, `count_parameters`) and `lambdalib/convert.py` (`from_timm`, `swap`).
 #
 # **Next.** It is assembled, and it has an answer to every picture, worth nothing before training. Does it learn? [Lesson 07: train it on CIFAR-10](07_train_on_cifar10.ipynb).

@@ -54,7 +54,7 @@ from lambdalib.course.questions import check_answer
 from lambdalib.training.data import CLASSES, Augment, alternating_flip, batches, load_cifar10, normalize
 from lambdalib.experiments.results import find_record, format_mean, read_results
 from lambdalib.layer import LambdaLayer
-from lambdalib.resnet import create_model
+from lambdalib.models import create_model
 from lambdalib.training.train import RECIPES, Run, fit, lr_factor
 
 data = load_cifar10(source="sample")

@@ -47,10 +47,10 @@ from lambdalib.course import figures, widgets
 from lambdalib.training.checkpoint import ASSETS, load_pretrained
 from lambdalib.course.checks import check_close
 from lambdalib.course.questions import check_answer
-from lambdalib.training.data import CLASSES, hold_out, load_cifar10, normalize
+from lambdalib.training.data import CLASSES, load_cifar10, normalize, split_validation
 from lambdalib.experiments.results import find_record, format_mean, read_results
 from lambdalib.layer import LambdaLayer
-from lambdalib.resnet import create_model
+from lambdalib.models import create_model
 from lambdalib.training.train import evaluate, predict
 from lambdalib.twins import TWINS, Twin
 
@@ -917,6 +917,6 @@ check_answer("09.E5", guess)
 #
 # **Ledger.** Closed, and read aloud in step 12. It can be opened again by anybody with a record.
 #
-# **The code of this lesson** lives in `lambdalib/twins.py` (`Twin`), `lambdalib/experiments/rows.py` (`ROWS`), `lambdalib/experiments/results.py` (`read_results`, `find_record`, `format_mean`) and `lambdalib/training/data.py` (`hold_out`); `lambdalib train --row twins-frozen-query --seed 0` in a terminal trains one of the twins again, and `lambdalib results` prints the table.
+# **The code of this lesson** lives in `lambdalib/twins.py` (`Twin`), `lambdalib/experiments/rows.py` (`ROWS`), `lambdalib/experiments/results.py` (`read_results`, `find_record`, `format_mean`) and `lambdalib/training/data.py` (`split_validation`); `lambdalib train --row twins-frozen-query --seed 0` in a terminal trains one of the twins again, and `lambdalib results` prints the table.
 #
 # **Next.** What would *you* try? Every row of steps 5 to 7 is one command, and a new twin is a few lines in `lambdalib/twins.py`.

@@ -12,11 +12,11 @@ from torch.testing import assert_close
 
 from lambdalib import cli
 from lambdalib.contractions import ORDERS, plan, position_output
-from lambdalib.cost import count_parameters, held_for_backward
+from lambdalib.cost import count_parameters, saved_activation_bytes
 from lambdalib.experiments import bench
 from lambdalib.experiments.bench import SHAPES, Shape, contestants, stopwatch, summary
 from lambdalib.layer import LambdaLayer
-from lambdalib.resnet import create_model
+from lambdalib.models import create_model
 from lambdalib.training.checkpoint import ASSETS
 
 README = (Path(__file__).resolve().parents[2] / "README.md").read_text(encoding="utf-8")
@@ -196,7 +196,7 @@ def test_the_layer_is_told_beside_its_fastest_peer(small, monkeypatch):
         torch.randn(2, 8, 4, 4).contiguous(memory_format=torch.channels_last),
     )
     assert row["share"] == bench.multiply_adds_of(bench.training_pass(layer, features, torch.float32)) / 2 / 1e6
-    assert row["held"]["ours"] == held_for_backward(layer, features)
+    assert row["held"]["ours"] == saved_activation_bytes(layer, features)
     held = min(row["held"][name] for name in seconds if name != "ours")
     assert "timm table" in told[1] and "3000.0 ms   × 1.50   forward × 1.50" in told[1]
     assert f"{row['held']['ours'] / 2**20:.1f}, the others' {held / 2**20:6.1f} MiB" in told[1]

@@ -21,7 +21,7 @@ from lambdalib.experiments.results import (
     results_table,
 )
 from lambdalib.experiments.rows import EVERY_ROW, ROWS
-from lambdalib.resnet import create_model
+from lambdalib.models import create_model
 
 
 def write(folder, name, seed, accuracy, seconds=60.0, recipe=None, **changes):

@@ -9,6 +9,7 @@ from statistics import fmean, stdev
 import pytest
 import torch
 from safetensors.torch import load_file
+from ship import confusion, model_card
 
 from lambdalib.experiments.results import (
     GROUPS,
@@ -25,7 +26,6 @@ from lambdalib.training.checkpoint import ASSETS, load_pretrained, read_card
 from lambdalib.training.data import load_sample, normalize
 from lambdalib.training.train import evaluate
 from lambdalib.twins import TWINS
-from ship import confusion, model_card
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -138,15 +138,15 @@ def test_a_record_has_its_evidence(record):
         "main": {},
         "rerun": {},
         "cumulative-ablation": {},
-        "validation": {"hold_out": 5000},
+        "validation": {"validation_images": 5000},
         "set-aside": {},
-        "sweep": {"epochs": recipe.epochs, "hold_out": 5000},
+        "sweep": {"epochs": recipe.epochs, "validation_images": 5000},
     }[record.group]
     changes |= {"lr": float(rate)} if rate else {}
     assert replace(recipe, seed=0) == replace(EVERY_ROW[name], **changes), (
         "the record is of the row as it is listed now"
     )
-    assert start["data"]["test"] == (recipe.hold_out or 10_000)
+    assert start["data"]["test"] == (recipe.validation_images or 10_000)
     assert start["commit"] and "+" not in start["commit"], "a record names a commit, without changes on top"
     command = start["command"].removeprefix("python -m ")
     assert command.startswith("lambdalib train --") and "/" not in command.replace("runs/", "")

@@ -8,7 +8,7 @@ from lambdalib import cli
 from lambdalib.cost import count_parameters
 from lambdalib.experiments.results import read_results
 from lambdalib.experiments.rows import ALIASES, COMPARISONS, CUMULATIVE_ABLATION, EVERY_ROW, NETS, ROWS
-from lambdalib.resnet import create_model
+from lambdalib.models import create_model
 from lambdalib.twins import TWINS
 
 
@@ -76,7 +76,7 @@ def test_with_u_a_mixer_has_the_rate_that_it_has_without():
 
 def test_the_steps_lead_from_a_usual_recipe_to_ours_and_never_back():
     steps = [asdict(recipe) for recipe in CUMULATIVE_ABLATION.values()]
-    ours = asdict(replace(ROWS["twins-lambda"], hold_out=5000))
+    ours = asdict(replace(ROWS["twins-lambda"], validation_images=5000))
     assert steps[-1] == ours
     assert (steps[0]["ema"], steps[0]["whiten"], steps[0]["label_smoothing"], steps[0]["flip"]) == (
         None,

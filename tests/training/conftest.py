@@ -4,7 +4,7 @@ import pytest
 import torch
 from toy import Toy
 
-from lambdalib import resnet
+from lambdalib import models
 from lambdalib.training.cifar10 import ImageSplits
 from lambdalib.training.data import load_sample
 
@@ -12,7 +12,7 @@ from lambdalib.training.data import load_sample
 @pytest.fixture(autouse=True)
 def toy(monkeypatch):
     """A model called toy, and one thread: faster for so small a model."""
-    monkeypatch.setitem(resnet.MODELS, "toy", Toy)
+    monkeypatch.setitem(models.MODELS, "toy", Toy)
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -23,9 +23,13 @@ def toy(monkeypatch):
 def images16():
     """Some of the sample, 16×16 pixels: 45 for training (5 batches of 8, and 5 left over), 40 for testing."""
     sample = load_sample()
-    train, test = (part[:, :, ::2, ::2].contiguous() for part in (sample.train_images[:45], sample.test_images[:40]))
+    train, test = (
+        part[:, :, ::2, ::2].contiguous() for part in (sample.train_images[:45], sample.test_images[:40])
+    )
     labels = sample.train_labels[:45], sample.test_labels[:40]
-    return ImageSplits(train, labels[0], test, labels[1], sample.train_index[:45], sample.test_index[:40], "sample")
+    return ImageSplits(
+        train, labels[0], test, labels[1], sample.train_index[:45], sample.test_index[:40], "sample"
+    )
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,9 @@ from lambdalib.training.train import fit
 
 def test_saves_within_an_epoch(images16, tmp_path, monkeypatch):
     steps, real = [], callbacks.save_state
-    monkeypatch.setattr(callbacks, "save_state", lambda state, path: (steps.append(state["step"]), real(state, path)))
+    monkeypatch.setattr(
+        callbacks, "save_state", lambda state, path: (steps.append(state["step"]), real(state, path))
+    )
     train_quietly(replace(RECIPE, epochs=1), images16, tmp_path, save_every=0)
     assert steps == [*range(1, 6), 5]
     steps.clear()
@@ -123,10 +125,14 @@ def test_two_runs_do_not_write_into_one_folder(images16, tmp_path):
 
     def second_run(run):
         for resume in (False, True):
-            with pytest.raises(ValueError, match="out_dir must be a folder of its own .* another process is training into"):
+            with pytest.raises(
+                ValueError, match="out_dir must be a folder of its own .* another process is training into"
+            ):
                 train_quietly(recipe, images16, tmp_path, resume=resume)
             asked.append(resume)
 
     first = train_quietly(recipe, images16, tmp_path, callbacks=after_epochs(second_run))
     assert asked == [False, True] * 2 and read_log(tmp_path / "log.jsonl") == first.records
-    assert train_quietly(recipe, images16, tmp_path, resume=True).records == first.records  # the lock went with the run
+    assert (
+        train_quietly(recipe, images16, tmp_path, resume=True).records == first.records
+    )  # the lock went with the run

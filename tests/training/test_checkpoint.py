@@ -58,8 +58,10 @@ def test_a_damaged_state_is_refused(tmp_path):
     save_state({"weights": torch.ones(1000)}, path)
     whole = path.read_bytes()
     place = whole.index(torch.ones(8).numpy().tobytes()) + 2
-    path.write_bytes(whole[:place] + bytes([whole[place] ^ 64]) + whole[place + 1:])
-    assert torch.load(path, weights_only=True)["weights"].ne(1).any(), "one bit is another one, and torch does not see it"
+    path.write_bytes(whole[:place] + bytes([whole[place] ^ 64]) + whole[place + 1 :])
+    assert torch.load(path, weights_only=True)["weights"].ne(1).any(), (
+        "one bit is another one, and torch does not see it"
+    )
     with pytest.raises(ValueError, match="is not a training state of lambdalib: .* is damaged"):
         load_state(path)
     for content, words in ((b"", "not a zip"), (whole[:-30], "not a zip")):
@@ -74,7 +76,9 @@ def test_a_damaged_state_is_refused(tmp_path):
 def test_weights_that_do_not_go_with_their_card_are_refused(tmp_path):
     path = tmp_path / "net.safetensors"
     save_weights(Toy(), path)
-    with pytest.raises(ValueError, match="net.json must name model, model_kwargs and sha256, but has no model, model_kwargs"):
+    with pytest.raises(
+        ValueError, match="net.json must name model, model_kwargs and sha256, but has no model, model_kwargs"
+    ):
         load_model(path)
     save_weights(Toy(), path, {"model": "tiny", "model_kwargs": {}})
     with pytest.raises(ValueError, match="net.safetensors does not hold the weights of the model on its card"):
@@ -85,7 +89,9 @@ def shipped_toy(folder, **changes):
     """Put a net called "toy" among the package's."""
     torch.manual_seed(3)
     net = Toy()
-    sha256 = save_weights(net, folder / "toy.safetensors", {"model": "toy", "model_kwargs": {}, **changes}, dtype=torch.float16)
+    sha256 = save_weights(
+        net, folder / "toy.safetensors", {"model": "toy", "model_kwargs": {}, **changes}, dtype=torch.float16
+    )
     return net, sha256
 
 
@@ -95,7 +101,9 @@ def test_load_pretrained(tmp_path, monkeypatch):
     loaded = checkpoint.load_pretrained("toy")
     assert not loaded.training and all(p.dtype == torch.float32 for p in loaded.parameters())
     images = torch.randn(3, 3, 16, 16)
-    torch.testing.assert_close(predict(loaded, images), predict(net, images), rtol=0, atol=2e-3)  # rounded to float16
+    torch.testing.assert_close(
+        predict(loaded, images), predict(net, images), rtol=0, atol=2e-3
+    )  # rounded to float16
     assert json.loads((tmp_path / "toy.json").read_text())["sha256"] == sha256
     tensors = load_weights(tmp_path / "toy.safetensors")
     assert tensors["3.table"].dtype == torch.float16 and tensors["1.num_batches_tracked"].dtype == torch.int64
@@ -121,7 +129,9 @@ def test_damaged_weights_are_refused(tmp_path, monkeypatch):
 def test_channels_last_weights_are_saved_right(tmp_path):
     net = Toy().to(memory_format=torch.channels_last)
     save_weights(net, tmp_path / "toy.safetensors", {"model": "toy", "model_kwargs": {}})
-    torch.testing.assert_close(load_model(tmp_path / "toy.safetensors").state_dict(), net.state_dict(), rtol=0, atol=0)
+    torch.testing.assert_close(
+        load_model(tmp_path / "toy.safetensors").state_dict(), net.state_dict(), rtol=0, atol=0
+    )
 
 
 def test_what_ships_is_sound():

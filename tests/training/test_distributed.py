@@ -22,8 +22,19 @@ from lambdalib.training.recipes import Recipe
 from lambdalib.training.run import Run
 from lambdalib.training.train import fit
 
-RECIPE = Recipe(model="tiny", epochs=2, batch_size=14, lr=0.01, momentum=0.8, warmup=0, ema=0.9, flip="random", cutout=5,
-                dtype="float32", channels_last=False)
+RECIPE = Recipe(
+    model="tiny",
+    epochs=2,
+    batch_size=14,
+    lr=0.01,
+    momentum=0.8,
+    warmup=0,
+    ema=0.9,
+    flip="random",
+    cutout=5,
+    dtype="float32",
+    channels_last=False,
+)
 SCRIPT = """
 import sys
 from lambdalib.training import distributed
@@ -34,8 +45,13 @@ with distributed.process_group():
     tell = lambda run: print(f"process {distributed.rank()} of {distributed.size()} at step {run.step};", end="", flush=True)
     fit(RECIPE, few_images(), sys.argv[1], device="cpu", progress=True, callbacks=after_epochs(tell))
 """
-ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(
-    [*map(str, Path(__file__).parents[:3]), *filter(None, [os.environ.get("PYTHONPATH")])])}
+ENVIRONMENT = {
+    **os.environ,
+    "OMP_NUM_THREADS": "1",
+    "PYTHONPATH": os.pathsep.join(
+        [*map(str, Path(__file__).parents[:3]), *filter(None, [os.environ.get("PYTHONPATH")])]
+    ),
+}
 
 
 @pytest.fixture(autouse=True)
@@ -50,8 +66,13 @@ def as_many_threads_as_the_children():
 def few_images():
     """45 + 20 images: 3 batches of 14, and 3 left over."""
     sample = load_sample()
-    return ImageSplits(*(part[:45] for part in sample[:2]), *(part[:20] for part in sample[2:4]), sample.train_index[:45],
-                   sample.test_index[:20], "sample")
+    return ImageSplits(
+        *(part[:45] for part in sample[:2]),
+        *(part[:20] for part in sample[2:4]),
+        sample.train_index[:45],
+        sample.test_index[:20],
+        "sample",
+    )
 
 
 def halves_in_turn():
@@ -75,7 +96,16 @@ def halves_in_turn():
 
 def test_two_processes_are_one_that_takes_the_halves_in_turn(tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "script.py", "out"]
+    command = [
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "script.py",
+        "out",
+    ]
     result = subprocess.run(command, cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=240)
     assert result.returncode == 0, result.stderr
     told = [f"process {rank} of 2 at step {step}" for rank in (0, 1) for step in (3, 6)]
@@ -90,7 +120,9 @@ def test_two_processes_are_one_that_takes_the_halves_in_turn(tmp_path):
         torch.testing.assert_close(averaged[name], parameter.detach(), rtol=1e-3, atol=2e-5, msg=name)
     log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert log[0]["processes"] == 2 and [record["kind"] for record in log] == ["start", "epoch", "epoch", "end"]
-    alone = fit(RECIPE, few_images(), device="cpu", progress=False)  # norms over 14 pictures instead of 7: another run
+    alone = fit(
+        RECIPE, few_images(), device="cpu", progress=False
+    )  # norms over 14 pictures instead of 7: another run
     assert (alone.losses[1:] - one.losses[1:]).abs().max() > 1e-3 and alone.records[0]["processes"] == 1
 
 
@@ -99,14 +131,24 @@ def test_the_command_of_the_readme_trains_on_two(tmp_path):
     few = "--preset demo --model tiny --source sample --device cpu --batch-size 50 --max-steps 3 --out out --quiet"
     beside_python = os.pathsep.join([str(Path(sys.executable).parent), ENVIRONMENT["PATH"]])
     where = {"PATH": beside_python, "PET_MASTER_PORT": str(free_port())}  # 29500, the usual one, may be taken
-    result = subprocess.run([*command.split(), *few.split()], cwd=tmp_path, env={**ENVIRONMENT, **where}, capture_output=True,
-                            text=True, timeout=120)
+    result = subprocess.run(
+        [*command.split(), *few.split()],
+        cwd=tmp_path,
+        env={**ENVIRONMENT, **where},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert result.returncode == 0, result.stderr
     assert result.stdout.count("test accuracy") == 1, "rank 0 alone tells"
     first, *_, last = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
     assert first["processes"] == 2 and first["recipe"]["batch_size"] == 50 and last["kind"] == "end"
     state = load_state(tmp_path / "out" / "state.pt")
-    assert state["step"] == 3 and state["losses"][:3].isfinite().all() and (tmp_path / "out" / "weights.safetensors").exists()
+    assert (
+        state["step"] == 3
+        and state["losses"][:3].isfinite().all()
+        and (tmp_path / "out" / "weights.safetensors").exists()
+    )
 
 
 def free_port():
@@ -121,15 +163,26 @@ def start_two(folder, *options):
     fixed = "train --preset demo --source sample --device cpu --out out --quiet".split()
     command = [sys.executable, "-m", "lambdalib", *fixed, *options]
     meeting = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2"}
-    return [subprocess.Popen(command, cwd=folder, env={**ENVIRONMENT, **meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)},
-                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) for rank in (0, 1)]
+    return [
+        subprocess.Popen(
+            command,
+            cwd=folder,
+            env={**ENVIRONMENT, **meeting, "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in (0, 1)
+    ]
 
 
 def wait_for(path, processes, seconds=120):
     """Until a file is there."""
     end = time.monotonic() + seconds
     while not path.exists():
-        assert time.monotonic() < end and all(process.poll() is None for process in processes), [p.poll() for p in processes]
+        assert time.monotonic() < end and all(process.poll() is None for process in processes), [
+            p.poll() for p in processes
+        ]
         time.sleep(0.1)
 
 
@@ -166,7 +219,9 @@ def test_one_ctrl_c_stops_both_after_the_same_step(tmp_path):
 def test_alone_nothing_happens():
     assert (distributed.size(), distributed.rank(), distributed.local_device()) == (1, 0, None)
     model, batch, value = torch.nn.Linear(1, 1), torch.arange(6), torch.tensor(3.0)
-    assert distributed.wrap_ddp(model, torch.device("cpu")) is model and torch.equal(distributed.local_shard(batch), batch)
+    assert distributed.wrap_ddp(model, torch.device("cpu")) is model and torch.equal(
+        distributed.local_shard(batch), batch
+    )
     assert distributed.all_reduce_mean(value).item() == 3
     assert distributed.all_reduce_any(True) and not distributed.all_reduce_any(False)
 

@@ -23,7 +23,9 @@ def test_dtype_falls_back_where_the_hardware_has_none(monkeypatch):
     assert evidence.pick_dtype("float16", torch.device("cpu")) == torch.float16
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True, raising=False)
     assert evidence.pick_dtype("bfloat16", torch.device("cpu")) == torch.bfloat16
-    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")  # what PyTorch uses, not what there is
+    monkeypatch.setattr(
+        torch.backends.cpu, "get_cpu_capability", lambda: "AVX2"
+    )  # what PyTorch uses, not what there is
     assert evidence.pick_dtype("bfloat16", torch.device("cpu")) == torch.float32
 
 

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 from toy import Toy
 
-from lambdalib import cli, resnet
+from lambdalib import cli, models
 from lambdalib.training import checkpoint, folders, train
 from lambdalib.training.cifar10 import DataError, content_hash
 from lambdalib.training.recipes import RECIPES, Recipe
@@ -31,7 +31,7 @@ def write_images(root, test="val", classes=tuple(COLOURS), size=(23, 17)):
 
 @pytest.fixture(autouse=True)
 def small_world(monkeypatch, tmp_path):
-    monkeypatch.setitem(resnet.MODELS, "toy", Toy)
+    monkeypatch.setitem(models.MODELS, "toy", Toy)
     monkeypatch.setitem(RECIPES, "demo", Recipe(model="toy", epochs=2, batch_size=5, lr=0.1, dtype="float32"))
     monkeypatch.chdir(tmp_path)
 
@@ -44,10 +44,19 @@ def test_a_folder_becomes_tensors(tmp_path, test, workers):
     data = folders.load_folder(write_images(tmp_path / "mine", test), 13, workers)
     assert data.train_images.shape == (15, 3, 13, 13) and data.test_images.shape == (6, 3, 13, 13)
     assert data.train_images.dtype == torch.uint8 and data.source == "folder mine"
-    assert sorted(data.train_labels.tolist()) == [0] * 5 + [1] * 5 + [2] * 5 and data.test_labels.tolist() == [0, 0, 1, 1, 2, 2]
+    assert sorted(data.train_labels.tolist()) == [0] * 5 + [1] * 5 + [2] * 5 and data.test_labels.tolist() == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+    ]
     for image, label, index in zip(data.train_images, data.train_labels, data.train_index):
         assert image[:, 6, 9].tolist() == list(list(COLOURS.values())[label]) and label == index // 5
-    assert set(data.train_labels[-8:].tolist()) == {0, 1, 2}, "any stretch has all classes: the last pictures may judge (hold_out)"
+    assert set(data.train_labels[-8:].tolist()) == {0, 1, 2}, (
+        "any stretch has all classes: the last pictures may judge (hold_out)"
+    )
     assert torch.equal(folders.load_folder(tmp_path / "mine", 13).train_index, data.train_index)
 
 
@@ -97,7 +106,9 @@ def test_train_and_evaluate_on_a_folder(tmp_path, capsys, monkeypatch):
     assert start["data"] == {"source": "folder mine", "train": 15, "test": 6, "sha256": found}
     capsys.readouterr()
     sizes, evaluate = set(), train.evaluate
-    monkeypatch.setattr(train, "evaluate", lambda model, images, *more: sizes.add(images.shape) or evaluate(model, images, *more))
+    monkeypatch.setattr(
+        train, "evaluate", lambda model, images, *more: sizes.add(images.shape) or evaluate(model, images, *more)
+    )
     assert cli.main("evaluate o/weights.safetensors --data mine --device cpu".split()) == 0
     assert "on 6 test images (folder mine)" in capsys.readouterr().out
     assert sizes == {(6, 3, 16, 16)}, "the size that the net was trained on"
@@ -106,14 +117,20 @@ def test_train_and_evaluate_on_a_folder(tmp_path, capsys, monkeypatch):
 
 def test_fine_tuning_takes_the_model_of_the_weights(tmp_path):
     write_images(tmp_path / "mine")
-    net = resnet.create_model("tiny", scope=5)
+    net = models.create_model("tiny", scope=5)
     checkpoint.save_weights(net, tmp_path / "old.safetensors", {"model": "tiny", "model_kwargs": {"scope": 5}})
     options = "--init-from old.safetensors --freeze-body --max-steps 2 --out o --quiet --device cpu"
     assert cli.main(f"train --preset demo --data mine {options}".split()) == 0
     recipe = start_of(tmp_path / "o")["recipe"]
-    assert (recipe["model"], recipe["model_kwargs"], recipe["freeze_backbone"]) == ("tiny", {"scope": 5, "num_classes": 3}, True)
+    assert (recipe["model"], recipe["model_kwargs"], recipe["freeze_backbone"]) == (
+        "tiny",
+        {"scope": 5, "num_classes": 3},
+        True,
+    )
     tuned = checkpoint.load_model("o/weights.safetensors")
-    assert torch.equal(tuned.blocks[1].mix[0].table, net.blocks[1].mix[0].table) and tuned.head.weight.shape[0] == 3
+    assert (
+        torch.equal(tuned.blocks[1].mix[0].table, net.blocks[1].mix[0].table) and tuned.head.weight.shape[0] == 3
+    )
 
 
 @pytest.mark.parametrize("words, parts", [
@@ -152,10 +169,14 @@ def test_tensorboard_gets_every_loss_once(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", types.SimpleNamespace(SummaryWriter=Writer))
     monkeypatch.setattr(Writer, "notes", [])
     write_images(tmp_path / "mine")
-    assert cli.main("train --preset demo --data mine --tensorboard board --out o --quiet --device cpu".split()) == 0
+    assert (
+        cli.main("train --preset demo --data mine --tensorboard board --out o --quiet --device cpu".split()) == 0
+    )
     losses = checkpoint.load_state("o/state.pt")["losses"].tolist()
     log = [json.loads(line) for line in (tmp_path / "o" / "log.jsonl").read_text().splitlines()]
-    epochs = [("test_accuracy", record["test_accuracy"], record["step"]) for record in log if record["kind"] == "epoch"]
+    epochs = [
+        ("test_accuracy", record["test_accuracy"], record["step"]) for record in log if record["kind"] == "epoch"
+    ]
     steps = [("loss", loss, step) for step, loss in enumerate(losses, start=1)]
     assert Writer.notes == [("board", 0), *steps[:3], epochs[0], "flush", *steps[3:], epochs[1], "flush"]
 
@@ -163,4 +184,7 @@ def test_tensorboard_gets_every_loss_once(tmp_path, monkeypatch):
 def test_without_tensorboard_one_line_says_so(capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)  # as if it were not installed
     assert cli.main("train --preset demo --tensorboard board --quiet".split()) == 2
-    assert capsys.readouterr().err == "lambdalib train: error: tensorboard must be installed first: pip install tensorboard\n"
+    assert (
+        capsys.readouterr().err
+        == "lambdalib train: error: tensorboard must be installed first: pip install tensorboard\n"
+    )

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from toy import RECIPE, Toy, fresh_run, train_quietly
 
-from lambdalib import resnet
+from lambdalib import models
 from lambdalib.training import recipes
 from lambdalib.training.checkpoint import ASSETS, read_card
 from lambdalib.training.recipes import Recipe, create_optimizer, lr_factor, parse_setting
@@ -38,7 +38,7 @@ def test_recipe_is_frozen_and_presets_exist():
 def test_preset_models_can_be_built():
     for recipe in recipes.RECIPES.values():
         with torch.device("meta"):
-            resnet.create_model(recipe.model, **recipe.model_kwargs)
+            models.create_model(recipe.model, **recipe.model_kwargs)
 
 
 def test_schedule_by_hand():
@@ -55,14 +55,29 @@ def test_restarts_are_those_of_a_published_log():
     """The rates that github.com/yhgon/LambdaNetworks printed after epochs 1, 2, 3, 9, 10, 11 and 306 of its 310."""
     recipe, per_epoch = recipes.RECIPES["restarts"], 390
     weight = nn.Parameter(torch.zeros(1))
-    scheduler = recipes.create_scheduler(torch.optim.SGD([weight], lr=recipe.lr), recipe, 310 * per_epoch, per_epoch)
-    printed = {0: 0.1, 1: 0.09755307053217621, 2: 0.0904518046337755, 3: 0.0793913236883622, 9: 0.0024569294678237993, 10: 0.1,
-               11: 0.09938447858805392, 306: 0.00016411790001226746}
+    scheduler = recipes.create_scheduler(
+        torch.optim.SGD([weight], lr=recipe.lr), recipe, 310 * per_epoch, per_epoch
+    )
+    printed = {
+        0: 0.1,
+        1: 0.09755307053217621,
+        2: 0.0904518046337755,
+        3: 0.0793913236883622,
+        9: 0.0024569294678237993,
+        10: 0.1,
+        11: 0.09938447858805392,
+        306: 0.00016411790001226746,
+    }
     for epoch, rate in printed.items():
         assert recipe.lr * scheduler.lr_lambdas[0](epoch * per_epoch) == pytest.approx(rate, rel=1e-9), epoch
     every = [recipe.lr * scheduler.lr_lambdas[0](step) for step in range(310 * per_epoch)]
     assert min(every) > recipe.min_lr and max(every) == recipe.lr
-    assert [step // per_epoch for step in range(1, len(every)) if every[step] > every[step - 1]] == [10, 30, 70, 150]
+    assert [step // per_epoch for step in range(1, len(every)) if every[step] > every[step - 1]] == [
+        10,
+        30,
+        70,
+        150,
+    ]
 
 
 def test_restarts_are_torchs_own():
@@ -70,12 +85,16 @@ def test_restarts_are_torchs_own():
     optimizer = torch.optim.SGD([weight], lr=0.3)
     theirs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimizer, T_0=3, T_mult=2, eta_min=0.02)
     for step in range(25):
-        assert 0.3 * lr_factor(step, 25, 0.0, "cosine", 0.02 / 0.3, 3) == pytest.approx(optimizer.param_groups[0]["lr"])
+        assert 0.3 * lr_factor(step, 25, 0.0, "cosine", 0.02 / 0.3, 3) == pytest.approx(
+            optimizer.param_groups[0]["lr"]
+        )
         optimizer.step()
         theirs.step()
     # after a climb, and with cycles that end between two steps: 2.5 and 5 steps
     rates = [lr_factor(step, 9, 2 / 9, "linear", 0.0, 2.5) for step in range(9)]
-    assert rates == pytest.approx([1 / 2, 1, 1, 1 - 1 / 2.5, 1 - 2 / 2.5, 1 - 0.5 / 5, 1 - 1.5 / 5, 1 - 2.5 / 5, 1 - 3.5 / 5])
+    assert rates == pytest.approx(
+        [1 / 2, 1, 1, 1 - 1 / 2.5, 1 - 2 / 2.5, 1 - 0.5 / 5, 1 - 1.5 / 5, 1 - 2.5 / 5, 1 - 3.5 / 5]
+    )
 
 
 def test_a_floor_lifts_the_fall_and_leaves_the_climb():
@@ -94,7 +113,9 @@ def test_only_what_multiplies_features_is_decayed():
     names = {parameter: name for name, parameter in toy.named_parameters()}
     projections = {"3.to_queries.weight", "3.to_keys.weight", "3.to_values.weight"}
     assert {names[p] for p in decayed["params"]} == {"0.weight", *projections, "3.table", "9.weight"}
-    assert all(names[p].endswith("weight") for p in scales["params"]) and all(names[p].endswith("bias") for p in biases["params"])
+    assert all(names[p].endswith("weight") for p in scales["params"]) and all(
+        names[p].endswith("bias") for p in biases["params"]
+    )
     assert len(decayed["params"]) + len(scales["params"]) + len(biases["params"]) == len(names) - 1
 
 
@@ -109,7 +130,9 @@ def test_adam_is_an_optimizer_too(images16, monkeypatch):
     decayed, *free = create_optimizer(Toy(), replace(RECIPE, optimizer="adam", momentum=0.7)).param_groups
     assert decayed["betas"] == (0.7, 0.999) and decayed["weight_decay"] == RECIPE.weight_decay
     assert [group["weight_decay"] for group in free] == [0, 0]
-    run = train_quietly(replace(RECIPE, optimizer="adam", lr=5e-4, warmup=0, max_steps=1, weight_decay=0), images16)
+    run = train_quietly(
+        replace(RECIPE, optimizer="adam", lr=5e-4, warmup=0, max_steps=1, weight_decay=0), images16
+    )
     fresh = fresh_run(replace(RECIPE, max_steps=1), images16).model
     moved = (run.model[9].weight - fresh[9].weight).abs()
     assert isinstance(run.optimizer, torch.optim.Adam) and moved.max() <= 5.01e-4
@@ -120,7 +143,16 @@ def test_adam_is_an_optimizer_too(images16, monkeypatch):
 
 
 def test_records_of_the_first_edition_are_read():
-    old = {"model": "tiny", "floor": 0.05, "restart": 2, "bias_lr": 64, "crop": 3, "freeze_body": True, "hold_out": 500, "lr": 0.7}
+    old = {
+        "model": "tiny",
+        "floor": 0.05,
+        "restart": 2,
+        "bias_lr": 64,
+        "crop": 3,
+        "freeze_body": True,
+        "hold_out": 500,
+        "lr": 0.7,
+    }
     new = Recipe(model="tiny", min_lr=0.05, restart_period=2, bias_lr_multiplier=64, padding=3, freeze_backbone=True,
                  validation_images=500, lr=0.7)  # fmt: skip
     assert Recipe.from_record(old) == new == Recipe.from_record(asdict(new))

@@ -12,14 +12,14 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.testing import assert_close
 from toy import RECIPE, Toy, after_epochs, before_steps, fresh_run, interrupt_at, read_log, train_quietly
 
-from lambdalib import resnet
-from lambdalib.resnet import SmallResNet
+from lambdalib import models
+from lambdalib.small import SmallResNet
 from lambdalib.training import recipes, train
 from lambdalib.training import run as run_module
 from lambdalib.training.checkpoint import load_model, load_state, save_state, save_weights
 from lambdalib.training.cifar10 import content_hash
 from lambdalib.training.data import Augment, batches, epoch_order, normalize
-from lambdalib.training.recipes import RECIPES, Recipe
+from lambdalib.training.recipes import RECIPES
 from lambdalib.training.run import Run
 from lambdalib.training.train import evaluate, predict, train_steps
 
@@ -47,7 +47,9 @@ def test_a_whitened_stem_is_white_on_the_images_and_stays(images32):
 
 
 def test_a_stem_that_cannot_be_whitened_is_refused(images16):
-    with pytest.raises(ValueError, match="whiten must be False for lambda_resnet18, whose stem is learnt, got True"):
+    with pytest.raises(
+        ValueError, match="whiten must be False for lambda_resnet18, whose stem is learnt, got True"
+    ):
         fresh_run(replace(RECIPE, model="lambda_resnet18", model_kwargs={}, whiten=True), images16)
     with pytest.raises(ValueError, match="widths must begin with 24 for a whitened stem, .* got 23"):
         SmallResNet((23, 32, 32, 32)).whiten(torch.zeros(1, 3, 32, 32))
@@ -55,17 +57,27 @@ def test_a_stem_that_cannot_be_whitened_is_refused(images16):
 
 def test_label_smoothing_by_its_formula():
     torch.manual_seed(0)
-    model, images, labels = nn.Sequential(nn.Flatten(), nn.Linear(27, 7)), torch.randn(5, 3, 3, 3), torch.tensor([0, 6, 2, 3, 3])
+    model, images, labels = (
+        nn.Sequential(nn.Flatten(), nn.Linear(27, 7)),
+        torch.randn(5, 3, 3, 3),
+        torch.tensor([0, 6, 2, 3, 3]),
+    )
     target = torch.full((5, 7), 0.3 / 7)
     target[range(5), labels] += 0.7
     by_hand = -(target * model(images).log_softmax(1)).sum(1).mean()
-    loss = next(train_steps(model, [(images, labels)], torch.optim.SGD(model.parameters(), lr=0.1), label_smoothing=0.3))
+    loss = next(
+        train_steps(model, [(images, labels)], torch.optim.SGD(model.parameters(), lr=0.1), label_smoothing=0.3)
+    )
     assert not loss.requires_grad and loss.item() == pytest.approx(by_hand.item(), abs=1e-6)
 
 
 def test_a_step_is_sgd_by_hand():
     torch.manual_seed(0)
-    model, images, labels = nn.Sequential(nn.Flatten(), nn.Linear(12, 3)), torch.randn(4, 3, 2, 2), torch.tensor([0, 1, 2, 2])
+    model, images, labels = (
+        nn.Sequential(nn.Flatten(), nn.Linear(12, 3)),
+        torch.randn(4, 3, 2, 2),
+        torch.tensor([0, 1, 2, 2]),
+    )
     model.eval()
     weight, flat = model[1].weight.detach().clone(), images.flatten(1)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
@@ -96,7 +108,11 @@ def test_the_scaler_skips_a_step_that_overflows():
     before = model[1].weight.detach().clone()
     scaler = torch.amp.GradScaler("cpu", init_scale=8.0)
     images = torch.full((2, 3, 1, 1), math.inf)
-    next(train_steps(model, [(images, torch.tensor([0, 1]))], torch.optim.SGD(model.parameters(), lr=1.0), None, scaler))
+    next(
+        train_steps(
+            model, [(images, torch.tensor([0, 1]))], torch.optim.SGD(model.parameters(), lr=1.0), None, scaler
+        )
+    )
     assert torch.equal(model[1].weight, before) and scaler.get_scale() == 4.0
 
 
@@ -106,7 +122,10 @@ def test_float16_runs_have_a_scaler_and_resume_it(images16, tmp_path, monkeypatc
     with pytest.raises(KeyboardInterrupt):
         train_quietly(recipe, images16, tmp_path)
     state = load_state(tmp_path / "state.pt")
-    assert state["scaler"]["scale"] > 1 and state["scaler"]["_growth_tracker"] + (state["scaler"]["scale"] < 65536) > 0
+    assert (
+        state["scaler"]["scale"] > 1
+        and state["scaler"]["_growth_tracker"] + (state["scaler"]["scale"] < 65536) > 0
+    )
     assert train_quietly(recipe, images16, tmp_path, resume=True).records[0]["dtype"] == "float16"
 
 
@@ -121,7 +140,7 @@ class LeftEdge(nn.Module):
 
 def test_evaluate_and_flip_by_hand():
     images = torch.zeros(5, 3, 2, 3)
-    images[:, 0, 0, 0] = torch.tensor([1.0, -1.0, 1.0, -1.0, 2.0])   # left says 1 0 1 0 1
+    images[:, 0, 0, 0] = torch.tensor([1.0, -1.0, 1.0, -1.0, 2.0])  # left says 1 0 1 0 1
     images[:, 0, 0, 2] = torch.tensor([-3.0, 3.0, 3.0, -3.0, -1.0])  # the mean with the right says 0 1 1 0 1
     labels = torch.tensor([1, 0, 1, 1, 1])
     model = LeftEdge().train()
@@ -135,8 +154,11 @@ def test_evaluate_and_flip_by_hand():
 
 
 def without_times(records):
-    return [{key: value for key, value in record.items() if key != "seconds"}
-            for record in records if record["kind"] != "resume"]
+    return [
+        {key: value for key, value in record.items() if key != "seconds"}
+        for record in records
+        if record["kind"] != "resume"
+    ]
 
 
 def test_resuming_is_exact(images16, tmp_path, monkeypatch):
@@ -156,13 +178,19 @@ def test_resuming_is_exact(images16, tmp_path, monkeypatch):
     for name, part in whole.parts().items():
         torch.testing.assert_close(parts.parts()[name].state_dict(), part.state_dict(), rtol=0, atol=0)
     assert torch.equal(parts.losses, whole.losses) and len(whole.losses) == 12
-    assert not torch.equal(whole.model[0].weight, whole.eval_model[0].weight)  # the average is something else than the last weights
+    assert not torch.equal(
+        whole.model[0].weight, whole.eval_model[0].weight
+    )  # the average is something else than the last weights
     one, other = (read_log(tmp_path / name / "log.jsonl") for name in ("whole", "parts"))
     volatile = ("started", "command")
-    one[0], other[0] = ({key: value for key, value in log[0].items() if key not in volatile} for log in (one, other))
+    one[0], other[0] = (
+        {key: value for key, value in log[0].items() if key not in volatile} for log in (one, other)
+    )
     assert without_times(one) == without_times(other)
     assert [record["step"] for record in other if record["kind"] == "resume"] == [3, 5, 8]
-    assert (tmp_path / "whole" / "weights.safetensors").read_bytes() == (tmp_path / "parts" / "weights.safetensors").read_bytes()
+    assert (tmp_path / "whole" / "weights.safetensors").read_bytes() == (
+        tmp_path / "parts" / "weights.safetensors"
+    ).read_bytes()
 
 
 def test_runs_repeat_and_seeds_differ(images16):
@@ -175,7 +203,7 @@ def first_edition(recipe, data):
     """The loop of the first edition, written out: all losses, and the model that is evaluated in the end."""
     torch.manual_seed(recipe.seed)
     layout = torch.channels_last if recipe.channels_last else torch.contiguous_format
-    model = resnet.create_model(recipe.model, **recipe.model_kwargs)
+    model = models.create_model(recipe.model, **recipe.model_kwargs)
     if recipe.whiten:
         model.whiten(normalize(data.train_images[:5000]))
     model.to(memory_format=layout)
@@ -212,7 +240,9 @@ def first_edition(recipe, data):
     {"max_steps": 7, "evaluate_every": 2, "optimizer": "adam", "lr": 1e-3, "restart_period": 0.5}, {"dtype": "bfloat16"},
 ])  # fmt: skip
 def test_the_losses_are_those_of_the_first_edition(images16, tmp_path, monkeypatch, changes):
-    monkeypatch.setattr(run_module, "pick_dtype", lambda name, device: recipes.DTYPES[name])  # bfloat16 on every CPU
+    monkeypatch.setattr(
+        run_module, "pick_dtype", lambda name, device: recipes.DTYPES[name]
+    )  # bfloat16 on every CPU
     recipe = replace(RECIPE, **changes)
     losses, model = first_edition(recipe, images16)
     run = train_quietly(recipe, images16)
@@ -235,8 +265,14 @@ def test_a_whitened_model_trains_as_in_the_first_edition(images32):
 
 def test_average_by_hand(images16, monkeypatch):
     history, real = [], AveragedModel.update_parameters
-    monkeypatch.setattr(AveragedModel, "update_parameters", lambda ema, model: (
-        history.append({name: value.clone() for name, value in model.state_dict().items()}), real(ema, model))[1])
+    monkeypatch.setattr(
+        AveragedModel,
+        "update_parameters",
+        lambda ema, model: (
+            history.append({name: value.clone() for name, value in model.state_dict().items()}),
+            real(ema, model),
+        )[1],
+    )
     run = train_quietly(replace(RECIPE, max_steps=4), images16)
     assert len(history) == 4
     for name in ("0.weight", "1.running_mean", "3.table", "4.running_var", "9.bias"):
@@ -257,19 +293,36 @@ def test_log_and_files(images16, tmp_path, monkeypatch):
     assert sorted(path.name for path in tmp_path.iterdir()) == files
     start, *epochs, end = log = read_log(tmp_path / "log.jsonl")
     assert log == run.records
-    assert start["recipe"] == asdict(run.recipe) and start["data"] == {"source": "sample", "train": 45, "test": 40, "sha256": content_hash(images16)[:16]}
-    assert start["threads"] == 1 and start["hardware"] and start["command"] and start["versions"]["torch"] == torch.__version__
+    assert start["recipe"] == asdict(run.recipe) and start["data"] == {
+        "source": "sample",
+        "train": 45,
+        "test": 40,
+        "sha256": content_hash(images16)[:16],
+    }
+    assert (
+        start["threads"] == 1
+        and start["hardware"]
+        and start["command"]
+        and start["versions"]["torch"] == torch.__version__
+    )
     assert start["parameters"] == sum(p.numel() for p in Toy().parameters())
     assert [(record["epoch"], record["step"]) for record in epochs] == [(1, 5), (2, 10), (12 / 5, 12)]
     assert ["test_accuracy" in record for record in epochs] == [False, True, True]
     for record, (a, b) in zip(epochs, [(0, 5), (5, 10), (10, 12)]):
         assert record["loss"] == pytest.approx(run.losses[a:b].mean().item())
     images, labels = normalize(images16.test_images), images16.test_labels
-    assert end["test_accuracy"] == epochs[-1]["test_accuracy"] == run.accuracy == evaluate(run.eval_model, images, labels)
+    assert (
+        end["test_accuracy"]
+        == epochs[-1]["test_accuracy"]
+        == run.accuracy
+        == evaluate(run.eval_model, images, labels)
+    )
     assert asked == ["none", "none", "flip"]
     assert end["test_accuracy_flip_tta"] == evaluate(run.eval_model, images, labels, tta="flip")
     assert (tmp_path / "curve.png").read_bytes()[:4] == b"\x89PNG"
-    torch.testing.assert_close(predict(load_model(tmp_path / "weights.safetensors"), images), predict(run.eval_model, images))
+    torch.testing.assert_close(
+        predict(load_model(tmp_path / "weights.safetensors"), images), predict(run.eval_model, images)
+    )
 
 
 def test_a_finished_run_is_not_trained_again(images16, tmp_path, monkeypatch):
@@ -308,8 +361,10 @@ def test_resume_refuses_what_does_not_fit(images16, tmp_path):
 
 def test_channels_last_reaches_the_model(images16, monkeypatch):
     seen = []
-    before_steps(monkeypatch, lambda images, labels, optimizer: seen.append(
-        images.is_contiguous(memory_format=torch.channels_last)))
+    before_steps(
+        monkeypatch,
+        lambda images, labels, optimizer: seen.append(images.is_contiguous(memory_format=torch.channels_last)),
+    )
     for channels_last in (True, False):
         train_quietly(replace(RECIPE, max_steps=1, channels_last=channels_last), images16)
     assert seen == [True, False]
@@ -349,7 +404,7 @@ def test_a_run_is_evaluated_on_its_validation_images(images16):
 def tiny_weights(folder, **options):
     """A tiny net as if it had been trained, and its file."""
     torch.manual_seed(7)
-    net = resnet.create_model("tiny", **options)
+    net = models.create_model("tiny", **options)
     save_weights(net, folder / "trained.safetensors", {"model": "tiny", "model_kwargs": options})
     return net, folder / "trained.safetensors"
 
@@ -361,12 +416,20 @@ def test_a_run_starts_from_trained_weights(images32, tmp_path):
     net, path = tiny_weights(tmp_path)
     images, labels = next(batches(images32.train_images, images32.train_labels, 8))
     starts = []
-    run = train_quietly(replace(TUNE, padding=0, flip="none", cutout=0), images32, tmp_path / "run", init_from=path,
-                        callbacks=after_epochs(lambda run: starts.append(run.losses[0].item())))
+    run = train_quietly(
+        replace(TUNE, padding=0, flip="none", cutout=0),
+        images32,
+        tmp_path / "run",
+        init_from=path,
+        callbacks=after_epochs(lambda run: starts.append(run.losses[0].item())),
+    )
     loss = nn.functional.cross_entropy(net.train()(images), labels, label_smoothing=0.2)
     assert starts[0] == pytest.approx(loss.item(), abs=1e-5)
     record = run.records[0]["init_from"]
-    assert record == {"file": "trained.safetensors", "sha256": json.loads(path.with_suffix(".json").read_text())["sha256"]}
+    assert record == {
+        "file": "trained.safetensors",
+        "sha256": json.loads(path.with_suffix(".json").read_text())["sha256"],
+    }
     assert read_log(tmp_path / "run" / "log.jsonl")[0]["init_from"] == record
     with pytest.raises(ValueError, match="init_from must be None for a run that continues"):
         train_quietly(TUNE, images32, tmp_path / "run", resume=True, init_from=path)
@@ -390,7 +453,9 @@ def test_other_classes_get_a_new_last_layer_and_the_backbone_may_be_frozen(image
 
 def test_weights_of_another_net_are_refused(images32, tmp_path):
     _, path = tiny_weights(tmp_path, layout="CCC")
-    with pytest.raises(ValueError, match="init_from must be the weights of a model like the one to train, got 'tiny'; blocks.1"):
+    with pytest.raises(
+        ValueError, match="init_from must be the weights of a model like the one to train, got 'tiny'; blocks.1"
+    ):
         train_quietly(TUNE, images32, init_from=path)
     with pytest.raises(ValueError, match="SHA-256"):
         path.write_bytes(path.read_bytes()[:-1] + b"!")
