@@ -42,7 +42,7 @@ def pytest_configure(config):
 
 
 class Together(LoadScopeScheduling):
-    """Any test goes to any worker; but the cells of one notebook share a kernel, and the lessons from the wheel one build of it."""
+    """Any test goes to any worker; but the cells of a notebook share a kernel, the tests of the wheel one build."""
 
     def _split_scope(self, nodeid):
         file = nodeid.split("::")[0]

@@ -611,7 +611,8 @@ MUTATIONS = [
     Mutation("room for what is recomputed forgotten", "cost.py", " + recomputed_bytes(shadow, images)", "", "tests/test_cost.py -k room"),
     Mutation("what came in counts twice", "cost.py", "saved_activation_bytes(part, features) - features.nbytes", "saved_activation_bytes(part, features)",
              "tests/test_cost.py -k room"),
-    Mutation("bfloat16 that PyTorch may not use", "train.py", "allowed and any(probe()", "any(probe()", "tests/test_train.py -k bfloat16"),
+    Mutation("bfloat16 that PyTorch may not use", "train.py", "allowed and any(probe()", "any(probe()",
+             "tests/test_train.py -k bfloat16"),
     Mutation("bfloat16 that the CPU has not", "train.py", "allowed and any(probe() for probe in probes if probe)", "allowed",
              "tests/test_train.py -k bfloat16"),
     # hold_out

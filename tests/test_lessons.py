@@ -221,7 +221,7 @@ def names(tree: ast.AST) -> set[str]:
 
 
 def given_and_taken(code: ast.Module) -> tuple[set[str], set[str]]:
-    """The names to which a statement gives a value or may change it, and those of the lesson that it or its functions read."""
+    """The names to which a statement gives a value or may change it, and those that it or its functions read."""
     top = symtable.symtable(ast.unparse(code), "lesson", "exec")
     tables = [top]
     for table in tables:
