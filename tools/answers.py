@@ -1,6 +1,6 @@
-"""Keep which test pictures each run gets right: `python tools/answers.py runs/twins-*`, where CIFAR-10 is at hand.
+"""Record which test images each run classifies correctly: `python tools/answers.py runs/twins-*`. Needs CIFAR-10.
 
-Adds to lambdalib/assets/right.safetensors, where every run's name leads to 10,000 yes or no, in the order of the test set.
+Adds to lambdalib/assets/right.safetensors: run name -> (10000,) bool, in the order of the test set.
 """
 
 import argparse
@@ -25,7 +25,7 @@ if __name__ == "__main__":
         weights = run / "weights.safetensors"
         right[run.name] = predict(load_model(weights), normalize(full.test_images)).argmax(1) == full.test_labels
         found, recorded = right[run.name].double().mean().item(), read_card(weights)["result"]["test_accuracy"]
-        if abs(found - recorded) > 2e-4:  # two pictures, for another machine's rounding
+        if abs(found - recorded) > 2e-4:  # two images, for another machine's rounding
             raise SystemExit(f"{run} is right on {found:.2%} here, but its record says {recorded:.2%}")
         print(f"{run.name}: {found:.2%}")
     save_file(right, path)

@@ -1,7 +1,7 @@
-"""Ship a finished run with the package: `python tools/ship.py runs/tiny-seed0 tiny`, where CIFAR-10 is at hand.
+"""Ship a finished run with the package: `python tools/ship.py runs/tiny-seed0 tiny`. Needs CIFAR-10.
 
-Rounds the weights to float16, tests what is left of them on the whole test set, and writes to lambdalib/assets: NAME.safetensors,
-NAME.json with all numbers, and the model card NAME.md, which repeats them for people.
+Rounds the weights to float16, tests the rounded model on the whole test set, and writes to lambdalib/assets:
+NAME.safetensors, NAME.json with all numbers, and the model card NAME.md with the same numbers for people.
 """
 
 import argparse
@@ -16,23 +16,18 @@ from lambdalib.training.train import predict
 
 
 def confusion(answers, labels) -> list[list[int]]:
-    """Row: what it is; column: what the net says."""
+    """Confusion matrix as lists: row, the true class; column, the predicted one."""
     pairs = torch.stack([labels, answers])
-    counts = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.long).index_put_(
-        tuple(pairs), torch.tensor(1), accumulate=True
-    )
-    return counts.tolist()
+    counts = torch.zeros(len(CLASSES), len(CLASSES), dtype=torch.long)
+    return counts.index_put_(tuple(pairs), torch.tensor(1), accumulate=True).tolist()
 
 
 def ship(run: Path, name: str, root: str | None = None) -> dict:
     """Write the three files, and return the card."""
-    net, card, path = (
-        load_model(run / "weights.safetensors"),
-        read_card(run / "weights.safetensors"),
-        ASSETS / f"{name}.safetensors",
-    )
+    weights, path = run / "weights.safetensors", ASSETS / f"{name}.safetensors"
+    model, card = load_model(weights), read_card(weights)
     full = load_cifar10(root, "disk")
-    save_weights(net, path, card, torch.float16)
+    save_weights(model, path, card, torch.float16)
     rounded, images = load_model(path), normalize(full.test_images)
     answers, flipped = (predict(rounded, images, tta).argmax(1) for tta in ("none", "flip"))
     card["after_rounding"] = {
@@ -41,7 +36,7 @@ def ship(run: Path, name: str, root: str | None = None) -> dict:
         "test_accuracy_flip_tta": (flipped == full.test_labels).double().mean().item(),
         "confusion": confusion(answers, full.test_labels),
     }
-    save_weights(net, path, card, torch.float16)
+    save_weights(model, path, card, torch.float16)
     log = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     path.with_suffix(".md").write_text(model_card(name, card, log), encoding="utf-8")
     return card
@@ -51,6 +46,7 @@ def model_card(name: str, card: dict, log: list[dict]) -> str:
     """The card for people, in Markdown."""
     stops = ", interrupted and resumed" if any(line["kind"] == "resume" for line in log) else ""
     run, result, rounded = card["run"], card["result"], card["after_rounding"]
+    seed, torch_version = run["recipe"]["seed"], run["versions"]["torch"]
     recipe = ", ".join(f"{key} {value}" for key, value in run["recipe"].items() if value not in (None, {}))
     counts = rounded["confusion"]
     rows = []
@@ -62,20 +58,20 @@ def model_card(name: str, card: dict, log: list[dict]) -> str:
         rows.append(f"| {of} | {100 * row[label] / sum(row):.1f} | {taken_for} ({most} of {sum(row):,}) |")
     return f"""# {name}
 
-A residual net with two lambda layers for pictures of 32 × 32 pixels: {run["parameters"]:,} parameters. Lesson 06 builds it
-(`create_model("{card["model"]}")`), lesson 07 trains it.
+A residual network with two lambda layers for images of 32 × 32 pixels: {run["parameters"]:,} parameters.
+Lesson 06 builds it (`create_model("{card["model"]}")`), lesson 07 trains it.
 
-    from lambdalib.training.checkpoint import load_pretrained
-    from lambdalib.training.data import normalize
-    net = load_pretrained("{name}")        # in eval mode
-    logits = net(normalize(images))        # (b, 3, 32, 32) uint8 -> (b, 10)
+    from lambdalib import load_pretrained, normalize
+    model = load_pretrained("{name}")      # in eval mode
+    logits = model(normalize(images))      # (b, 3, 32, 32) uint8 -> (b, 10)
 
-**Data.** CIFAR-10: {run["data"]["train"]:,} photographs to train on, {run["data"]["test"]:,} to test on. Whose they are
-is told in [CIFAR10.md](CIFAR10.md).
+**Data.** CIFAR-10: {run["data"]["train"]:,} photographs to train on, {run["data"]["test"]:,} to test on.
+[CIFAR10.md](CIFAR10.md) says who made them.
 
-**Run.** `{run["command"]}`, seed {run["recipe"]["seed"]}, commit {run["commit"][:7]}, torch {run["versions"]["torch"]}, {run["hardware"]}, {run["threads"]} threads,
-{result["seconds"] / 60:.1f} minutes{stops}. Seed 0 ships whatever it reached; README.md has all seeds that were run. The whole log
-is in [runs.jsonl](runs.jsonl): row {name}, seed {run["recipe"]["seed"]}.
+**Run.** `{run["command"]}`, seed {seed}, commit {run["commit"][:7]}, torch {torch_version},
+{run["hardware"]}, {run["threads"]} threads, {result["seconds"] / 60:.1f} minutes{stops}.
+Seed 0 ships, whatever it reached; README.md has all seeds. The whole log is in
+[runs.jsonl](runs.jsonl): group main, row {name}, seed {seed}.
 
 **Recipe.** {recipe}.
 
@@ -84,17 +80,22 @@ is in [runs.jsonl](runs.jsonl): row {name}, seed {run["recipe"]["seed"]}.
 | | as trained | shipped, rounded to {rounded["dtype"]} |
 |---|---|---|
 | no test-time augmentation | {100 * result["test_accuracy"]:.2f} | {100 * rounded["test_accuracy"]:.2f} |
-| mean over a picture and its mirror image | {100 * result["test_accuracy_flip_tta"]:.2f} | {100 * rounded["test_accuracy_flip_tta"]:.2f} |
+| mean over an image and its mirror image | {flip(result)} | {flip(rounded)} |
 
 | class | right, % | most often taken for |
 |---|---|---|
 {chr(10).join(rows)}
 
-**Limits.** It knows ten classes, and calls everything else one of them. It was trained with label smoothing, so its softmax is
-not the probability that it is right. Its recipe was tuned on training pictures, but by people who know CIFAR-10's test accuracies, and had read those of two
-earlier recipes (README.md). About
-3 % of the test pictures have a near copy among the training pictures (Barz and Denzler 2020), here as everywhere.
+**Limits.** It knows ten classes, and calls everything else one of them. It was trained with label smoothing, so
+its softmax is not the probability that it is right. Its recipe was tuned on training images, but by people who
+know CIFAR-10's test accuracies, and had read those of two earlier recipes (README.md). About 3 % of the test
+images have a near copy among the training images (Barz and Denzler 2020), here as everywhere.
 """
+
+
+def flip(result: dict) -> str:
+    """The accuracy with flip test-time augmentation, in percent."""
+    return f"{100 * result['test_accuracy_flip_tta']:.2f}"
 
 
 if __name__ == "__main__":
@@ -104,6 +105,5 @@ if __name__ == "__main__":
     parser.add_argument("--data", metavar="ROOT", help="folder of CIFAR-10")
     options = parser.parse_args()
     shipped = ship(options.run, options.name, options.data)["after_rounding"]
-    print(
-        f"{options.name}: {shipped['test_accuracy']:.2%}, {shipped['test_accuracy_flip_tta']:.2%} with flip test-time augmentation"
-    )
+    plain, flipped = shipped["test_accuracy"], shipped["test_accuracy_flip_tta"]
+    print(f"{options.name}: {plain:.2%}, {flipped:.2%} with flip test-time augmentation")
