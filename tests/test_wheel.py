@@ -75,5 +75,7 @@ def test_a_lesson_runs_from_the_wheel_alone(twin, installed, tmp_path):
     code = [cell for cell in jupytext.read(twin).cells if cell.cell_type == "code"]
     cells = json.dumps([(cell.source, cell.metadata.get("tags", [])) for cell in code])
     command = [sys.executable, "-c", LESSON, str(installed / "lambdalib" / "__init__.py")]
-    done = subprocess.run(command, cwd=tmp_path, env=environment, input=cells, capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, input=cells, capture_output=True, text=True, timeout=600
+    )
     assert done.returncode == 0, done.stderr
