@@ -42,7 +42,8 @@ def pytest_configure(config):
 
 
 class Together(LoadScopeScheduling):
-    """Any test goes to any worker; but the cells of a notebook share a kernel, the tests of the wheel one build."""
+    """Any test goes to any worker; but the cells of a notebook share a kernel, the tests of the wheel one
+    build."""
 
     def _split_scope(self, nodeid):
         file = nodeid.split("::")[0]

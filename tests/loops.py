@@ -35,7 +35,8 @@ def loop_embeddings(table, height, width):
 
 
 def loop_position_lambdas(table, values, height, width):
-    """λᵖ[n] = Σ over taps (i, j) and u of T[:, u, i, j] ⊗ V[n + (i - r_y//2, j - r_x//2), :, u], where that pixel exists."""
+    """λᵖ[n] = Σ over taps (i, j) and u of T[:, u, i, j] ⊗ V[n + (i - r_y//2, j - r_x//2), :, u], where that
+    pixel exists."""
     (batch, _, v, intra), (k, _, r_y, r_x) = values.shape, table.shape
     lambdas = []
     for b in range(batch):
@@ -65,7 +66,8 @@ def loop_apply(queries, lambdas):
 
 
 def loop_norm(norm, maps):
-    """Batch-norm by its formula: over the batch and the pixels in train mode, by the running statistics in eval mode."""
+    """Batch-norm by its formula: over the batch and the pixels in train mode, by the running statistics in eval
+    mode."""
     channels = []
     for c in range(maps.shape[1]):
         one = maps[:, c]
@@ -77,7 +79,8 @@ def loop_norm(norm, maps):
 
 
 def loop_layer(layer, features):
-    """The whole layer at stride 1: projections, norms, heads (k fastest), intra-depth (u fastest), output head-major."""
+    """The whole layer at stride 1: projections, norms, heads (k fastest), intra-depth (u fastest), output
+    head-major."""
     batch, dim, height, width = features.shape
     heads, k, u, v = layer.heads, layer.dim_k, layer.dim_u, layer.dim_v
 

@@ -1,4 +1,5 @@
-"""Every order of contraction gives the loops' numbers and the loops' gradients; the costs are those that the machine counts."""
+"""Every order of contraction gives the loops' numbers and the loops' gradients; the costs are those that the
+machine counts."""
 
 import subprocess
 import sys

@@ -1,4 +1,5 @@
-"""Others' layers as ours and back: bit-exact round trips, equal outputs, whole nets of timm, and what cannot be converted."""
+"""Others' layers as ours and back: bit-exact round trips, equal outputs, whole nets of timm, and what cannot be
+converted."""
 
 import copy
 import itertools
@@ -446,7 +447,8 @@ def test_swap_changes_all_or_nothing():
 
 
 def test_neither_package_is_needed():
-    """With both of them missing the module loads, knows a namesake, and fails only where their layers are to be made."""
+    """With both of them missing the module loads, knows a namesake, and fails only where their layers are to be
+    made."""
     code = """
 import sys
 sys.modules["timm"] = sys.modules["timm.layers.lambda_layer"] = sys.modules["lambda_networks"] = None

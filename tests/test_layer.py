@@ -1,4 +1,5 @@
-"""The layer against loops, against two independent implementations on copied weights, and against the paper's claims."""
+"""The layer against loops, against two independent implementations on copied weights, and against the paper's
+claims."""
 
 import ast
 import copy
@@ -151,7 +152,8 @@ def copy_norm(ours, theirs, order=slice(None)):
 
 @torch.no_grad()
 def from_timm(peer, dim, options):
-    """Our layer with timm's weights: one projection makes q, k and v there; kernels are (r, r, 1), tables (y, x, k)."""
+    """Our layer with timm's weights: one projection makes q, k and v there; kernels are (r, r, 1), tables (y,
+    x, k)."""
     ours = LambdaLayer(dim, dim_k=peer.dim_qk, heads=peer.num_heads, **options)
     projections = [ours.to_queries, ours.to_keys, ours.to_values]
     for conv, weight in zip(projections, peer.qkv.weight.split([conv.out_channels for conv in projections])):
@@ -595,7 +597,8 @@ def test_initial_spreads(options, visible):
 @pytest.mark.parametrize("options", [dict(scope=3), dict(scope=7), dict(scope=None, feat_size=(13, 17))], ids=str)
 @pytest.mark.parametrize("u", [1, 4])
 def test_the_position_output_starts_near_one(options, u):
-    """White noise, normed queries and values: the table's spread makes what the position lambdas give about as large."""
+    """White noise, normed queries and values: the table's spread makes what the position lambdas give about as
+    large."""
     layer = LambdaLayer(64, dim_k=16, heads=4, dim_u=u, **options).train()
     size, features = (13, 17), torch.randn(4, 64, 13, 17)
     queries = (
@@ -659,7 +662,8 @@ def test_the_layer_can_be_exported_vectorised_and_differentiated(order):
 @pytest.mark.parametrize("recompute", [False, True], ids=["", "recompute"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_second_derivatives_and_forward_mode(order, recompute, training):
-    """The gradient of a gradient, and of a tangent that goes forward, with and without activation checkpointing."""
+    """The gradient of a gradient, and of a tangent that goes forward, with and without activation
+    checkpointing."""
     layer = (
         make(2, 4, dim_k=2, heads=2, dim_u=1, scope=3, order=order, recompute=recompute).double().train(training)
     )

@@ -56,7 +56,8 @@ def test_windows(size, context, tile):
 
 
 def test_tangents_may_lie_otherwise_than_their_tensors():
-    """What needs no copy in the tensor may need one in its tangent; a function that returned a view once would refuse."""
+    """What needs no copy in the tensor may need one in its tangent; a function that returned a view once would
+    refuse."""
     images, tangent = torch.randn(1, 5, 4, 3), torch.randn(1, 3, 4, 5).transpose(1, 3)
     for run in (
         lambda tensor: windows(tensor, (5, 4), (3, 3)),

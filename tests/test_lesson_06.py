@@ -1,4 +1,5 @@
-"""Lesson 06: its checks know the mistakes, its bill is the bill of the nets, and its widget answers every setting."""
+"""Lesson 06: its checks know the mistakes, its bill is the bill of the nets, and its widget answers every
+setting."""
 
 import ast
 import itertools

@@ -1,4 +1,5 @@
-"""The lessons' code is the library's code, every library symbol names its lesson, and every printed solution passes its check."""
+"""The lessons' code is the library's code, every library symbol names its lesson, and every printed solution
+passes its check."""
 
 import ast
 import importlib
@@ -120,7 +121,8 @@ def public_symbols():
 def untrue(name: str, own: str, module: str, lesson_text) -> str | None:
     """A complaint about where a symbol says that it is taught; what uses it may stand there instead.
 
-    own, module: docstrings of the symbol ("" for a constant) and of its module, which speaks where the symbol does not.
+    own, module: docstrings of the symbol ("" for a constant) and of its module, which speaks where the symbol
+    does not.
     lesson_text: from a lesson's name to its text, None for no lesson.
     """
     text = next((text for text in (own, module) if "notebooks/" in text or "Used by" in text), "")

@@ -1,6 +1,8 @@
-"""The project agrees with itself: notebooks with their twins, names with pyproject.toml, conda's environment with pip's.
+"""The project agrees with itself: notebooks with their twins, names with pyproject.toml, conda's environment
+with pip's.
 
-Every rule is a function that returns complaints; each is shown a bad example first, so that none can pass by looking away.
+Every rule is a function that returns complaints; each is shown a bad example first, so that none can pass by
+looking away.
 """
 
 import ast
@@ -42,7 +44,7 @@ def read(path):
     return nbformat.read(path, as_version=4)
 
 
-# ---- pairing -------------------------------------------------------------------------------------------------------------
+# ---- pairing  --------------------
 
 
 def unpaired(notebooks, twins):
@@ -50,7 +52,8 @@ def unpaired(notebooks, twins):
 
 
 def differences(notebook, twin):
-    """The lines by which a notebook differs from its twin; JupyterLab's pairing wants none, blank lines included."""
+    """The lines by which a notebook differs from its twin; JupyterLab's pairing wants none, blank lines
+    included."""
     ours, theirs = twin.read_text(encoding="utf-8"), execute.as_twin(read(notebook))
     return list(difflib.unified_diff(ours.splitlines(), theirs.splitlines(), "twin", "notebook", lineterm=""))
 
@@ -82,7 +85,7 @@ def test_a_difference_between_twins_is_seen(tmp_path, change):
     assert bool(differences(notebook, twin)) == (change is not None)
 
 
-# ---- what a stored notebook may hold -------------------------------------------------------------------------------------
+# ---- what a stored notebook may hold  --------------------
 
 RELATIVE_PICTURE = re.compile(r"""!\[[^\]]*\]\((?!https?:|data:)|<img[^>]*\ssrc=["']?(?!["']?(https?:|data:))""")
 
@@ -223,7 +226,7 @@ def test_links_lead_somewhere(path):
     assert dead_links(read(path), path.parent) == []
 
 
-# ---- how much of a lesson is tested --------------------------------------------------------------------------------------
+# ---- how much of a lesson is tested  --------------------
 
 
 def compared_share(notebook):
@@ -276,7 +279,7 @@ def test_lesson_asserts_properties(path):
     assert count_asserts(read(path)) >= 5
 
 
-# ---- the repository's name, badges, set-up cells -------------------------------------------------------------------------
+# ---- the repository's name, badges, set-up cells  --------------------
 
 
 def misnamed(path, name):
@@ -342,7 +345,8 @@ def test_badge_and_set_up_follow_pyproject(path):
 
 
 def strange_links(text, name):
-    """Repositories other than `name` that badges and installations in `text` name, and linked lessons that do not exist."""
+    """Repositories other than `name` that badges and installations in `text` name, and linked lessons that do
+    not exist."""
     owners = re.findall(r"(?:research\.google\.com/github/|git\+https://github\.com/)([\w.-]+/[\w-]+)", text)
     lessons = re.findall(r"notebooks/(\w+)\.ipynb", text)
     return sorted(
@@ -388,7 +392,7 @@ def test_set_up_cell_accepts_ours():
     assert result.returncode == 0 and "is ready." in result.stdout, result.stderr
 
 
-# ---- dependencies --------------------------------------------------------------------------------------------------------
+# ---- dependencies  --------------------
 
 CONDA_NAMES = {"torch": "pytorch", "matplotlib": "matplotlib-base"}  # pip's name -> conda-forge's
 
@@ -447,7 +451,7 @@ def imported(path):
             yield node.module.split(".")[0].lower()
 
 
-# ---- one name, one thing -------------------------------------------------------------------------------------------------
+# ---- one name, one thing  --------------------
 
 
 def defined_names(source):
@@ -493,7 +497,7 @@ def test_one_public_name_means_one_thing():
     assert len(sources) > 20 and shared_names(sources) == {}
 
 
-# ---- the tree ------------------------------------------------------------------------------------------------------------
+# ---- the tree  --------------------
 
 FOREIGN = re.compile(r"(?<![\w.:/])/(?:work|root|home|Users)/\w|inde[x]-url|INDEX_UR[L]|find-link[s]")
 TEXT = {".py", ".md", ".toml", ".yml", ".cff", ".cfg", ".ipynb", ".json", ".csv", ""}
@@ -530,7 +534,7 @@ def test_both_commands_are_in_the_readme_and_ci_calls_one():
     ]
 
 
-# ---- the tools -----------------------------------------------------------------------------------------------------------
+# ---- the tools  --------------------
 
 
 @pytest.fixture

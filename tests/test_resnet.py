@@ -212,7 +212,8 @@ def test_a_basic_block_refuses_lambdas():
     "name, layout, count", [("small", None, 870_488), ("tiny", None, 235_352), ("small", "CCC", 1_972_792)]
 )
 def test_small_nets(name, layout, count):
-    """Counts by hand: stem 3·4·24 + 24, each block 9·d·d' + 4·d', and the mixer: 9·d'² or d'(h·k + k + d'/h) + norms + k·r²."""
+    """Counts by hand: stem 3·4·24 + 24, each block 9·d·d' + 4·d', and the mixer: 9·d'² or d'(h·k + k + d'/h) +
+    norms + k·r²."""
     net = create_model(name, layout=layout)
     assert sum(parameter.numel() for parameter in net.parameters()) == count
     images = torch.randn(3, 3, 32, 32)

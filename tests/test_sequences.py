@@ -1,4 +1,5 @@
-"""Masks and causal lambdas against loops over what each query sees, the forms against each other, and the future kept out."""
+"""Masks and causal lambdas against loops over what each query sees, the forms against each other, and the
+future kept out."""
 
 import copy
 import re
@@ -66,7 +67,8 @@ def make(dim=D, dim_out=H * V, *, dim_k=K, heads=H, dim_u=U, scope=5, **options)
 
 
 def loop_layer_1d(layer, features, mask):
-    """The whole layer by its formula; the stencil's tap j reads n + j - r//2, or n + j - (r - 1) in a causal layer."""
+    """The whole layer by its formula; the stencil's tap j reads n + j - r//2, or n + j - (r - 1) in a causal
+    layer."""
     (batch, _, n), r = features.shape, layer.table.shape[3]
     heads, k, u, v = layer.heads, layer.dim_k, layer.dim_u, layer.dim_v
 
@@ -259,7 +261,8 @@ RANGES = {
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("name", RANGES)
 def test_keys_of_any_range(name, dtype):
-    """The reference is the masked softmax in float64. Sums of weights near exp(±10⁴) are known to 10⁴ roundings."""
+    """The reference is the masked softmax in float64. Sums of weights near exp(±10⁴) are known to 10⁴
+    roundings."""
     n, tolerance = 23, torch.finfo(dtype).eps * (3e4 if "far" in name else 30)
     keys, values = RANGES[name](n).to(dtype).requires_grad_(), torch.randn(B, n, V, U).to(dtype)
     wide = keys.detach().double().requires_grad_()
@@ -376,7 +379,8 @@ def test_no_future_value_reaches_a_past_output(scope, n, training):
 
 
 def test_batch_norm_would_let_the_future_through():
-    """Why the causal layer has none: under a triangular mask, a batch-normed layer leaks in train mode, and only there."""
+    """Why the causal layer has none: under a triangular mask, a batch-normed layer leaks in train mode, and
+    only there."""
     layer, leaks = make(), []
     for training in (False, True):
         features = torch.randn(B, D, M, requires_grad=True)

@@ -48,7 +48,8 @@ def before_steps(monkeypatch, function):
 
 
 def change_losses(monkeypatch, function):
-    """Put function(number of the step, its loss) in the place of every loss; steps are counted over all runs, from 1."""
+    """Put function(number of the step, its loss) in the place of every loss; steps are counted over all runs,
+    from 1."""
     done, real = [], train.train_steps
 
     def changed(*args, **kwargs):

@@ -10,7 +10,8 @@ DISTURBING = ("MPLBACKEND", "MATPLOTLIBRC", "PYTHONSTARTUP", "PYTHONWARNINGS", "
 
 
 def settle() -> None:
-    """Unset what changes a lesson's output, hide the user's IPython profile, and let kernels import this checkout."""
+    """Unset what changes a lesson's output, hide the user's IPython profile, and let kernels import this
+    checkout."""
     for name in [name for name in os.environ if name in DISTURBING or name.startswith("TQDM_")]:
         del os.environ[name]  # MPLBACKEND, for one, keeps figures out of the notebook
     profile = tempfile.TemporaryDirectory(prefix="ipython-")

@@ -3,9 +3,12 @@
     python tools/execute.py 03_position_lambdas      one lesson (03 is enough)
     python tools/execute.py                          every lesson
 
-The twin is the source: NN_name.ipynb is written anew from notebooks/py/NN_name.py, and blank lines of the twin are put as
-jupytext writes them. The notebook keeps its outputs and figures and loses what differs from run to run: timings, widget state,
-random cell ids. A cell that raises stops the lesson and leaves the notebook as it was, unless it is tagged `raises-exception`.
+The twin is the source: NN_name.ipynb is written anew from notebooks/py/NN_name.py, and blank lines of the twin
+are put as
+jupytext writes them. The notebook keeps its outputs and figures and loses what differs from run to run:
+timings, widget state,
+random cell ids. A cell that raises stops the lesson and leaves the notebook as it was, unless it is tagged
+`raises-exception`.
 """
 
 import re
@@ -41,7 +44,8 @@ def find_twin(name: str) -> Path:
 
 
 def read_twin(twin: Path) -> nbformat.NotebookNode:
-    """The twin as a notebook without outputs, its cell ids derived from the lesson's number and the cell's place."""
+    """The twin as a notebook without outputs, its cell ids derived from the lesson's number and the cell's
+    place."""
     notebook = jupytext.read(twin)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata.pop("jupytext", None)  # pyproject.toml says how files are paired
@@ -57,7 +61,8 @@ def read_twin(twin: Path) -> nbformat.NotebookNode:
 
 
 def as_twin(notebook: nbformat.NotebookNode) -> str:
-    """The text that JupyterLab's pairing would write; it refuses to open a notebook whose twin is older and differs from this."""
+    """The text that JupyterLab's pairing would write; it refuses to open a notebook whose twin is older and
+    differs from this."""
     return jupytext.writes(notebook, fmt="py:percent", config=load_jupytext_config(str(TWINS / "any.py")))
 
 

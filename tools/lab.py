@@ -1,6 +1,7 @@
 """Open JupyterLab on the first lesson; arguments are handed on to JupyterLab.
 
-Works as root in a container and without a browser (open the printed address), and on the next free port when one is taken.
+Works as root in a container and without a browser (open the printed address), and on the next free port when
+one is taken.
 The server stays on the loopback interface and keeps its token unless you say otherwise.
 """
 
@@ -16,7 +17,8 @@ NO_NEWS = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false",
 
 
 def has_screen() -> bool:
-    """Whether a browser can open a window; without one, Python may start a text browser that takes over the terminal."""
+    """Whether a browser can open a window; without one, Python may start a text browser that takes over the
+    terminal."""
     return sys.platform != "linux" or any(
         os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     )

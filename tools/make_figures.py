@@ -47,7 +47,8 @@ def palette_and_stencils():
     return figures.maps([plane(), swatches, repainted, across, down], titles, limit=0.3)
 
 
-# What others have published, single numbers, mostly without seeds; airbench's are means over many, with test-time augmentation.
+# What others have published, single numbers, mostly without seeds; airbench's are means over many, with
+# test-time augmentation.
 # Sources in the README.
 PUBLISHED = {
     "airbench94": (1_970_000, 94.01),
@@ -75,7 +76,8 @@ def training_curves():
 
 
 def results():
-    """Accuracy over parameters and over minutes, ours and what others have published; minutes of the nets that ship."""
+    """Accuracy over parameters and over minutes, ours and what others have published; minutes of the nets that
+    ship."""
 
     def ours(cost, called, names=NETS):
         return {

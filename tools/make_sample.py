@@ -1,6 +1,7 @@
 """Make the sample that ships with lambdalib from the full CIFAR-10: `python tools/make_sample.py`.
 
-The first 200 training and 50 test pictures of each class, in the official order, as lossless WebP mosaics of 50 tiles
+The first 200 training and 50 test pictures of each class, in the official order, as lossless WebP mosaics of 50
+tiles
 per row, and a JSON file with their labels, their official numbers and the SHA-256 of what they contain.
 """
 

@@ -85,7 +85,8 @@ def sentences(recipe, images, seconds, start=0):
 
 
 def test_the_time_is_estimated_and_corrected(images16):
-    """15 steps an epoch, 20 epochs, 7 evaluations and one with flip, which count as two; a forward pass is a third."""
+    """15 steps an epoch, 20 epochs, 7 evaluations and one with flip, which count as two; a forward pass is a
+    third."""
     recipe = replace(RECIPE, batch_size=3, epochs=20, evaluate_every=3, dtype="float32")
     per_epoch, tests = 15, 40 / 3 / 3
     first, second = sentences(recipe, images16, lambda step: 900 if step == 0 else 10 if step < 6 else 24)

@@ -1,4 +1,5 @@
-"""Every source of CIFAR-10, against small synthetic archives and servers on this machine; and their order in `load_cifar10`.
+"""Every source of CIFAR-10, against small synthetic archives and servers on this machine; and their order in
+`load_cifar10`.
 
 Nothing here reaches the network: the mirrors are servers of the test, npm is a script of the test.
 """
@@ -38,7 +39,7 @@ def offline(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # A CIFAR-10 of 35 + 7 pictures, in every form
 
 
@@ -132,7 +133,7 @@ def is_tiny(loaded, tiny, source):
     assert loaded.train_index.tolist() == list(range(5 * N)) and loaded.test_index.tolist() == list(range(N))
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Disk
 
 FORMS = {
@@ -251,7 +252,7 @@ def test_published_hashes_are_torchvisions():
     assert cifar10.BATCHES_MD5 == dict(theirs.train_list + theirs.test_list)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Mirrors
 
 
@@ -427,7 +428,7 @@ def test_no_host_says_what_was_wrong_with_each(hosts, tmp_path):
     assert not (tmp_path / cifar10.ARCHIVE).exists()
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # npm, auto
 
 

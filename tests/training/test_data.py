@@ -1,4 +1,5 @@
-"""The data: the sample that ships with lambdalib, the augmentation, the order of an epoch. The sources: test_cifar10.py."""
+"""The data: the sample that ships with lambdalib, the augmentation, the order of an epoch. The sources:
+test_cifar10.py."""
 
 import pytest
 import torch
@@ -6,7 +7,7 @@ import torchvision
 
 from lambdalib.training import cifar10, data, distributed
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # The sample
 
 
@@ -66,7 +67,7 @@ def test_sample_statistics_are_near_the_published_ones():
     torch.testing.assert_close(images.std(1), torch.tensor(data.STD).double(), atol=0.01, rtol=0)
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Augmentation
 
 FORMATS = [torch.contiguous_format, torch.channels_last]
@@ -194,7 +195,7 @@ def test_normalize(memory_format):
         data.normalize(images.float())
 
 
-# ---------------------------------------------------------------------------------------------------------------------
+# --------------------------------------------------------------------------------------------------
 # Epochs
 
 
@@ -218,7 +219,8 @@ def test_an_epoch_visits_each_image_at_most_once_with_its_label():
 
 @pytest.mark.parametrize("memory_format", FORMATS)
 def test_batches_are_finished(memory_format, monkeypatch):
-    """Augmented by the epoch and its step, normalized, in memory layout, and of several processes each has its part."""
+    """Augmented by the epoch and its step, normalized, in memory layout, and of several processes each has its
+    part."""
     augment, images = data.Augment(2, "random", 3), images_of(b=24)
     order = data.epoch_order(24, seed=3, epoch=1)[8:16]
     whole = data.normalize(augment(images[order], order, seed=3, epoch=1, step=1))

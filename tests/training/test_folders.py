@@ -18,7 +18,8 @@ COLOURS = {"ant": (255, 0, 0), "bee": (0, 255, 0), "cat": (0, 0, 255)}
 
 
 def write_images(root, test="val", classes=tuple(COLOURS), size=(23, 17)):
-    """Pictures of one colour with a white left edge: 5 of each class to train on, 2 to test on. Returns the folder."""
+    """Pictures of one colour with a white left edge: 5 of each class to train on, 2 to test on. Returns the
+    folder."""
     for part, count in (("train", 5), (test, 2)):
         for name in classes:
             (root / part / name).mkdir(parents=True)

@@ -52,7 +52,8 @@ def test_schedule_by_hand():
 
 
 def test_restarts_are_those_of_a_published_log():
-    """The rates that github.com/yhgon/LambdaNetworks printed after epochs 1, 2, 3, 9, 10, 11 and 306 of its 310."""
+    """The rates that github.com/yhgon/LambdaNetworks printed after epochs 1, 2, 3, 9, 10, 11 and 306 of its
+    310."""
     recipe, per_epoch = recipes.RECIPES["restarts"], 390
     weight = nn.Parameter(torch.zeros(1))
     scheduler = recipes.create_scheduler(

@@ -130,7 +130,8 @@ def test_float16_runs_have_a_scaler_and_resume_it(images16, tmp_path, monkeypatc
 
 
 class LeftEdge(nn.Module):
-    """Logits (0, value of the upper left pixel): not the same for a mirrored picture; tells whether it is in eval mode."""
+    """Logits (0, value of the upper left pixel): not the same for a mirrored picture; tells whether it is in
+    eval mode."""
 
     def forward(self, images):
         assert not self.training
