@@ -415,7 +415,7 @@ def run_results(options: argparse.Namespace) -> None:
         raise ValueError(f"argument --row: must go with --add, got {options.row!r} without it")
     group = options.group or (None if options.records.is_dir() else "main")
     found = results.read_results(group, options.records)
-    if group not in (None, "main"):
+    if group != "main":
         return print(results.results_table(found))
     nets, others = ([row for row in found if (row.name in rows.NETS) == whole] for whole in (True, False))
     print("\n\n".join(map(results.results_table, (nets, others), (rows.NETS, rows.COMPARISONS))))
