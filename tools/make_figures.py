@@ -1,6 +1,6 @@
-"""Draw every picture of figures/ anew: python tools/make_figures.py
+"""Draw every image of figures/: python tools/make_figures.py
 
-The pictures of the README come from the shared examples and from the records of measured runs, never by hand.
+They come from the shared examples and from the records of measured runs, never by hand.
 """
 
 import json
@@ -20,36 +20,8 @@ from lambdalib.training.data import CLASSES
 
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
 
-
-def palette_and_stencils():
-    """The two halves of a lambda on the plane: what the palette keeps, what the stencils read."""
-    anchors = torch.tensor([[0.8, 0.1, 0.25], [0.3, 0.45, 0.2], [0.2, 0.55, 1.0], [0.9, 0.85, 0.05]])
-    colours = plane_colours()
-    keys = (
-        -30 * (colours[0, :, None, :, 0] - anchors).square().sum(2)[None, :, :, None]
-    )  # near an anchor: a large key
-    palette = lambdas.content_lambda(keys, colours)[0]
-    recipes = keys[0, :, :, 0].softmax(1)
-    repainted = (recipes @ palette).T.view(3, 32, 32)
-    slopes = torch.tensor([[0.0, 0, 0], [-0.5, 0, 0.5], [0, 0, 0]])
-    brightness = plane().mean(0).view(1, 1024, 1, 1)
-    table = torch.stack([slopes, slopes.T])[:, None]
-    readings = lambdas.position_lambdas(lambdas.relative_embeddings(table, 32, 32), brightness)[0, :, :, 0]
-    across, down = readings.T.view(2, 32, 32)[:, 1:-1, 1:-1]
-    swatches = palette.T[:, None].expand(3, 4, 4).repeat_interleave(8, 1).repeat_interleave(8, 2)
-    titles = [
-        "the plane",
-        "a palette: 4 × 3 numbers",
-        "repainted with it",
-        "a stencil reads: right − left",
-        "another: below − above",
-    ]
-    return figures.maps([plane(), swatches, repainted, across, down], titles, limit=0.3)
-
-
-# What others have published, single numbers, mostly without seeds; airbench's are means over many, with
-# test-time augmentation.
-# Sources in the README.
+# What others have published: single numbers, mostly without seeds; airbench's are means over many runs, with
+# test-time augmentation. Sources in the README.
 PUBLISHED = {
     "airbench94": (1_970_000, 94.01),
     "airbench96": (9_920_000, 96.03),
@@ -69,86 +41,95 @@ PUBLISHED_MINUTES = {
 }
 
 
+def palette_and_stencils():
+    """The two halves of a lambda on the plane: what the palette keeps, what the stencils read."""
+    anchors = torch.tensor([[0.8, 0.1, 0.25], [0.3, 0.45, 0.2], [0.2, 0.55, 1.0], [0.9, 0.85, 0.05]])
+    colours = plane_colours()
+    distances = (colours[0, :, None, :, 0] - anchors).square().sum(2)
+    keys = -30 * distances[None, :, :, None]  # near an anchor: a large key
+    palette = lambdas.content_lambda(keys, colours)[0]
+    recipes = keys[0, :, :, 0].softmax(1)
+    repainted = (recipes @ palette).T.view(3, 32, 32)
+    slopes = torch.tensor([[0.0, 0, 0], [-0.5, 0, 0.5], [0, 0, 0]])
+    brightness = plane().mean(0).view(1, 1024, 1, 1)
+    table = torch.stack([slopes, slopes.T])[:, None]
+    readings = lambdas.position_lambdas(lambdas.relative_embeddings(table, 32, 32), brightness)[0, :, :, 0]
+    across, down = readings.T.view(2, 32, 32)[:, 1:-1, 1:-1]
+    swatches = palette.T[:, None].expand(3, 4, 4).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    shown = {
+        "the plane": plane(),
+        "a palette: 4 × 3 numbers": swatches,
+        "repainted with it": repainted,
+        "a stencil reads: right − left": across,
+        "another: below − above": down,
+    }
+    return figures.maps(list(shown.values()), list(shown), limit=0.3)
+
+
+def read_logs(name: str) -> list[list[dict]]:
+    """The log of every recorded run of a row."""
+    return [record.lines for record in read_records() if record.row == name]
+
+
 def training_curves():
-    """All recorded runs of the two nets that ship."""
-    logs = {name: [record.lines for record in read_records() if record.row == name] for name in ("small", "tiny")}
-    return figures.curves_over_seeds(logs)
+    """All recorded runs of the two models that ship."""
+    return figures.curves_over_seeds({name: read_logs(name) for name in ("small", "tiny")})
+
+
+def mean_and_deviation(accuracies) -> tuple[float, float]:
+    """In percent; the deviation of a single run is NaN."""
+    return 100 * fmean(accuracies), 100 * stdev(accuracies) if len(accuracies) > 1 else nan
 
 
 def results():
-    """Accuracy over parameters and over minutes, ours and what others have published; minutes of the nets that
-    ship."""
+    """Accuracy over parameters and over minutes, ours and published ones; minutes only of the models that ship."""
 
-    def ours(cost, called, names=NETS):
-        return {
-            called(row): (
-                getattr(row, cost),
-                100 * fmean(row.accuracies),
-                100 * stdev(row.accuracies) if len(row.accuracies) > 1 else nan,
-            )
-            for row in read_results()
-            if row.name in names
-        }
+    def ours(cost: str, label, names=NETS):
+        rows = [row for row in read_results() if row.name in names]
+        return {label(row): (getattr(row, cost), *mean_and_deviation(row.accuracies)) for row in rows}
 
-    def on_what(row):  # "AMD EPYC, 2 threads" -> "2 threads"
+    def on_what(row) -> str:  # "AMD EPYC, 2 threads" -> "2 threads"
         return f"{row.name}\n{row.hardware.rpartition(', ')[2]}"
 
-    return figures.sizes(
-        {
-            "parameters": (ours("parameters", lambda row: row.name), PUBLISHED),
-            "minutes of training, ours on a CPU": (ours("minutes", on_what, ("tiny", "small")), PUBLISHED_MINUTES),
-        }
-    )
+    parameters = ours("parameters", lambda row: row.name), PUBLISHED
+    minutes = ours("minutes", on_what, ("tiny", "small")), PUBLISHED_MINUTES
+    return figures.sizes({"parameters": parameters, "minutes of training, ours on a CPU": minutes})
 
 
-def compared(names: dict[str, str], lit: tuple[str, ...]):
-    """Layers of one net, the best one last; names: row -> what the picture calls it."""
+def compared(names: dict[str, str]):
+    """Layers of one model, the best one last; names: row -> what the figure calls it."""
     rows = sorted((row for row in read_results() if row.name in names), key=lambda row: fmean(row.accuracies))
     runs = {names[row.name]: [100 * accuracy for accuracy in row.accuracies] for row in rows}
-    return figures.seeds(
-        runs, "test accuracy after 10 epochs, %", lit, notes=[f"{row.parameters:,} parameters" for row in rows]
-    )
+    notes = [f"{row.parameters:,} parameters" for row in rows]
+    return figures.seeds(runs, "test accuracy after 10 epochs, %", ("lambda", "lambda, u = 4"), notes)
 
 
 def twins():
-    """Eight middles of one net, and the lambda layer with u = 4."""
-    names = {name: name.removeprefix("twins-") for name in COMPARISONS if name.startswith("twins-")} | {
-        "sizes-u4": "lambda, u = 4"
-    }
-    return compared(names, ("lambda", "lambda, u = 4"))
+    """Eight mixing layers in one model, and the lambda layer with u = 4."""
+    names = {name: name.removeprefix("twins-") for name in COMPARISONS if name.startswith("twins-")}
+    return compared(names | {"sizes-u4": "lambda, u = 4"})
 
 
 def alone():
     """The layers where nothing else lets distant pixels meet."""
-    names = {
-        name: name.removeprefix("alone-").replace("-u4", ", u = 4")
-        for name in COMPARISONS
-        if name.startswith("alone-")
-    }
-    return compared(names, ("lambda", "lambda, u = 4"))
+    names = [name for name in COMPARISONS if name.startswith("alone-")]
+    return compared({name: name.removeprefix("alone-").replace("-u4", ", u = 4") for name in names})
 
 
-def ladder():
-    """The recipe, rung by rung, judged by held-out pictures."""
-    rungs = read_results("cumulative-ablation")
-    runs = {
-        row.name.removeprefix("ablation-").replace("-", " "): [100 * accuracy for accuracy in row.accuracies]
-        for row in rungs
-    }
-    return figures.seeds(
-        runs,
-        "accuracy on 5,000 held-out pictures after 10 epochs, %",
-        lit=("average",),
-        notes=[f"{row.minutes:.1f} minutes" for row in rungs],
-    )
+def cumulative_ablation():
+    """The recipe step by step: the accuracy on validation images."""
+    rows = read_results("cumulative-ablation")
+    names = [row.name.removeprefix("ablation-").replace("-", " ") for row in rows]
+    runs = {name: [100 * accuracy for accuracy in row.accuracies] for name, row in zip(names, rows)}
+    notes = [f"{row.minutes:.1f} minutes" for row in rows]
+    return figures.seeds(runs, "accuracy on 5,000 validation images after 10 epochs, %", ("average",), notes)
 
 
 def classes():
-    """What the shipped net takes for what, on the whole test set."""
+    """Which classes the shipped model mistakes for which, on the whole test set."""
     rounded = read_card(ASSETS / "small.safetensors")["after_rounding"]
-    return figures.confusion(
-        rounded["confusion"], CLASSES, f"small: {100 * rounded['test_accuracy']:.2f} % of all"
-    )
+    title = f"small: {100 * rounded['test_accuracy']:.2f} % of all"
+    return figures.confusion(rounded["confusion"], CLASSES, title)
 
 
 def bench():
@@ -161,7 +142,7 @@ PICTURES = {
     "palette_and_stencils.png": palette_and_stencils,
     "training_curves.png": training_curves,
     "results.png": results,
-    "ladder.png": ladder,
+    "ladder.png": cumulative_ablation,
     "twins.png": twins,
     "alone.png": alone,
     "classes.png": classes,

@@ -74,6 +74,10 @@ def test_no_guess_raises(number, guess):
     assert verdict.ok is False and verdict.message
 
 
+def test_a_number_that_is_too_large_is_not_it():
+    assert "is not it" in check_answer("00.1", 10**400).message
+
+
 def test_tensors_and_arrays_are_guesses_too():
     assert check_answer("01.1", np.array([6, 6, 1])).ok and check_answer("00.1", np.float32(16)).ok
     assert check_answer("01.1", torch.tensor([6.0, 6.0, 1.0]).to_sparse()).ok
