@@ -17,9 +17,7 @@ class Strip(NamedTuple):
     """Queries, keys, values and stencils of the strip, ready for the functions of lambdalib. Used by `strip`."""
 
     queries: Tensor  # (b=1, h=1, n=4, k=2): two single questions, a difference, a sum
-    keys: (
-        Tensor  # (b=1, m=4, k=2, u=1): soft keys are eighths, 2,2,2,2 ("everybody") and 1,1,1,5 ("mostly yellow")
-    )
+    keys: Tensor  # (b=1, m=4, k=2, u=1): soft keys in eighths: 2,2,2,2 ("everybody") and 1,1,1,5 ("mostly yellow")
     values: Tensor  # (b=1, m=4, v=3, u=1): red, green, blue, yellow, with 8 for full light; yellow = red + green
     table: Tensor  # (k=2, u=1, r_y=1, r_x=3): stencil 0 is "me", stencil 1 is "right minus left"
 

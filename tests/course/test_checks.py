@@ -322,6 +322,17 @@ def test_options_that_break_the_model_are_told_so():
     assert "no model" in checks.check_budget(3, 15, 8).message
 
 
+@pytest.mark.parametrize("error", [ZeroDivisionError("odd"), SystemExit("odd")], ids=repr)
+def test_a_value_that_breaks_a_check_is_told_so(error):
+    class Broken:
+        @property
+        def __class__(self):
+            raise error
+
+    verdict = checks.check_close(Broken(), torch.ones(3))
+    assert verdict.ok is False and verdict.message == f"this answer cannot be checked: {type(error).__name__}: odd"
+
+
 def test_ctrl_c_stops_a_check():
     def interrupt(*arguments):
         raise KeyboardInterrupt

@@ -77,7 +77,7 @@ def test_sizes_put_a_net_where_it_belongs():
 
 
 def test_confusion_counts_every_picture():
-    counts = np.array([[7, 1, 2], [0, 9, 1], [3, 0, 7]])
+    counts = np.array([[14, 2, 4], [0, 9, 1], [3, 0, 7]])
     figure = figures.confusion(counts, ["a", "b", "c"])
     left, right = figure.axes
     assert sorted(text.get_text() for text in left.texts) == sorted(
