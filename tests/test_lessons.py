@@ -109,9 +109,8 @@ def public_symbols():
     for path in MODULES:
         if path.stem == "__main__":
             continue
-        module = importlib.import_module(
-            ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
-        )
+        dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        module = importlib.import_module(dotted.removesuffix(".__init__"))
         for name in getattr(module, "__all__", []):
             symbol = getattr(module, name)
             if getattr(symbol, "__module__", module.__name__) == module.__name__:
@@ -121,8 +120,8 @@ def public_symbols():
 def untrue(name: str, own: str, module: str, lesson_text) -> str | None:
     """A complaint about where a symbol says that it is taught; what uses it may stand there instead.
 
-    own, module: docstrings of the symbol ("" for a constant) and of its module, which speaks where the symbol
-    does not.
+    own: the docstring of the symbol, "" for a constant.
+    module: the docstring of its module, which speaks where the symbol does not.
     lesson_text: from a lesson's name to its text, None for no lesson.
     """
     text = next((text for text in (own, module) if "notebooks/" in text or "Used by" in text), "")
