@@ -1,7 +1,7 @@
 """LambdaNetworks, one idea per module.
 
-The paper's modules lie here; data and training, experiments, and the lessons' tools lie in rooms of their own. The
-names below can be imported from here. Each is loaded when it is first asked for, so `import lambdalib` costs little.
+The paper's modules lie here; training, experiments and the lessons' tools lie in rooms of their own. The names below
+can be imported from here. Each is loaded when it is first asked for, so `import lambdalib` costs little.
 Taught in notebooks/00_start_here.
 """
 

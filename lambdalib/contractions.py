@@ -32,10 +32,9 @@ def convolution_order(queries: Tensor, table: Tensor, values: Tensor, size: tupl
     λ[b,n,k,v] = Σ_t Σ_u  T[k,u,t] · V[b,n+t,v,u],   y = λᵀ q
     Costs b·n·r²·k·u·v + b·h·n·k·v multiply-adds. Taught in notebooks/05_cost. Arguments as in position_output.
     """
-    v = values.shape[2]
-    images = permute_contiguous(values, "b (y x) v u -> (b v) y x u", y=size[0], v=v)
+    images = permute_contiguous(values, "b (y x) v u -> (b v) y x u", y=size[0])
     lambdas = convolve(images, permute_contiguous(table, "k u y x -> k y x u"))
-    lambdas = permute_contiguous(lambdas, "(b v) y x k -> b (y x) v k", y=size[0], v=v)
+    lambdas = permute_contiguous(lambdas, "(b v) y x k -> b (y x) v k", v=values.shape[2])
     return apply_lambdas(queries, rearrange(lambdas, "b n v k -> b n k v"))
 
 

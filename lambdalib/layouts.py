@@ -23,50 +23,56 @@ def copied(tensor: Tensor) -> Tensor:
 
 
 class PermuteContiguous(torch.autograd.Function):
-    """What permute_contiguous() does, with its gradients."""
+    """A permutation and a copy, with its gradients."""
 
     generate_vmap_rule = True
 
     @staticmethod
-    def forward(tensor: Tensor, pattern: str, sizes: tuple[tuple[str, int], ...]) -> Tensor:
+    def forward(tensor: Tensor, axes: tuple[int, ...]) -> Tensor:
         """The axes in another order, side by side in memory."""
-        return copied(rearrange(tensor, pattern, **dict(sizes)))
+        return copied(tensor.permute(axes))
 
     @staticmethod
     def setup_context(ctx, inputs, output) -> None:
         """Remember the tensor's layout; after expand(), where numbers share memory, a dense one."""
-        tensor, ctx.pattern, ctx.sizes = inputs
+        tensor, ctx.axes = inputs
         ctx.shape, ctx.strides = tensor.shape, torch.empty_like(tensor).stride()
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None]:
         """The axes in their first order, where they lay."""
-        before, after = ctx.pattern.split("->")
-        gradient = rearrange(gradient, f"{after} -> {before}", **dict(ctx.sizes))
-        return gradient.new_empty_strided(ctx.shape, ctx.strides).copy_(gradient), None, None
+        back = [ctx.axes.index(axis) for axis in range(len(ctx.axes))]
+        return gradient.new_empty_strided(ctx.shape, ctx.strides).copy_(gradient.permute(back)), None
 
     @staticmethod
     def jvp(ctx, tangent: Tensor, *_) -> Tensor:
         """Linear: a tangent is permuted as the tensor was."""
-        return PermuteContiguous.forward(tangent, ctx.pattern, ctx.sizes)
+        return PermuteContiguous.forward(tangent, ctx.axes)
 
 
 def permute_contiguous(tensor: Tensor, pattern: str, **sizes: int) -> Tensor:
-    """einops' rearrange and a copy; the gradient comes back in the tensor's memory layout, since norms need it.
+    """einops' rearrange with one copy; the gradient comes back in the tensor's memory layout, since norms need it.
 
     Used by lambdalib.contractions.
 
     Args:
         tensor: any.
         pattern: as for einops.rearrange, "b h n k -> n b h k", say.
-        sizes: of axes that are split or merged, enough for the way back as well.
+        sizes: of axes that are split.
     Returns:
         The rearranged tensor, contiguous.
     """
-    sizes = tuple(sizes.items())
+    before, after = pattern.split("->")
+    bare_before, bare_after = (
+        side.replace("(", "").replace(")", "") for side in (before, after)
+    )  # axes one by one
+    axes = tuple(bare_before.split().index(axis) for axis in bare_after.split())
+    tensor = rearrange(tensor, f"{before} -> {bare_before}", **sizes)  # a view
     if torch.compiler.is_compiling():  # a compiler makes its own gradients, and refuses functions that have a jvp
-        return PermuteContiguous.forward(tensor, pattern, sizes)
-    return PermuteContiguous.apply(tensor, pattern, sizes)
+        tensor = PermuteContiguous.forward(tensor, axes)
+    else:
+        tensor = PermuteContiguous.apply(tensor, axes)
+    return rearrange(tensor, f"{bare_after} -> {after}")  # a view
 
 
 class Windows(torch.autograd.Function):
@@ -177,7 +183,7 @@ def cut_queries(queries: Tensor, size: tuple[int, int], tile: tuple[int, int], t
     queries = rearrange(queries, "b h (y x) k -> b h y x k", y=H)
     queries = padded(queries, (0, 0, 0, columns * t_x - W, 0, rows * t_y - H))
     pattern = "b h (rows y) (columns x) k -> (y x) (b rows columns) h k"
-    return permute_contiguous(queries, pattern, rows=rows, columns=columns, y=t_y, x=t_x)
+    return permute_contiguous(queries, pattern, y=t_y, x=t_x)
 
 
 def cut_contexts(values: Tensor, size: tuple[int, int], tile: tuple[int, int], tiles: tuple[int, int],

@@ -35,8 +35,9 @@ def loop_embeddings(table, height, width):
 
 
 def loop_position_lambdas(table, values, height, width):
-    """λᵖ[n] = Σ over taps (i, j) and u of T[:, u, i, j] ⊗ V[n + (i - r_y//2, j - r_x//2), :, u], where that
-    pixel exists."""
+    """λᵖ[n] = Σ over taps (i, j) and u of T[:, u, i, j] ⊗ V[n + (i - r_y//2, j - r_x//2), :, u], where that pixel
+    exists.
+    """
     (batch, _, v, intra), (k, _, r_y, r_x) = values.shape, table.shape
     lambdas = []
     for b in range(batch):
@@ -67,7 +68,8 @@ def loop_apply(queries, lambdas):
 
 def loop_norm(norm, maps):
     """Batch-norm by its formula: over the batch and the pixels in train mode, by the running statistics in eval
-    mode."""
+    mode.
+    """
     channels = []
     for c in range(maps.shape[1]):
         one = maps[:, c]
@@ -79,8 +81,9 @@ def loop_norm(norm, maps):
 
 
 def loop_layer(layer, features):
-    """The whole layer at stride 1: projections, norms, heads (k fastest), intra-depth (u fastest), output
-    head-major."""
+    """The whole layer at stride 1: projections, norms, heads (k fastest), intra-depth (u fastest), output head-
+    major.
+    """
     batch, dim, height, width = features.shape
     heads, k, u, v = layer.heads, layer.dim_k, layer.dim_u, layer.dim_v
 
@@ -99,8 +102,8 @@ def loop_layer(layer, features):
     key = project(layer.to_keys)
     value = loop_norm(layer.norm_values, project(layer.to_values))
     queries = torch.stack([torch.stack([q[:, h * k + i] for i in range(k)], dim=-1) for h in range(heads)], dim=1)
-    keys = torch.stack([torch.stack([key[:, i * u + l] for l in range(u)], dim=-1) for i in range(k)], dim=2)
-    values = torch.stack([torch.stack([value[:, i * u + l] for l in range(u)], dim=-1) for i in range(v)], dim=2)
+    keys = torch.stack([torch.stack([key[:, i * u + j] for j in range(u)], dim=-1) for i in range(k)], dim=2)
+    values = torch.stack([torch.stack([value[:, i * u + j] for j in range(u)], dim=-1) for i in range(v)], dim=2)
 
     lambdas = (
         loop_position_lambdas(layer.table, values, height, width) + loop_content_lambda(keys, values)[:, None]

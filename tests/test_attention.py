@@ -29,7 +29,7 @@ def inputs(n=N, m=M):
     return random(B, H, n, K), random(B, H, m, K) / 2, random(B, H, m, V)
 
 
-# ---- the formulas, number by number  --------------------
+# ---- the formulas, number by number
 
 
 def loop_attention(queries, keys, values, embeddings=None):
@@ -53,8 +53,7 @@ def loop_attention(queries, keys, values, embeddings=None):
 
 
 def loop_linear_attention(queries, keys, values):
-    """y = Σ_m Σ_k q_nk · exp(k_mk) / Σ_m' exp(k_m'k) · v_m in Python floats: the square first, unlike the
-    library."""
+    """y = Σ_m Σ_k q_nk · exp(k_mk) / Σ_m' exp(k_m'k) · v_m in Python floats: scores first, unlike the library."""
     (batch, heads, positions, depth), (context, width) = queries.shape, values.shape[2:]
     output = torch.empty(batch, heads, positions, width, dtype=torch.float64)
     q, key, value = queries.tolist(), keys.tolist(), values.tolist()
@@ -72,8 +71,9 @@ def loop_linear_attention(queries, keys, values):
 
 
 def loop_self_attention(layer, features):
-    """The whole layer: projections pixel by pixel, depth fastest within a head, table read by offset, output
-    head-major."""
+    """The whole layer: projections pixel by pixel, depth fastest within a head, table read by offset, output head-
+    major.
+    """
     batch, _, height, width = features.shape
 
     def project(conv):
@@ -120,7 +120,7 @@ def test_linear_attention_is_the_formula_whichever_bracket_comes_first():
     assert_close(linear_attention(queries, keys, values), loop_linear_attention(queries, keys, values), **EXACT)
 
 
-# ---- against PyTorch and against the lambdas  --------------------
+# ---- against PyTorch and against the lambdas
 
 
 def test_softmax_attention_is_pytorchs_without_its_scale():
@@ -157,7 +157,7 @@ def test_linear_attention_of_one_head_is_the_content_lambda():
     assert_close(linear_attention(queries, keys, values), apply_lambdas(queries, palette), **EXACT)
 
 
-# ---- properties  --------------------
+# ---- properties
 
 
 def test_answers_stay_within_the_values_and_those_of_linear_attention_do_not():
@@ -234,7 +234,7 @@ def test_gradients():
     assert torch.autograd.gradcheck(linear_attention, (queries, keys, values))
 
 
-# ---- the layer  --------------------
+# ---- the layer
 
 
 @pytest.mark.parametrize(

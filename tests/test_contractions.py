@@ -1,5 +1,6 @@
 """Every order of contraction gives the loops' numbers and the loops' gradients; the costs are those that the
-machine counts."""
+machine counts.
+"""
 
 import subprocess
 import sys
@@ -114,7 +115,8 @@ def test_the_convolution_survives_windows_taller_than_the_map():
     code = (
         "import torch; from lambdalib.contractions import position_output as f; torch.set_num_threads(1)\n"
         "for _ in range(10):\n"
-        "    q, t, v = (torch.randn(s, requires_grad=True) for s in ((2, 2, 110, 8), (8, 2, 23, 3), (2, 110, 16, 2)))\n"
+        "    shapes = (2, 2, 110, 8), (8, 2, 23, 3), (2, 110, 16, 2)\n"
+        "    q, t, v = (torch.randn(shape, requires_grad=True) for shape in shapes)\n"
         "    torch.autograd.grad(f(q, t, v, (10, 11), 'convolution').sum(), (q, t, v))"
     )
     assert (

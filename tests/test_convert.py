@@ -1,5 +1,6 @@
 """Others' layers as ours and back: bit-exact round trips, equal outputs, whole nets of timm, and what cannot be
-converted."""
+converted.
+"""
 
 import copy
 import itertools
@@ -103,7 +104,7 @@ def assert_same(peer, ours, features, training, tolerance=PEER):
         )  # u is their slow index, our fast one
 
 
-# ---------------------------------------------------------------- one layer
+# ---- one layer
 
 
 @modes
@@ -216,7 +217,7 @@ def test_the_copy_shares_nothing(convert, make):
     assert all(torch.equal(tensor, before[name]) for name, tensor in peer.state_dict().items())
 
 
-# ---------------------------------------------------------------- whole nets
+# ---- whole nets
 
 NETS = {"lambda_resnet26t": 3, "lambda_resnet26rpt_256": 3, "lambda_resnet50ts": 5}
 
@@ -365,7 +366,7 @@ def test_swap_leaves_ours_and_others_alone():
     assert all(module is kept for module, kept in zip(model, before))
 
 
-# ---------------------------------------------------------------- refusals
+# ---- refusals
 
 
 def ours(dim=D_OUT, dim_out=None, **options):
@@ -448,7 +449,8 @@ def test_swap_changes_all_or_nothing():
 
 def test_neither_package_is_needed():
     """With both of them missing the module loads, knows a namesake, and fails only where their layers are to be
-    made."""
+    made.
+    """
     code = """
 import sys
 sys.modules["timm"] = sys.modules["timm.layers.lambda_layer"] = sys.modules["lambda_networks"] = None

@@ -1,5 +1,6 @@
 """The paper's hybrids: where their lambda layers are, what their blocks add to a bottleneck, and the published
-counts."""
+counts.
+"""
 
 import pytest
 import torch
@@ -159,8 +160,9 @@ def test_the_table_of_hybrids():
     ],
 )
 def test_the_guess_that_fits_the_published_numbers(depth, convolution_in_c5, fewer_in_c4, published):
-    """What the report's footnote says: statistics counted, a convolution in c5 at 350 and 420, one lambda less
-    in c4 at 420."""
+    """What the report's footnote says: statistics counted, a convolution in c5 at 350 and 420, one lambda less in
+    c4 at 420.
+    """
     with torch.device("meta"):
         net = create_model(f"lambda_resnet{depth}_hybrid", 1000, stem="imagenet")
         if convolution_in_c5:

@@ -110,8 +110,7 @@ def test_apply_lambdas_is_the_formula(shape):
 
 
 def test_the_output_is_an_attention_map_times_the_values():
-    """y == A v with A = q·(softmax(K) + E): the lambda layer is a linear map of the values, read in another
-    order."""
+    """y == A v with A = q·(softmax(K) + E): the lambda layer is linear in the values."""
     queries, keys, values = random(B, H, N, K), random(B, N, K, U), random(B, N, V, U)
     embeddings = relative_embeddings(random(K, U, 3, 5), HEIGHT, WIDTH)
     lambdas = content_lambda(keys, values)[:, None] + position_lambdas(embeddings, values)

@@ -1,5 +1,6 @@
 """The layer against loops, against two independent implementations on copied weights, and against the paper's
-claims."""
+claims.
+"""
 
 import ast
 import copy
@@ -67,7 +68,7 @@ def difference(ours, reference):
     return ((ours - reference).abs().max() / reference.abs().max()).item()
 
 
-# ---------------------------------------------------------------- the formula
+# ---- the formula
 
 
 @modes
@@ -141,7 +142,7 @@ def test_gradients_repeat_bit_for_bit(options):
         assert all(torch.equal(one, first) for one, first in zip(run, runs[0]))
 
 
-# ---------------------------------------------------------------- independent implementations, on copied weights
+# ---- independent implementations, on copied weights
 
 
 def copy_norm(ours, theirs, order=slice(None)):
@@ -152,8 +153,9 @@ def copy_norm(ours, theirs, order=slice(None)):
 
 @torch.no_grad()
 def from_timm(peer, dim, options):
-    """Our layer with timm's weights: one projection makes q, k and v there; kernels are (r, r, 1), tables (y,
-    x, k)."""
+    """Our layer with timm's weights: one projection makes q, k and v there; kernels are (r, r, 1), tables (y, x,
+    k).
+    """
     ours = LambdaLayer(dim, dim_k=peer.dim_qk, heads=peer.num_heads, **options)
     projections = [ours.to_queries, ours.to_keys, ours.to_values]
     for conv, weight in zip(projections, peer.qkv.weight.split([conv.out_channels for conv in projections])):
@@ -244,7 +246,7 @@ def test_lambda_networks_global(u, training):
     assert_same(peer, ours, torch.randn(2, D, 5, 5), training)
 
 
-# ---------------------------------------------------------------- properties
+# ---- properties
 
 
 def test_content_is_blind_to_positions():
@@ -360,7 +362,7 @@ def test_one_layout_of_parameters():
     assert defaults.dim_v == 16 and defaults.position_bias is None
 
 
-# ---------------------------------------------------------------- order and memory
+# ---- order and memory
 
 
 def test_the_order_is_handed_on(monkeypatch):
@@ -401,7 +403,7 @@ def test_recompute_is_left_to_the_compiler():
     assert (output - plain(features)).abs().max() < 1e-5
 
 
-# ---------------------------------------------------------------- refusals
+# ---- refusals
 
 
 @pytest.mark.parametrize(
@@ -464,7 +466,7 @@ def test_features_of_another_shape_are_refused(shape):
         LambdaLayer(8)(torch.randn(shape))
 
 
-# ---------------------------------------------------------------- half precision
+# ---- half precision
 
 
 def run_autocast(layer, features, dtype):
@@ -521,13 +523,11 @@ def test_autocast_is_close_to_float32(options, dtype, tolerance, training):
     assert difference(output.float(), layer(features)) <= tolerance
 
 
-# ---------------------------------------------------------------- the code itself
+# ---- the code itself
 
 
 def test_no_three_dimensional_convolution():
-    paths = sorted(Path(lambdalib.__file__).parent.rglob("*.py"))
-    assert Path(lambdalib.layer.__file__) in paths
-    for path in paths:
+    for path in sorted(Path(lambdalib.layer.__file__).parent.rglob("*.py")):
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = {
             getattr(node, "attr", getattr(node, "id", getattr(node, "name", None))) for node in ast.walk(tree)
@@ -574,7 +574,7 @@ def test_compile_under_autocast(dtype):
         assert difference(compiled(features), layer(features)) < 2e-2
 
 
-# ---------------------------------------------------------------- the start
+# ---- the start
 
 
 @pytest.mark.parametrize(
@@ -598,7 +598,8 @@ def test_initial_spreads(options, visible):
 @pytest.mark.parametrize("u", [1, 4])
 def test_the_position_output_starts_near_one(options, u):
     """White noise, normed queries and values: the table's spread makes what the position lambdas give about as
-    large."""
+    large.
+    """
     layer = LambdaLayer(64, dim_k=16, heads=4, dim_u=u, **options).train()
     size, features = (13, 17), torch.randn(4, 64, 13, 17)
     queries = (
@@ -662,8 +663,7 @@ def test_the_layer_can_be_exported_vectorised_and_differentiated(order):
 @pytest.mark.parametrize("recompute", [False, True], ids=["", "recompute"])
 @pytest.mark.parametrize("order", ORDERS)
 def test_second_derivatives_and_forward_mode(order, recompute, training):
-    """The gradient of a gradient, and of a tangent that goes forward, with and without activation
-    checkpointing."""
+    """The gradient of a gradient, and of a tangent, with and without activation checkpointing."""
     layer = (
         make(2, 4, dim_k=2, heads=2, dim_u=1, scope=3, order=order, recompute=recompute).double().train(training)
     )

@@ -1,5 +1,4 @@
-"""Lesson 06: its checks know the mistakes, its bill is the bill of the nets, and its widget answers every
-setting."""
+"""Lesson 06: its checks know the mistakes, its bill is that of the nets, its widget answers every setting."""
 
 import ast
 import itertools
@@ -59,8 +58,8 @@ def test_mix_right_and_stub():
         ("not one lambda layer", {"layout": "CCCC"}),
         ("too many parameters", {"layout": "CCLL"}),
         ("too many multiply-adds", {"layout": "CLLL"}),
-        ("no model: layout must have 4 letters", {"layout": "CLX"}),
-        ("no model", {"laut": "CLLL"}),
+        ("no net: layout must have 4 letters", {"layout": "CLX"}),
+        ("no net", {"laut": "CLLL"}),
     ],
 )
 def test_budget_mistakes(message, options):

@@ -213,7 +213,8 @@ def test_a_basic_block_refuses_lambdas():
 )
 def test_small_nets(name, layout, count):
     """Counts by hand: stem 3·4·24 + 24, each block 9·d·d' + 4·d', and the mixer: 9·d'² or d'(h·k + k + d'/h) +
-    norms + k·r²."""
+    norms + k·r².
+    """
     net = create_model(name, layout=layout)
     assert sum(parameter.numel() for parameter in net.parameters()) == count
     images = torch.randn(3, 3, 32, 32)

@@ -1,5 +1,6 @@
-"""Masks and causal lambdas against loops over what each query sees, the forms against each other, and the
-future kept out."""
+"""Masks and causal lambdas against loops over what each query sees, the forms against each other, and the future
+kept out.
+"""
 
 import copy
 import re
@@ -68,7 +69,8 @@ def make(dim=D, dim_out=H * V, *, dim_k=K, heads=H, dim_u=U, scope=5, **options)
 
 def loop_layer_1d(layer, features, mask):
     """The whole layer by its formula; the stencil's tap j reads n + j - r//2, or n + j - (r - 1) in a causal
-    layer."""
+    layer.
+    """
     (batch, _, n), r = features.shape, layer.table.shape[3]
     heads, k, u, v = layer.heads, layer.dim_k, layer.dim_u, layer.dim_v
 
@@ -90,8 +92,8 @@ def loop_layer_1d(layer, features, mask):
     q, key = normed(layer.norm_queries, project(layer.to_queries)), project(layer.to_keys)
     value = normed(layer.norm_values, project(layer.to_values))
     queries = torch.stack([torch.stack([q[:, h * k + i] for i in range(k)], dim=-1) for h in range(heads)], dim=1)
-    keys = torch.stack([torch.stack([key[:, i * u + l] for l in range(u)], dim=-1) for i in range(k)], dim=2)
-    values = torch.stack([torch.stack([value[:, i * u + l] for l in range(u)], dim=-1) for i in range(v)], dim=2)
+    keys = torch.stack([torch.stack([key[:, i * u + j] for j in range(u)], dim=-1) for i in range(k)], dim=2)
+    values = torch.stack([torch.stack([value[:, i * u + j] for j in range(u)], dim=-1) for i in range(v)], dim=2)
     lambdas = []
     for t in range(n):
         position = 0
@@ -104,7 +106,7 @@ def loop_layer_1d(layer, features, mask):
     return torch.stack([output[:, h, :, i] for h in range(heads) for i in range(v)], dim=1)
 
 
-# ---------------------------------------------------------------- masks
+# ---- masks
 
 
 def test_masked_content_lambdas_are_the_formula():
@@ -216,7 +218,7 @@ def test_other_masks_are_refused(mask, got):
         masked_position_lambdas(embeddings, values, mask)
 
 
-# ---------------------------------------------------------------- causal
+# ---- causal
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 13, 16, 31])
@@ -261,8 +263,7 @@ RANGES = {
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32], ids=str)
 @pytest.mark.parametrize("name", RANGES)
 def test_keys_of_any_range(name, dtype):
-    """The reference is the masked softmax in float64. Sums of weights near exp(±10⁴) are known to 10⁴
-    roundings."""
+    """The reference is the masked softmax in float64. Sums of weights near exp(±10⁴) have 10⁴ roundings."""
     n, tolerance = 23, torch.finfo(dtype).eps * (3e4 if "far" in name else 30)
     keys, values = RANGES[name](n).to(dtype).requires_grad_(), torch.randn(B, n, V, U).to(dtype)
     wide = keys.detach().double().requires_grad_()
@@ -329,7 +330,7 @@ def test_gradcheck_of_the_functions():
     assert torch.autograd.gradcheck(lambda k, v: in_steps(k, v)[0], (keys, values))
 
 
-# ---------------------------------------------------------------- the layer
+# ---- the layer
 
 
 @modes
@@ -379,8 +380,9 @@ def test_no_future_value_reaches_a_past_output(scope, n, training):
 
 
 def test_batch_norm_would_let_the_future_through():
-    """Why the causal layer has none: under a triangular mask, a batch-normed layer leaks in train mode, and
-    only there."""
+    """Why the causal layer has none: under a triangular mask, a batch-normed layer leaks in train mode, and only
+    there.
+    """
     layer, leaks = make(), []
     for training in (False, True):
         features = torch.randn(B, D, M, requires_grad=True)

@@ -1,5 +1,6 @@
 """The twins against loops from their formulas, against the lambda layer on the same weights, and against
-convolutions."""
+convolutions.
+"""
 
 import pytest
 import torch
@@ -58,7 +59,8 @@ def taken(twin, features):
 
 def loop_attention(queries, keys, values, scores_of):
     """y_n = Σ_m a_nm v_m, one head, one pixel at a time; scores_of(q, k_m) -> the n-th row's scores before the
-    softmax."""
+    softmax.
+    """
     output = torch.zeros(BATCH, HEADS, N, V, dtype=torch.float64)
     for b in range(BATCH):
         for h in range(HEADS):
@@ -191,8 +193,9 @@ def test_a_net_of_twins_learns_in_bfloat16(kind, u):
     [({"twin": "pointwise"}, False), ({"twin": "position"}, True), ({"twin": "content"}, True), ({}, True)],
 )
 def test_with_a_narrow_head_pixels_meet_in_the_mixers_only(mixer, meets):
-    """The first of 3 × 3 places is made of the pixels 0 to 8 by the stem's and the pools' 2 × 2; the others
-    come in by mixing."""
+    """The first of 3 × 3 places is made of the pixels 0 to 8 by the stem's and the pools' 2 × 2; the others come
+    in by mixing.
+    """
     torch.manual_seed(0)
     net = create_model("tiny", layout="LLL", widen=1, **mixer).double().eval()
     images = torch.randn(1, 3, 32, 32, dtype=torch.float64).requires_grad_()

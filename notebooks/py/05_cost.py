@@ -133,10 +133,9 @@ def lambda_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int
 
 def convolution_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
     """Lambdas by a convolution: the same k stencils filter every value channel alone, then the queries mix them."""
-    v = values.shape[2]
-    images = permute_contiguous(values, "b (y x) v u -> (b v) y x u", y=size[0], v=v)
+    images = permute_contiguous(values, "b (y x) v u -> (b v) y x u", y=size[0])
     lambdas = convolve(images, permute_contiguous(table, "k u y x -> k y x u"))
-    lambdas = permute_contiguous(lambdas, "(b v) y x k -> b (y x) v k", y=size[0], v=v)
+    lambdas = permute_contiguous(lambdas, "(b v) y x k -> b (y x) v k", v=values.shape[2])
     return apply_lambdas(queries, rearrange(lambdas, "b n v k -> b n k v"))
 
 
@@ -238,7 +237,7 @@ def cut_queries(queries: Tensor, size: tuple[int, int], tile: tuple[int, int], t
     queries = rearrange(queries, "b h (y x) k -> b h y x k", y=H)
     queries = padded(queries, (0, 0, 0, columns * t_x - W, 0, rows * t_y - H))
     pattern = "b h (rows y) (columns x) k -> (y x) (b rows columns) h k"
-    return permute_contiguous(queries, pattern, rows=rows, columns=columns, y=t_y, x=t_x)
+    return permute_contiguous(queries, pattern, y=t_y, x=t_x)
 
 
 def cut_contexts(values: Tensor, size: tuple[int, int], tile: tuple[int, int], tiles: tuple[int, int],
