@@ -138,7 +138,7 @@ def build_parser() -> Parser:
     command.add_argument("--preset", type=one_of(list(RECIPES)), default="cpu", help=f"{presets} (default: cpu)")
     command.add_argument(
         "--row",
-        type=one_of([*rows.EVERY_ROW, *rows.ALIASES]),
+        type=one_of([*rows.EVERY_ROW, *rows.ROW_ALIASES]),
         help=f"an experiment instead of a preset: {', '.join(rows.EVERY_ROW)}",
     )
     command.add_argument("--model", type=one_of(models.list_models()), help="instead of the preset's")
@@ -308,7 +308,7 @@ def chosen_recipe(options: argparse.Namespace, init_from: Path | None) -> Recipe
     elif init_from:
         card = read_card(init_from)
         changes = {"model": card["model"], "model_kwargs": {**card["model_kwargs"]}, **changes}
-    row = rows.ALIASES.get(options.row, options.row)
+    row = rows.ROW_ALIASES.get(options.row, options.row)
     return replace(rows.EVERY_ROW[row] if row else RECIPES[options.preset], **changes)
 
 

@@ -1,8 +1,8 @@
 """The paper's hybrids: convolutions with gated channels early, lambda layers late, for accuracy per second.
 
-Taught in notebooks/06_lambda_resnet. Bello 2021, section 5 (the speed-accuracy trade-off); the stem, the shortcut
-and the pool are those of ResNet-D (He et al. 2018, arXiv 1812.01187), the gates those of Hu et al. 2017 (arXiv
-1709.01507).
+Taught in notebooks/06_lambda_resnet. Used by models.create_model. Bello 2021, section 5 (the speed-accuracy
+trade-off); the stem, the shortcut and the pool are those of ResNet-D (He et al. 2018, arXiv 1812.01187), the gates
+those of Hu et al. 2017 (arXiv 1709.01507).
 """
 
 from torch import nn

@@ -1,6 +1,6 @@
 """Names and the nets that they stand for: the only module that knows every net.
 
-Taught in notebooks/06_lambda_resnet.
+Taught in notebooks/06_lambda_resnet. Used by `lambdalib train` and by hubconf.py.
 """
 
 from difflib import get_close_matches

@@ -535,7 +535,7 @@ MUTATIONS = [
     Mutation("a record of another seed", "experiments/results.py", "if (record.row, record.seed) == (row, seed):", "if record.row == row:"),
     Mutation("validation accuracy called test accuracy", "experiments/results.py", '"validation" if first.recipe.hold_out else "test"', '"test"'),
     Mutation("a row by its command only", "experiments/results.py", "row = next(listed, ", "row = next(iter(()), "),
-    Mutation("recorded commands are not understood", "experiments/results.py", "row = ALIASES.get(row, row)", "pass"),
+    Mutation("recorded commands are not understood", "experiments/results.py", "row = ROW_ALIASES.get(row, row)", "pass"),
     Mutation("validation runs among the others", "experiments/results.py", '"validation" if recipe.hold_out else "main"', '"main"'),
     Mutation("a swept row without its rate", "experiments/results.py", 'row = f"{row}-lr{recipe.lr:g}"', "pass"),
     Mutation("records of changed code", "experiments/results.py", 'if not commit or "+" in commit:', "if not commit:"),

@@ -484,7 +484,6 @@ def test_a_shared_name_is_seen():
     assert shared_names(sources) == {"Y": ["a", "b"], "g": ["a", "c"], "h": ["b", "c"]}
 
 
-@pytest.mark.xfail(strict=True, reason="HOMES, SelfAttention, CACHE, turn, LARGE, DTYPES, check_arguments")
 def test_one_public_name_means_one_thing():
     library = ROOT / "lambdalib"
     sources = {str(path.relative_to(library)): path.read_text(encoding="utf-8") for path in library.rglob("*.py")}

@@ -1,8 +1,7 @@
 """Time and memory of the lambda layer, of other packages' layers, of its alternatives, and of whole models.
 
-`lambdalib bench` measures here, prints tables and writes JSON with the evidence. Taught in notebooks/05_cost.
-Everything runs in one process, candidates in turn, so that other load on the machine slows all of them alike. We
-report medians, and ratios before seconds.
+Used by `lambdalib bench`, which prints tables and writes JSON with the evidence. Taught in notebooks/05_cost. All runs
+in one process, candidates in turn, so that other load slows all of them alike. Medians, and ratios before seconds.
 """
 
 import copy

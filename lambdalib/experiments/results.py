@@ -2,7 +2,7 @@
 
 assets/runs.jsonl holds one line a run: {"group": ..., "row": ..., "seed": ..., "lines": [...]}. The lines are the
 log.jsonl that fit wrote, unchanged; group, row and seed say where the run belongs.
-Taught in notebooks/09_what_the_lambda_is_worth.
+Taught in notebooks/09_what_the_lambda_is_worth. Used by `lambdalib results`.
 """
 
 import json
@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 
 from lambdalib.cost import multiply_adds
-from lambdalib.experiments.rows import ALIASES, CUMULATIVE_ABLATION, EVERY_ROW, ROWS
+from lambdalib.experiments.rows import ROW_ALIASES, CUMULATIVE_ABLATION, EVERY_ROW, ROWS
 from lambdalib.models import create_model
 from lambdalib.training.checkpoint import ASSETS
 from lambdalib.training.recipes import Recipe
@@ -146,7 +146,7 @@ def read_run(folder: str | Path, group: str | None = None, row: str | None = Non
     if row is None:
         listed = (name for name, other in EVERY_ROW.items() if replace(other, seed=recipe.seed) == recipe)
         row = next(listed, Path(folder).resolve().name.partition("-seed")[0])
-    row = ALIASES.get(row, row)
+    row = ROW_ALIASES.get(row, row)
     if group is None:
         group = "validation" if recipe.validation_images else "main"
         group = "cumulative-ablation" if row in CUMULATIVE_ABLATION else group

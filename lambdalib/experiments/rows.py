@@ -2,7 +2,8 @@
 
 `lambdalib train --row NAME --seed S` runs one, `lambdalib results --add RUN_FOLDER` adds it to the records.
 Two rows that are compared differ in one layer only, and in the learning rate where the sweep chose another one.
-Taught in notebooks/09_what_the_lambda_is_worth, the cumulative ablation in notebooks/07_train_on_cifar10.
+Used by `lambdalib train` and `lambdalib results`. Taught in notebooks/09_what_the_lambda_is_worth, the cumulative
+ablation in notebooks/07_train_on_cifar10.
 """
 
 from dataclasses import replace
@@ -10,7 +11,7 @@ from itertools import accumulate
 
 from lambdalib.training.recipes import RECIPES, Recipe
 
-__all__ = ["NETS", "COMPARISONS", "ROWS", "CUMULATIVE_ABLATION", "EVERY_ROW", "ALIASES"]
+__all__ = ["NETS", "COMPARISONS", "ROWS", "CUMULATIVE_ABLATION", "EVERY_ROW", "ROW_ALIASES"]
 
 SMALL = RECIPES["cpu"]
 TINY = replace(SMALL, model="tiny", epochs=48)
@@ -116,4 +117,4 @@ CUMULATIVE_ABLATION: dict[str, Recipe] = {
 }
 EVERY_ROW = ROWS | CUMULATIVE_ABLATION
 # old name -> name, since recorded commands use the old ones
-ALIASES = {name.replace("ablation-", "ladder-"): name for name in CUMULATIVE_ABLATION}
+ROW_ALIASES = {name.replace("ablation-", "ladder-"): name for name in CUMULATIVE_ABLATION}

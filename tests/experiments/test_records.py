@@ -27,7 +27,7 @@ from lambdalib.models import create_model
 def write(folder, name, seed, accuracy, seconds=60.0, recipe=None, **changes):
     """A run's folder as `lambdalib train` leaves it; changes: of the first line."""
     recipe = (recipe or {"model": "tiny", "epochs": 7}) | {"seed": seed}
-    held_out = recipe.get("hold_out", 0)
+    held_out = recipe.get("validation_images", recipe.get("hold_out", 0))
     start = {"kind": "start", "recipe": recipe, "data": {"train": 50_000 - held_out, "test": held_out or 10_000}}
     start |= {"parameters": 1234, "dtype": "bfloat16", "command": "notebook", "commit": "6561f21"}
     start |= {"hardware": "a machine", "threads": 2} | changes

@@ -21,7 +21,7 @@ from lambdalib.experiments.results import (
     read_results,
     results_table,
 )
-from lambdalib.experiments.rows import ALIASES, COMPARISONS, EVERY_ROW, NETS
+from lambdalib.experiments.rows import COMPARISONS, EVERY_ROW, NETS, ROW_ALIASES
 from lambdalib.training.checkpoint import ASSETS, load_pretrained, read_card
 from lambdalib.training.data import load_sample, normalize
 from lambdalib.training.train import evaluate
@@ -58,7 +58,7 @@ def test_no_evidence_was_rewritten(sha256, path):
         group = FOLDERS[path.parent.name]
         if path.name.endswith(".log.jsonl"):
             group, row, seed = "early-recipe", path.name.removesuffix(".log.jsonl"), 0
-        lines = find_record(ALIASES.get(row, row), int(seed), group).lines
+        lines = find_record(ROW_ALIASES.get(row, row), int(seed), group).lines
         data = "".join(json.dumps(line) + "\n" for line in lines).encode()
     assert hashlib.sha256(data).hexdigest() == sha256
 

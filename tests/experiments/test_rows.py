@@ -7,7 +7,7 @@ import pytest
 from lambdalib import cli
 from lambdalib.cost import count_parameters
 from lambdalib.experiments.results import read_results
-from lambdalib.experiments.rows import ALIASES, COMPARISONS, CUMULATIVE_ABLATION, EVERY_ROW, NETS, ROWS
+from lambdalib.experiments.rows import ROW_ALIASES, COMPARISONS, CUMULATIVE_ABLATION, EVERY_ROW, NETS, ROWS
 from lambdalib.models import create_model
 from lambdalib.twins import TWINS
 
@@ -108,4 +108,4 @@ def test_a_row_is_trained_by_its_name(monkeypatch, tmp_path):
     assert (
         seen[1][0] == seen[2][0] == CUMULATIVE_ABLATION["ablation-alternating-flips"]
     )  # its old name still works
-    assert list(ALIASES.values()) == list(CUMULATIVE_ABLATION)
+    assert list(ROW_ALIASES.values()) == list(CUMULATIVE_ABLATION)
