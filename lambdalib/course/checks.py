@@ -29,7 +29,7 @@ __all__ = [
     "check_position_lambdas",
 ]
 
-PRIMES = dict(b=2, h=3, n=5, m=7, k=11, v=13)  # every axis its own size: a wrong size names its axis
+PRIMES = {"b": 2, "h": 3, "n": 5, "m": 7, "k": 11, "v": 13}  # every axis its own size: a wrong size names its axis
 
 
 def random(*shape: int) -> Tensor:
@@ -48,7 +48,7 @@ def run(function: Callable, shape: tuple[int, ...], *arguments) -> Tensor:
     copies = [argument.clone() if isinstance(argument, Tensor) else argument for argument in arguments]
     try:
         answer = function(*copies)
-    except (Exception, SystemExit) as error:
+    except (Exception, SystemExit) as error:  # noqa: BLE001
         hint = " (is 0 <= row < height tested, and 0 <= column < width?)" if isinstance(error, IndexError) else ""
         raise Refused(wrong(f"your function raised {type(error).__name__}: {error}{hint}")) from None
     if answer is None:
@@ -400,7 +400,7 @@ def check_mix(make: Callable) -> Verdict:
                 return NOT_ATTEMPTED
             layers = [module for module in mix.modules() if isinstance(module, LambdaLayer)]
             answer = mix(features.clone())
-        except (Exception, SystemExit) as error:
+        except (Exception, SystemExit) as error:  # noqa: BLE001
             return wrong(f"at stride {stride} your module raised {type(error).__name__}: {error}")
         if len(layers) != 1:
             return wrong(f"expected one lambda layer in the module, found {len(layers)}")
@@ -452,7 +452,7 @@ def check_budget(options: dict | None, parameters: float, multiply_adds: float) 
         with torch.device("meta"):
             model = create_model("lambda_resnet50", 1000, stem="imagenet", **options)
         have = cost.count_parameters(model) / 1e6, cost.multiply_adds(model, (1, 3, 224, 224)) / 1e9
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001
         return wrong(f"no model: {error}")
     made = f"{have[0]:.2f} M parameters and {have[1]:.2f} G multiply-adds"
     if not any(isinstance(module, LambdaLayer) for module in model.modules()):

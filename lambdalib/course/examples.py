@@ -10,7 +10,7 @@ from torch import Tensor
 
 from lambdalib.training.data import load_sample
 
-__all__ = ["Strip", "strip", "plane", "plane_colours"]
+__all__ = ["Strip", "plane", "plane_colours", "strip"]
 
 
 class Strip(NamedTuple):

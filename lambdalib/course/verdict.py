@@ -51,7 +51,7 @@ def never_raises(check: Callable[..., Verdict]) -> Callable[..., Verdict]:
             return check(*arguments, **options)
         except Refused as refusal:
             return refusal.verdict
-        except (Exception, SystemExit) as error:  # Ctrl-C still stops a check
+        except (Exception, SystemExit) as error:  # Ctrl-C still stops a check  # noqa: BLE001
             return wrong(f"this answer cannot be checked: {type(error).__name__}: {error}")
 
     return checked

@@ -148,7 +148,7 @@ POSITION_MISTAKES = {
     "0 <= column": lambda T, V, H, W: (
         wrapped(T, V, H, W) if T.sum() == 1 and T[0, 0, 1, 0] else readings(T, V, height=H, width=W)
     ),
-    "0 <= row < height tested": lambda T, V, H, W: [][0],
+    "0 <= row < height tested": lambda T, V, H, W: V[len(V)],
     "the axis u": lambda T, V, H, W: readings(T[:, [0] * T.shape[1]], V, height=H, width=W),
     "the axis k": lambda T, V, H, W: readings(T[[0] * len(T)], V, height=H, width=W),
     "the axis v": lambda T, V, H, W: readings(T, V[:, :, [0] * V.shape[2]], height=H, width=W),

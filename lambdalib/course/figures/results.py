@@ -4,6 +4,8 @@ Every function returns a matplotlib Figure. Taught in notebooks/07_train_on_cifa
 notebooks/09_what_the_lambda_is_worth.
 """
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
@@ -241,7 +243,7 @@ def faders(accuracies, fades, chosen: tuple[float, float], image, names, probabi
         grid.annotate(f"{accuracy:.0f}", (column, row), ha="center", va="center", fontsize=9)
     row, column = fades.index(chosen[0]), fades.index(chosen[1])
     grid.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=INK, linewidth=2.5))
-    ticks = dict(ticks=range(len(fades)), labels=[f"{fade:g}" for fade in fades])
+    ticks = {"ticks": range(len(fades)), "labels": [f"{fade:g}" for fade in fades]}
     grid.set_xticks(**ticks)
     grid.set_yticks(**ticks)
     grid.set(xlabel="β · position", ylabel="α · content")
@@ -268,8 +270,8 @@ def two_steps(names, seconds) -> Figure:
     fig, ax = plt.subplots(figsize=(7.6, 0.8 + 0.62 * len(names)))
     drawn = ax.barh(range(len(names)), seconds, height=0.55, color=[QUIET] * (len(names) - 1) + [LIT])
     ax.bar_label(drawn, fmt="%.2f s", padding=4, fontsize=9)
-    for row, (slow, fast) in enumerate(zip(seconds, seconds[1:])):
-        ax.annotate("", (fast, row + 0.72), (slow, row + 0.72), arrowprops=dict(arrowstyle="->", color=INK))
+    for row, (slow, fast) in enumerate(pairwise(seconds)):
+        ax.annotate("", (fast, row + 0.72), (slow, row + 0.72), arrowprops={"arrowstyle": "->", "color": INK})
         ax.annotate(f"÷ {slow / fast:.2f}", ((slow + fast) / 2, row + 0.7), ha="center", va="bottom", fontsize=9)
     ax.set(
         yticks=range(len(names)), yticklabels=names, xlim=(0, 1.15 * max(seconds)), ylim=(len(names) - 0.4, -0.5)
@@ -299,7 +301,7 @@ def reruns(rows, label: str = "accuracy, %") -> Figure:
                     "",
                     (number, row),
                     (claimed, row),
-                    arrowprops=dict(arrowstyle="->", color=colour, linewidth=1.3, shrinkA=4, shrinkB=4),
+                    arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 1.3, "shrinkA": 4, "shrinkB": 4},
                 )
             ax.plot(number, row, "o", color=colour, markersize=6)
             ax.annotate(f"{number:.1f}", (number, row - 0.17), ha="center", va="bottom", fontsize=8)

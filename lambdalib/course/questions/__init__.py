@@ -52,5 +52,5 @@ def check_answer(question: str, guess) -> Verdict:
             return wrong(message)
     try:
         return wrong(f"{guess!r} is not it: {known.otherwise(guess)}")
-    except Exception:  # the guess is of another kind than the hint expects
+    except Exception:  # the guess is of another kind than the hint expects  # noqa: BLE001
         return wrong(f"{guess!r} is not it, and not of the form that is asked for")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Question", "matches", "choice_of"]
+__all__ = ["Question", "choice_of", "matches"]
 
 
 @dataclass(frozen=True)
