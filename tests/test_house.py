@@ -118,7 +118,9 @@ def test_a_module_is_small_enough_to_read(path):
 def test_the_short_names_are_the_real_ones():
     for name in lambdalib.__all__:
         found = getattr(lambdalib, name)
-        assert found.__module__ == f"lambdalib.{lambdalib.SHORT_NAMES[name]}", f"{name} is defined in {found.__module__}"
+        assert found.__module__ == f"lambdalib.{lambdalib.SHORT_NAMES[name]}", (
+            f"{name} is defined in {found.__module__}"
+        )
     assert set(lambdalib.__all__) <= set(dir(lambdalib))
     with pytest.raises(AttributeError, match="no attribute 'LambdaLayr'"):
         _ = lambdalib.LambdaLayr

@@ -139,10 +139,10 @@ def test_one_record_is_found():
     ("tiny-u4", "lambdalib train --row tiny-u4 --seed 1", {}, "", "main", "tiny-u4"),
     ("small", "lambdalib train --preset cpu", {}, "", "main", "small"),  # by its recipe
     ("ablation-rates", "lambdalib train --row ladder-rates", {}, "", "cumulative-ablation", "ablation-rates"),
-    ("sizes-u4", "lambdalib train --row sizes-u4", {"hold_out": 9}, "", "validation", "sizes-u4"),
+    ("sizes-u4", "lambdalib train --row sizes-u4", {"validation_images": 9}, "", "validation", "sizes-u4"),
     ("tiny", "lambdalib train --row tiny", {}, "--group rerun", "rerun", "tiny"),
     ("tiny", "notebook", {"lr": 0.3}, "--group set-aside --row tiny", "set-aside", "tiny-lr0.3"),
-    ("tiny", "lambdalib train --row tiny", {"lr": 0.3, "epochs": 4, "hold_out": 9}, "--group sweep",
+    ("tiny", "lambdalib train --row tiny", {"lr": 0.3, "epochs": 4, "validation_images": 9}, "--group sweep",
      "sweep", "tiny-lr0.3"),
     ("tiny", "notebook", {"lr": 0.3}, "--group early-recipe --row old", "early-recipe", "old"),
 ])  # fmt: skip

@@ -7,7 +7,7 @@ import pytest
 from lambdalib import cli
 from lambdalib.cost import count_parameters
 from lambdalib.experiments.results import read_results
-from lambdalib.experiments.rows import ROW_ALIASES, COMPARISONS, CUMULATIVE_ABLATION, EVERY_ROW, NETS, ROWS
+from lambdalib.experiments.rows import COMPARISONS, CUMULATIVE_ABLATION, EVERY_ROW, NETS, ROW_ALIASES, ROWS
 from lambdalib.models import create_model
 from lambdalib.twins import TWINS
 
