@@ -2,8 +2,6 @@
 PYTHON ?= python3
 PY     := .venv/bin/python
 READY  := .venv/ready
-# glibc gives large blocks back to the system after every step, and then has to ask again: on a CPU that costs a sixth of the time.
-KEEP_MEMORY := MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=100000000000
 unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
@@ -24,7 +22,7 @@ test-avx2: export ATEN_CPU_CAPABILITY := avx2
 test-avx2: test          ## the same on an imitated CPU without bfloat16 instructions
 
 train: $(READY)          ## train a LambdaResNet on CIFAR-10 (ARGS="--preset cpu", say)
-	@$(KEEP_MEMORY) $(PY) -m lambdalib train $(ARGS)
+	@$(PY) -m lambdalib train $(ARGS)
 
 bench: $(READY)          ## measure the lambda layer beside other packages' (ARGS="--part layer", say)
 	@$(PY) -m lambdalib bench $(ARGS)

@@ -42,7 +42,7 @@ DEFINED_IN = {  # what a lesson must define, not import, by the module's name in
         "layouts": ["sheets", "cut_queries", "cut_contexts", "join_tiles"],
     },
     "06_lambda_resnet": {"resnet": ["Bottleneck", "ResNet"]},
-    "07_train_on_cifar10": {"training.train": ["train_step", "evaluate"]},
+    "07_train_on_cifar10": {"training.train": ["train_steps", "evaluate"]},
 }
 
 

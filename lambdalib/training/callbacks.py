@@ -181,12 +181,11 @@ class TimeEstimate:
             self.say(f"After the first epoch, about {total} to go: {epochs}.")
 
     def words(self, run: Run, start: int) -> tuple[str, str]:
-        """The time from step `start` to the end of the run, and of its epochs: "2 h 5 min" and "32 epochs of 3.9 min"."""
+        """The time from step `start` to the end of the run, "2 h 5 min", and its parts, "32 epochs of 3.9 min"."""
         period = run.per_epoch * run.recipe.evaluate_every  # in steps
         evaluations = -(-run.total // period) - start // period + 2  # with flip augmentation at the end: two more
-        test_steps = (
-            run.records[0]["data"]["test"] / run.recipe.batch_size / 3
-        )  # a forward pass is a third of a step
+        test_size = run.records[0]["data"]["test"]
+        test_steps = test_size / run.recipe.batch_size / 3  # a forward pass is a third of a step
         total = self.per_step * (run.total - start + evaluations * test_steps)
         epochs = (run.total - start) / run.per_epoch
         return duration(total), f"{epochs:.3g} epochs of {duration(self.per_step * run.per_epoch)}"

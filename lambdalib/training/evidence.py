@@ -49,11 +49,9 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 def dtype_words(asked: str, device: torch.device) -> str:
     """The type of products, and why it is not the one asked for: "float32, since this CPU has no bfloat16"."""
     dtype = str(pick_dtype(asked, device)).removeprefix("torch.")
-    return (
-        dtype
-        if dtype == asked
-        else f"{dtype}, since this {'GPU' if device.type == 'cuda' else 'CPU'} has no {asked}"
-    )
+    if dtype == asked:
+        return dtype
+    return f"{dtype}, since this {'GPU' if device.type == 'cuda' else 'CPU'} has no {asked}"
 
 
 @contextmanager

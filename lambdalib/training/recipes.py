@@ -136,9 +136,9 @@ KINDS = {
 
 def is_a(value, kind: type) -> bool:
     """Whether a value has a type, where a whole number is a number too and a bool is none."""
-    return isinstance(value, (int, float) if kind is float else kind) and (
-        kind is bool or not isinstance(value, bool)
-    )
+    if isinstance(value, bool):
+        return kind is bool
+    return isinstance(value, (int, float) if kind is float else kind)
 
 
 def kind_words(kinds: tuple[type, ...]) -> str:

@@ -33,6 +33,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %%
 import math
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, replace
 from itertools import pairwise
 from pathlib import Path
@@ -46,6 +47,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.swa_utils import AveragedModel
 
 from lambdalib.course import figures
 from lambdalib.training.checkpoint import ASSETS, load_pretrained, load_state, read_card, save_state
@@ -55,7 +57,9 @@ from lambdalib.training.data import CLASSES, Augment, alternating_flip, batches,
 from lambdalib.experiments.results import find_record, format_mean, read_results
 from lambdalib.layer import LambdaLayer
 from lambdalib.models import create_model
-from lambdalib.training.train import RECIPES, Run, fit, lr_factor
+from lambdalib.training.recipes import RECIPES, lr_factor
+from lambdalib.training.run import Run
+from lambdalib.training.train import fit
 
 data = load_cifar10(source="sample")
 print("training:", tuple(data.train_images.shape), data.train_images.dtype,
@@ -109,30 +113,41 @@ assert torch.equal(even, odd.flip(3))  # every pair of epochs shows both sides o
 #
 # $$L=-\frac1b\sum_{i=1}^{b}\sum_{c=1}^{10} t_{ic}\,\log p_{ic},\qquad w\leftarrow w-\eta\,\nabla_{\!w}L$$
 #
-# Everything else in `train_step` is housekeeping: which number format the products use (*autocast*), and a *scaler* for the one format, float16, whose smallest numbers are too large for small gradients. Label smoothing waits for step 7, and `tta` for step 9. (SGD with *momentum*, used below, steps along a sum of all gradients so far, in which the older ones fade. The recipes from step 6 on take Nesterov's, which looks one such step ahead.)
+# `train_steps` below does one such step for each batch that it is given, and yields the loss of each: it is a generator, so `for loss in train_steps(...)` trains while it runs. The library's `fit` iterates over these same lines. Everything else in them is housekeeping: which number format the products use (*autocast*), a *scaler* for the one format, float16, whose smallest numbers are too large for small gradients, and a running average of the weights (*EMA*, step 7). Label smoothing waits for step 7, and `tta` for step 9. (SGD with *momentum*, used below, steps along a sum of all gradients so far, in which the older ones fade. The recipes from step 6 on take Nesterov's, which looks one such step ahead.)
 
 # %%
 TTA = ("none", "flip")
 
 
-def train_step(model: nn.Module, images: Tensor, labels: Tensor, optimizer: Optimizer,
-               scheduler: LRScheduler | None = None, scaler: GradScaler | None = None, *,
-               label_smoothing: float = 0.0, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Look at one batch, (b, 3, H, W) and (b,), and move the weights a little downhill.
+def train_steps(
+    model: nn.Module,
+    batches: Iterable[tuple[Tensor, Tensor]],
+    optimizer: Optimizer,
+    scheduler: LRScheduler | None = None,
+    scaler: GradScaler | None = None,
+    ema: AveragedModel | None = None,
+    *,
+    label_smoothing: float = 0.0,
+    dtype: torch.dtype = torch.float32,
+) -> Iterator[Tensor]:
+    """Train on the batches, images (b, 3, H, W) and labels (b,), one step for each.
 
-    Returns the loss before the step.
+    Yields the loss of each step, before its update.
     """
-    model.train()
-    with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
-        loss = F.cross_entropy(model(images), labels, label_smoothing=label_smoothing)
     scaler = scaler or GradScaler(enabled=False)
-    optimizer.zero_grad()
-    scaler.scale(loss).backward()
-    scaler.step(optimizer)
-    scaler.update()
-    if scheduler is not None:
-        scheduler.step()
-    return loss.detach()
+    for images, labels in batches:
+        model.train()
+        with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
+            loss = F.cross_entropy(model(images), labels, label_smoothing=label_smoothing)
+        optimizer.zero_grad()
+        scaler.scale(loss).backward()
+        scaler.step(optimizer)
+        scaler.update()
+        if scheduler is not None:
+            scheduler.step()
+        if ema is not None:
+            ema.update_parameters(model)
+        yield loss.detach()
 
 
 @torch.no_grad()
@@ -164,7 +179,7 @@ assert sum(parameter.numel() for parameter in net.parameters()) == 235_352
 test_images, test_labels = normalize(data.test_images), data.test_labels
 optimizer = SGD(net.parameters(), lr=0.05)
 small_batch = normalize(data.train_images[:50]), data.train_labels[:50]
-losses = torch.stack([train_step(net, *small_batch, optimizer) for _ in range(3)])
+losses = torch.stack(list(train_steps(net, [small_batch] * 3, optimizer)))  # the same pictures, three steps
 assert losses[1] < losses[0] and losses[2] < losses[1]  # downhill, on the same pictures
 
 alone, together = predict(net, test_images[:1]), predict(net, test_images[:100])[:1]
@@ -207,7 +222,7 @@ torch.manual_seed(0)
 net = create_model("tiny")
 optimizer = SGD(net.parameters(), lr=0.1, momentum=0.9)
 few = normalize(data.train_images[:16]), data.train_labels[:16]
-losses = torch.stack([train_step(net, *few, optimizer) for _ in range(40)])
+losses = torch.stack(list(train_steps(net, [few] * 40, optimizer)))
 print("2. the same 16 pictures, 40 times: the loss falls below 0.1 is", bool(losses[-1] < 0.1))
 assert losses[-1] < 0.1 and abs(losses[0] - math.log(10)) < 0.3
 
@@ -246,12 +261,9 @@ def two_lambdas(norms: bool, std: float) -> nn.Sequential:
 def sixty_steps(net: nn.Module) -> tuple[Tensor, float]:
     """The losses of 60 steps on the sample at 16 × 16 pixels, and the test accuracy after them."""
     optimizer = SGD(net.parameters(), lr=0.1, momentum=0.9)
-    losses = []
-    for epoch in range(2):
-        for images, labels in batches(data.train_images[:1500, :, ::2, ::2], data.train_labels[:1500], 50,
-                                      seed=0, epoch=epoch):
-            losses.append(train_step(net, normalize(images), labels, optimizer))
-    return torch.stack(losses), evaluate(net, test_images[:, :, ::2, ::2], test_labels)
+    small_images = data.train_images[:1500, :, ::2, ::2]
+    steps = train_steps(net, batches(small_images, data.train_labels[:1500], 50, stop=60), optimizer)
+    return torch.stack(list(steps)), evaluate(net, test_images[:, :, ::2, ::2], test_labels)
 
 
 broken, accuracy = sixty_steps(two_lambdas(norms=False, std=1.0))
@@ -295,31 +307,27 @@ plt.show()
 # %% [markdown]
 # ## 6 · The loop, and stopping without losing anything
 #
-# A training run is the step above, many times. What surrounds it fits on one page: the order of the pictures, their augmentation, the next learning rate, and a place to write everything down. `Run` holds what a run owns: the net, the optimizer, the step it has come to. Its `advance` books a loss and moves the step on, so the loop is short. (A recipe is a list of settings; step 7 goes through it. With `ema`, a run also keeps a running average of its weights: `run.model` is the net in training, `run.net` the average.)
+# A training run is the step above, many times. What surrounds it fits on one page: the order of the pictures, their augmentation, the next learning rate, and a place to write everything down. `batches` gives finished batches from any step to any other: shuffled, augmented and normalized. `Run` holds what a run owns: the net, the optimizer, the step it has come to. Its `log_step` writes a loss down and moves the step on. (A recipe is a list of settings; step 7 goes through it. With `ema`, a run also keeps a running average of its weights: `run.model` is the net in training, `run.eval_model` the average.)
 
 # %%
-def train_until(run: Run, last: int) -> None:
+def continue_run(run: Run, last: int) -> None:
     """Do the steps run.step ... last - 1."""
     recipe = run.recipe
-    augment = Augment(recipe.crop, recipe.flip, recipe.cutout)
-    while run.step < last:
-        epoch, done = divmod(run.step, run.per_epoch)
-        for images, labels in batches(data.train_images, data.train_labels, recipe.batch_size, seed=recipe.seed,
-                                      epoch=epoch, start=done, augment=augment):
-            images = normalize(images).contiguous(memory_format=run.memory_format)
-            loss = train_step(run.model, images, labels, run.optimizer, run.scheduler, run.scaler,
-                              label_smoothing=recipe.label_smoothing, dtype=run.dtype)
-            run.advance(loss)
-            if run.step == last:
-                return
+    finished = batches(data.train_images, data.train_labels, recipe.batch_size, seed=recipe.seed,
+                       start=run.step, stop=last, augment=Augment(recipe.padding, recipe.flip, recipe.cutout),
+                       memory_format=run.memory_format)
+    for loss in train_steps(run.model, finished, run.optimizer, run.scheduler, run.scaler, run.ema,
+                            label_smoothing=recipe.label_smoothing, dtype=run.dtype):
+        run.log_step(loss)
 
 
 cpu = torch.device("cpu")
 short = replace(RECIPES["demo"], batch_size=25, max_steps=12, ema=0.9, dtype="float32")
-whole = fit(short, data, device="cpu", progress=False)  # the library's loop: this one, and a bar, a log, files
+whole = fit(short, data, device="cpu", progress=False)  # the same steps, and a bar, a log, files
 
+torch.manual_seed(short.seed)  # the first weights are drawn from this generator, as in fit
 by_hand = Run(short, data, cpu)
-train_until(by_hand, 12)
+continue_run(by_hand, 12)
 assert torch.equal(by_hand.losses, whole.losses)
 print("our loop and fit: equal losses, to the last bit, is", torch.equal(by_hand.losses, whole.losses))
 
@@ -327,8 +335,9 @@ print("our loop and fit: equal losses, to the last bit, is", torch.equal(by_hand
 # Now stop after 7 of the 12 steps (steps 0 to 6), write the state to a file, forget everything, read it back into a fresh run, and go on. The file is written under another name first and renamed when it is whole, so a crash while writing leaves the old one.
 
 # %%
+torch.manual_seed(short.seed)
 first_half = Run(short, data, cpu)
-train_until(first_half, 7)
+continue_run(first_half, 7)
 shelf = TemporaryDirectory()  # gone when the kernel stops
 saved = Path(shelf.name) / "state.pt"
 save_state(first_half.state(), saved)
@@ -336,10 +345,10 @@ save_state(first_half.state(), saved)
 state = load_state(saved)
 second_half = Run(short, data, cpu)
 second_half.load(state)
-train_until(second_half, 12)
+continue_run(second_half, 12)
 print("a state holds:", ", ".join(state))
-continued = second_half.net.state_dict()
-equal = all(torch.equal(continued[name], tensor) for name, tensor in whole.net.state_dict().items())
+continued = second_half.eval_model.state_dict()
+equal = all(torch.equal(continued[name], tensor) for name, tensor in whole.eval_model.state_dict().items())
 print("stopped and continued, or never stopped: equal weights, to the last bit, is", equal)
 assert equal and torch.equal(second_half.losses, whole.losses)
 
@@ -358,7 +367,7 @@ state = load_state(saved)
 forgetful = Run(short, data, cpu)
 forgetful.model.load_state_dict(state["model"])
 forgetful.losses[:7], forgetful.step = state["losses"][:7], 7
-train_until(forgetful, 12)
+continue_run(forgetful, 12)
 same = (forgetful.losses == whole.losses).tolist()
 print("steps with equal losses:   ", [step for step in range(12) if same[step]])
 print("steps with different losses:", [step for step in range(12) if not same[step]])
@@ -370,17 +379,17 @@ assert same == [True] * 8 + [False] * 4
 # %% [markdown]
 # ## 7 · The recipe
 #
-# All that decides a run, apart from the data and the machine, is one frozen object. `demo` is for the sample, `cpu` for all of CIFAR-10 without a graphics card, `gpu` for a graphics card (that one is a proposal: nobody has measured it yet). What each line means stands beside it in `lambdalib/training/train.py`. (The table leaves out `model_kwargs`; for `gpu` they are u = 4 and a scope of 7.)
+# All that decides a run, apart from the data and the machine, is one frozen object. `demo` is for the sample, `cpu` for all of CIFAR-10 without a graphics card, `gpu` for a graphics card (that one is a proposal: nobody has measured it yet). What each line means stands beside it in `lambdalib/training/recipes.py`. (The table leaves out `model_kwargs`; for `gpu` they are u = 4 and a scope of 7.)
 
 # %%
-print(f"{'':16}{'demo':>16}{'cpu':>16}{'gpu':>16}")
+print(f"{'':18}{'demo':>16}{'cpu':>16}{'gpu':>16}")
 for name in asdict(RECIPES["demo"]):
     values = [str(getattr(RECIPES[preset], name)) for preset in ("demo", "cpu", "gpu")]
     if name != "model_kwargs":
-        print(f"{name:16}" + "".join(f"{value:>16}" for value in values))
+        print(f"{name:18}" + "".join(f"{value:>16}" for value in values))
 
 recipes = {preset: RECIPES[preset] for preset in ("demo", "cpu", "gpu")}
-rates = {name: [recipe.lr * lr_factor(step, 1000, recipe.warmup, recipe.schedule, recipe.floor / recipe.lr)
+rates = {name: [recipe.lr * lr_factor(step, 1000, recipe.warmup, recipe.schedule, recipe.min_lr / recipe.lr)
                 for step in range(1000)]
          for name, recipe in recipes.items()}
 for name, rate in rates.items():
@@ -391,15 +400,15 @@ plt.show()
 # %% [markdown]
 # The words that are new:
 #
-# * **Warm-up**: the learning rate climbs from almost nothing, because the statistics of fresh norms mean little and large steps would follow them. Then it falls to 0, or to a low `floor`, so that the last steps tidy up. While the rate falls a run still gains, up to its last epoch, so it should not be judged in the middle.
+# * **Warm-up**: the learning rate climbs from almost nothing, because the statistics of fresh norms mean little and large steps would follow them. Then it falls to 0, or to a low `min_lr`, so that the last steps tidy up. While the rate falls a run still gains, up to its last epoch, so it should not be judged in the middle.
 # * **Label smoothing** with $\varepsilon=0.2$: the target gives $1-\varepsilon$ to the right class and spreads $\varepsilon$ over all ten. It takes away the reward for being ever more certain (exercise 2).
 # * **EMA**, exponential moving average: a second copy of the weights, pulled a little towards the trained ones after every step. Where it is set, the copy is the result.
 # * **Weight decay**: filters, matrices and tables shrink a little at each step; norms and biases do not.
 # * **Whitening**: the first filters of `small` and `tiny` see 2 × 2 pixels. In a photograph these are nearly equal, so almost every fresh filter sees much the same thing. With `whiten` the filters are computed from 5,000 training pictures such that their outputs are uncorrelated and equally strong, and then stay as they are (`SmallResNet.whiten`).
-# * **A rate for biases**: a bias moves a whole channel up or down, and may do so in large steps; `bias_lr` says how many times the learning rate it gets. Whitening and this are taken from Jordan's speed record (2024), where the net has convolutions only.
-# * **The rest**: `crop` is the largest shift of step 2, in pixels. `channels_last` keeps the colours of a pixel side by side in memory, and `compile` translates the net into faster code; both are about speed. `max_steps` ends a run early, `evaluate_every` counts the epochs between two tests, and `hold_out` sets training pictures aside to judge by. What is left is for other recipes and your own pictures.
+# * **A rate for biases**: a bias moves a whole channel up or down, and may do so in large steps; `bias_lr_multiplier` says how many times the learning rate it gets. Whitening and this are taken from Jordan's speed record (2024), where the net has convolutions only.
+# * **The rest**: `padding` is the largest shift of step 2, in pixels. `channels_last` keeps the colours of a pixel side by side in memory, and `compile` translates the net into faster code; both are about speed. `max_steps` ends a run early, `evaluate_every` counts the epochs between two tests, and `validation_images` sets training pictures aside to evaluate on. What is left is for other recipes and your own pictures. In a terminal, `lambdalib train --set NAME=VALUE` changes any of them.
 #
-# How much is each of these worth? That is an experiment: a *ladder*. At its foot stands `tiny` with a usual recipe: a learning rate of 0.4 (that is 0.1 for 128 pictures, in proportion to the batch), momentum 0.9, a weight decay of 0.0005, our warm-up and linear fall, random flips, and shifts of up to 4 pixels; no label smoothing, no whitening, no average. Each rung adds one change and keeps all below it (*rates* is five settings at once: learning rate, bias rate, momentum, weight decay and floor); the last is our recipe. Ten epochs, three seeds a rung. And the judges are not the test pictures: 5,000 of the training pictures were set aside, and the nets learnt from the other 45,000. A recipe chosen by the test pictures would be fitted to them. (Ours is fitted to these 5,000, by which its settings were compared; and two recipes before it had been read on the test pictures, as the README tells. The foot was chosen by nobody. So the ladder flatters our rungs.)
+# How much is each of these worth? That is an experiment: a *ladder*. At its foot stands `tiny` with a usual recipe: a learning rate of 0.4 (that is 0.1 for 128 pictures, in proportion to the batch), momentum 0.9, a weight decay of 0.0005, our warm-up and linear fall, random flips, and shifts of up to 4 pixels; no label smoothing, no whitening, no average. Each rung adds one change and keeps all below it (*rates* is five settings at once: learning rate, bias rate, momentum, weight decay and `min_lr`); the last is our recipe. Ten epochs, three seeds a rung. And the judges are not the test pictures: 5,000 of the training pictures were set aside, and the nets learnt from the other 45,000. A recipe chosen by the test pictures would be fitted to them. (Ours is fitted to these 5,000, by which its settings were compared; and two recipes before it had been read on the test pictures, as the README tells. The foot was chosen by nobody. So the ladder flatters our rungs.)
 
 # %%
 scores = {row.name.removeprefix("ablation-").replace("-", " "): [100 * accuracy for accuracy in row.accuracies]
@@ -657,12 +666,12 @@ def my_load(run: Run, state: dict) -> None:
 
 
 def outcome(run: Run) -> Tensor:
-    return torch.cat([run.losses, *(parameter.detach().flatten() for parameter in run.net.parameters())])
+    return torch.cat([run.losses, *(parameter.detach().flatten() for parameter in run.eval_model.parameters())])
 
 
 mine = Run(short, data, cpu)
 my_load(mine, load_state(saved))
-train_until(mine, 12)
+continue_run(mine, 12)
 check_close(outcome(mine), outcome(whole), "whose state is still that of step 0?")
 
 # %% [markdown]
@@ -680,7 +689,7 @@ check_close(outcome(mine), outcome(whole), "whose state is still that of step 0?
 #
 # mine = Run(short, data, cpu)
 # my_load(mine, load_state(saved))
-# train_until(mine, 12)
+# continue_run(mine, 12)
 # check_close(outcome(mine), outcome(whole), "whose state is still that of step 0?")
 # ```
 #
@@ -729,6 +738,6 @@ assert abs(best - 0.45) < 0.01
 #
 # **Ledger.** *It learns*: for, step 9, five seeds of `tiny` and five of `small`, with their logs. *More accurate than convolutions*: not shown here; the public CIFAR-10 numbers that we followed were not reached again in the reruns that we found. Lesson 09 holds more for this line and against it.
 #
-# **The code of this lesson** lives in `lambdalib/training/data.py`, `lambdalib/training/cifar10.py` (where the pictures come from), `lambdalib/training/train.py` (`train_step`, `predict`, `evaluate`, `Recipe`, `Run`, `fit`) and `lambdalib/training/checkpoint.py`; `lambdalib train` in a terminal does what step 8 does.
+# **The code of this lesson** lives in `lambdalib/training/data.py`, `lambdalib/training/cifar10.py` (where the pictures come from), `lambdalib/training/recipes.py` (`Recipe`, `RECIPES`, `lr_factor`), `lambdalib/training/train.py` (`train_steps`, `predict`, `evaluate`, `fit`), `lambdalib/training/run.py` (`Run`) and `lambdalib/training/checkpoint.py`; `lambdalib train` in a terminal does what step 8 does.
 #
 # **Next.** It learns; but *what*? To open a trained net, look at its stencils and find out which half of a lambda carries the answer is a question for lesson 08, which is not written yet. And what is each half *worth*, measured by training without it? That is [lesson 09](09_what_the_lambda_is_worth.ipynb).

@@ -126,6 +126,12 @@ def test_two_processes_are_one_that_takes_the_halves_in_turn(tmp_path):
     assert (alone.losses[1:] - one.losses[1:]).abs().max() > 1e-3 and alone.records[0]["processes"] == 1
 
 
+def test_the_first_process_alone_writes(tmp_path, monkeypatch):
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    run = fit(RECIPE, few_images(), tmp_path / "out", device="cpu", progress=False)
+    assert run.step == 6 and not (tmp_path / "out").exists()
+
+
 def test_the_command_of_the_readme_trains_on_two(tmp_path):
     command = "torchrun --nproc-per-node 2 -m lambdalib train"
     few = "--preset demo --model tiny --source sample --device cpu --batch-size 50 --max-steps 3 --out out --quiet"

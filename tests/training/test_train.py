@@ -360,6 +360,24 @@ def test_resume_refuses_what_does_not_fit(images16, tmp_path):
         train_quietly(replace(RECIPE, batch_size=46), images16)
 
 
+def test_a_damaged_state_is_told(images16, tmp_path, monkeypatch):
+    interrupt_at(monkeypatch, 3)
+    with pytest.raises(KeyboardInterrupt):
+        train_quietly(RECIPE, images16, tmp_path)
+    for name, value, words in [
+        ("optimizer", None, "a training state must hold recipe, data, .*, but this one has no optimizer"),
+        ("step", 10**6, "a training state must have a step from 0 to 12 and as many losses, got 1000000"),
+        ("step", -1, "from 0 to 12 .* got -1"),
+        ("step", 2.0, "from 0 to 12 .* got 2.0"),
+        ("recipe", "demo", "a recorded recipe must be a dict, got 'demo'"),
+    ]:
+        state = load_state(tmp_path / "state.pt")
+        state.pop(name)
+        fresh = fresh_run(RECIPE, images16)
+        with pytest.raises(ValueError, match=words):
+            fresh.load(state if value is None else {**state, name: value})
+
+
 def test_channels_last_reaches_the_model(images16, monkeypatch):
     seen = []
     before_steps(
