@@ -128,6 +128,7 @@ def test_two_processes_are_one_that_takes_the_halves_in_turn(tmp_path):
 
 def test_the_first_process_alone_writes(tmp_path, monkeypatch):
     monkeypatch.setattr(distributed, "rank", lambda: 1)
+    monkeypatch.setattr(distributed, "local_shard", lambda batch: batch)
     run = fit(RECIPE, few_images(), tmp_path / "out", device="cpu", progress=False)
     assert run.step == 6 and not (tmp_path / "out").exists()
 
