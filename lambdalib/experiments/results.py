@@ -16,7 +16,7 @@ from typing import NamedTuple
 import torch
 
 from lambdalib.cost import multiply_adds
-from lambdalib.experiments.rows import ROW_ALIASES, CUMULATIVE_ABLATION, EVERY_ROW, ROWS
+from lambdalib.experiments.rows import CUMULATIVE_ABLATION, EVERY_ROW, ROW_ALIASES, ROWS
 from lambdalib.models import create_model
 from lambdalib.training.checkpoint import ASSETS
 from lambdalib.training.recipes import Recipe
