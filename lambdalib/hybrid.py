@@ -6,7 +6,6 @@ those of Hu et al. 2017 (arXiv 1709.01507).
 """
 
 from torch import nn
-from torchvision.ops import SqueezeExcitation
 
 from lambdalib.resnet import DEPTHS, STEMS, Bottleneck, ResNet, conv_norm
 
@@ -44,6 +43,16 @@ def deep_stem() -> nn.Sequential:
     return stem
 
 
+def squeeze_excitation(width: int) -> nn.Module:
+    """Scale each channel by what the whole map holds (Hu et al. 2017, section 3): (b, width, H, W) -> the same shape.
+
+    The channels are squeezed to a quarter. Used by HybridBottleneck.
+    """
+    from torchvision.ops import SqueezeExcitation  # here, since torchvision takes two seconds to import
+
+    return SqueezeExcitation(width, width // 4)
+
+
 class HybridBottleneck(Bottleneck):
     """A bottleneck that gates its channels where it has no lambda layer, and whose shortcut looks at every pixel.
 
@@ -68,7 +77,7 @@ class HybridBottleneck(Bottleneck):
             self.shortcut = nn.Sequential(pool, conv_norm(dim, self.expansion * width, 1))
         if lambda_options is None:
             # stays above 0: the block's own ReLU keeps it
-            self.mix.extend([nn.ReLU(), SqueezeExcitation(width, width // 4)])
+            self.mix.extend([nn.ReLU(), squeeze_excitation(width)])
 
 
 class HybridResNet(ResNet):

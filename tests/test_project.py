@@ -451,7 +451,7 @@ def imported(path):
             yield node.module.split(".")[0].lower()
 
 
-# ---- one name, one thing -----------------------------------------------------------------------------------------
+# ---- one name, one thing ----
 
 
 def defined_names(source):

@@ -63,7 +63,7 @@ def explore(draw, **controls):
     def redraw(_=None):
         try:
             figure = draw(**{name: control.value for name, control in controls.items()})
-        except Exception as error:  # a callback's traceback is shown nowhere: say it beside the controls  # noqa: BLE001
+        except Exception as error:  # a callback's traceback is shown nowhere: say it beside the controls
             message.value = f"<b style='color:#b00'>{type(error).__name__}: {error}</b>"
             return
         buffer = io.BytesIO()

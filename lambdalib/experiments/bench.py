@@ -1,7 +1,7 @@
 """Time and memory of the lambda layer, of other packages' layers, of its alternatives, and of whole models.
 
-Used by `lambdalib bench`, which prints tables and writes JSON with the evidence. Taught in notebooks/05_cost. All runs
-in one process, candidates in turn, so that other load slows all of them alike. Medians, and ratios before seconds.
+Used by `lambdalib bench`, which prints tables and writes JSON with the evidence. Taught in notebooks/05_cost. One
+process, candidates in turn, so that other load slows all of them alike. Medians, and ratios before seconds.
 """
 
 import copy

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import torch
-from torchvision.ops import SqueezeExcitation
 
 from lambdalib.cost import contraction_order, count_parameters, multiply_adds, training_memory
 from lambdalib.layer import LambdaLayer
@@ -146,6 +145,8 @@ def hybrids_table() -> list[HybridRow]:
 
     Bello 2021, section 5; Brock et al. 2021 (arXiv 2102.06171), Table 3. Used by `lambdalib params`.
     """
+    from torchvision.ops import SqueezeExcitation  # here, since torchvision takes two seconds to import
+
     rows = []
     for depth, printed in LARGE_HYBRIDS.items():
         name = f"lambda_resnet{depth}_hybrid"

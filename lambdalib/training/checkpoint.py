@@ -75,7 +75,7 @@ def save_weights(
 
 
 def load_weights(path: str | os.PathLike, sha256: str | None = None) -> dict[str, Tensor]:
-    """Read a safetensors file. Taught in notebooks/07_train_on_cifar10.
+    """Read a safetensors file. Used by load_model and load_backbone.
 
     Args:
         sha256: what the file's hash must be, in hex. Default: not checked.
@@ -209,7 +209,7 @@ def load_backbone(model: nn.Module, path: str | os.PathLike) -> str:
 
 
 def list_pretrained() -> list[str]:
-    """Names that load_pretrained knows. Taught in notebooks/07_train_on_cifar10."""
+    """Names that load_pretrained knows. Used by `lambdalib evaluate` and `lambdalib doctor`."""
     return sorted(path.stem for path in ASSETS.glob("*.safetensors") if path.with_suffix(".json").is_file())
 
 

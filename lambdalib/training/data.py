@@ -1,7 +1,7 @@
 """CIFAR-10 and the sample that ships with the package; augmentation; the batches that training takes.
 
 Images stay uint8 until a batch is finished: a quarter of the memory, and exact. cifar10.py holds the sources of
-the data. Taught in notebooks/07_train_on_cifar10.
+the data. Taught in notebooks/07_train_on_cifar10. Used by `lambdalib train`.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def load_cifar10(root: str | Path | None = None, source: str = "auto") -> ImageS
 def load_sample() -> ImageSplits:
     """The real images that ship with the package: balanced, 200 per class to train on and 50 to test on.
 
-    Taught in notebooks/07_train_on_cifar10. Made by tools/make_sample.py; whose images they are:
+    Taught in notebooks/00_start_here. Made by tools/make_sample.py; whose images they are:
     assets/CIFAR10.md.
 
     Returns:

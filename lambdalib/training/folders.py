@@ -7,8 +7,6 @@ from pathlib import Path
 import torch
 from PIL import Image
 from torch import Tensor
-from torchvision.datasets import ImageFolder
-from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
 
 from lambdalib.training.cifar10 import DataError, ImageSplits
 
@@ -43,6 +41,8 @@ def load_folder(root: str | Path, image_size: int = 32, workers: int | None = No
     Raises:
         DataError: a folder or class is missing, a file is no image, or they do not fit into memory.
     """
+    from torchvision.datasets import ImageFolder  # here, since torchvision takes two seconds to import
+
     root = Path(root)
     try:
         parts = [ImageFolder(str(folder)) for folder in (root / "train", val_folder(root))]
@@ -74,6 +74,8 @@ def load_folder(root: str | Path, image_size: int = 32, workers: int | None = No
 
 def decode(paths: list[str], image_size: int, workers: int | None) -> Tensor:
     """The images in these files, (n, 3, image_size, image_size) uint8."""
+    from torchvision.transforms import CenterCrop, Compose, PILToTensor, Resize
+
     square = Compose([Resize(image_size), CenterCrop(image_size), PILToTensor()])
 
     def read(path: str) -> Tensor:

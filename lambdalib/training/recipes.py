@@ -1,6 +1,6 @@
 """Recipes: all that decides a training run, apart from the data and the machine.
 
-Taught in notebooks/07_train_on_cifar10.
+Taught in notebooks/07_train_on_cifar10. Used by `lambdalib train`.
 """
 
 import difflib

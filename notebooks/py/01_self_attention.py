@@ -39,7 +39,6 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # A lambda layer takes the same ingredients and multiplies them in another order; what that changes is the subject of the whole course. First, the original.
 
 # %%
-import math
 from fractions import Fraction
 
 import matplotlib.pyplot as plt

@@ -132,7 +132,7 @@ def lambda_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int
 
 
 def convolution_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
-    """Lambdas by a convolution: the same k stencils filter every value channel alone, then the queries mix them."""
+    """Lambdas by a convolution: k stencils filter every value channel alone, then the queries mix them."""
     images = permute_contiguous(values, "b (y x) v u -> (b v) y x u", y=size[0])
     lambdas = convolve(images, permute_contiguous(table, "k u y x -> k y x u"))
     lambdas = permute_contiguous(lambdas, "(b v) y x k -> b (y x) v k", v=values.shape[2])
@@ -242,7 +242,7 @@ def cut_queries(queries: Tensor, size: tuple[int, int], tile: tuple[int, int], t
 
 def cut_contexts(values: Tensor, size: tuple[int, int], tile: tuple[int, int], tiles: tuple[int, int],
                  halo: tuple[int, int]) -> Tensor:  # fmt: skip
-    """A copy of the values for each tile that sees them: (b, m, v, u) -> (b·rows·columns, m of a context, v, u)."""
+    """A copy of the values for each tile that sees them: (b, m, v, u) -> (b·rows·columns, m in context, v, u)."""
     (H, W), (t_y, t_x), (rows, columns), (halo_y, halo_x) = size, tile, tiles, halo
     # u before v, as the product with the scores wants it
     images = rearrange(values, "b (y x) v u -> b y x (u v)", y=H)

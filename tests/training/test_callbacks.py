@@ -114,7 +114,8 @@ def test_a_bar_brings_the_estimate(images16, capsys):
 
 
 @pytest.mark.parametrize("seconds, words", [
-    (0.42, "0.42 s"), (9.9, "9.9 s"), (40, "40 s"), (89, "89 s"), (90, "1.5 min"), (234, "3.9 min"), (3000, "50 min"),
+    (0.42, "0.42 s"), (9.9, "9.9 s"), (40, "40 s"), (89, "89 s"), (90, "1.5 min"), (234, "3.9 min"),
+    (3000, "50 min"),
     (3569, "59 min"), (3571, "1 h 0 min"), (7500, "2 h 5 min"), (100_000, "27 h 47 min"),
 ])  # fmt: skip
 def test_durations(seconds, words):

@@ -42,7 +42,8 @@ from lambdalib.training.train import fit
 from test_distributed import RECIPE, few_images
 from toy import after_epochs
 with distributed.process_group():
-    tell = lambda run: print(f"process {distributed.rank()} of {distributed.size()} at step {run.step};", end="", flush=True)
+    me = f"process {distributed.rank()} of {distributed.size()}"
+    tell = lambda run: print(f"{me} at step {run.step};", end="", flush=True)
     fit(RECIPE, few_images(), sys.argv[1], device="cpu", progress=True, callbacks=after_epochs(tell))
 """
 ENVIRONMENT = {

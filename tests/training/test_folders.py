@@ -99,8 +99,10 @@ def start_of(folder):
 
 def test_train_and_evaluate_on_a_folder(tmp_path, capsys, monkeypatch):
     write_images(tmp_path / "mine")
-    command = "train --preset demo --data mine --image-size 16 --workers 2 --devices 1 --out o --quiet --device cpu".split()
-    assert cli.main(command) == 0
+    command = (
+        "train --preset demo --data mine --image-size 16 --workers 2 --devices 1 --out o --quiet --device cpu"
+    )
+    assert cli.main(command.split()) == 0
     start = start_of(tmp_path / "o")
     assert start["recipe"]["model_kwargs"] == {"num_classes": 3} and start["recipe"]["image_size"] == 16
     found = content_hash(folders.load_folder(tmp_path / "mine", 16))[:16]

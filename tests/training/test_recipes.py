@@ -16,13 +16,19 @@ from lambdalib.training.recipes import Recipe, create_optimizer, lr_factor, pars
 
 
 @pytest.mark.parametrize("name, value", [
-    ("epochs", 0), ("epochs", -1.5), ("epochs", math.nan), ("epochs", math.inf), ("batch_size", 0), ("lr", 0.0), ("lr", math.nan),
+    ("epochs", 0), ("epochs", -1.5), ("epochs", math.nan), ("epochs", math.inf), ("batch_size", 0),
+    ("lr", 0.0), ("lr", math.nan),
     ("bias_lr_multiplier", 0.0), ("bias_lr_multiplier", math.inf),
-    ("momentum", 1.0), ("weight_decay", -1e-4), ("label_smoothing", 1.0), ("warmup", 1.0), ("schedule", "step"), ("ema", 1.0),
-    ("optimizer", "lion"), ("min_lr", -1e-9), ("min_lr", 0.2), ("restart_period", 0), ("restart_period", math.inf), ("image_size", 0),
-    ("flip", "vertical"), ("padding", -1), ("cutout", -3), ("dtype", "float8"), ("evaluate_every", 0), ("max_steps", 0),
-    ("batch_size", 2.5), ("max_steps", 2.5), ("padding", 0.5), ("batch_size", True), ("lr", None), ("lr", "0.1"), ("whiten", 1),
-    ("seed", -1), ("weight_decay", math.inf), ("model", None), ("model_kwargs", None), ("ema", "none"), ("validation_images", -1),
+    ("momentum", 1.0), ("weight_decay", -1e-4), ("label_smoothing", 1.0), ("warmup", 1.0),
+    ("schedule", "step"), ("ema", 1.0),
+    ("optimizer", "lion"), ("min_lr", -1e-9), ("min_lr", 0.2), ("restart_period", 0),
+    ("restart_period", math.inf), ("image_size", 0),
+    ("flip", "vertical"), ("padding", -1), ("cutout", -3), ("dtype", "float8"), ("evaluate_every", 0),
+    ("max_steps", 0),
+    ("batch_size", 2.5), ("max_steps", 2.5), ("padding", 0.5), ("batch_size", True), ("lr", None),
+    ("lr", "0.1"), ("whiten", 1),
+    ("seed", -1), ("weight_decay", math.inf), ("model", None), ("model_kwargs", None), ("ema", "none"),
+    ("validation_images", -1),
 ])  # fmt: skip
 def test_recipe_names_the_bad_field(name, value):
     with pytest.raises(ValueError, match=rf"^{name} must be .*got {value!r}"):
@@ -154,8 +160,8 @@ def test_records_of_the_first_edition_are_read():
         "hold_out": 500,
         "lr": 0.7,
     }
-    new = Recipe(model="tiny", min_lr=0.05, restart_period=2, bias_lr_multiplier=64, padding=3, freeze_backbone=True,
-                 validation_images=500, lr=0.7)  # fmt: skip
+    new = Recipe(model="tiny", min_lr=0.05, restart_period=2, bias_lr_multiplier=64, padding=3,
+                 freeze_backbone=True, validation_images=500, lr=0.7)  # fmt: skip
     assert Recipe.from_record(old) == new == Recipe.from_record(asdict(new))
     assert set(recipes.ALIASES.values()) <= asdict(new).keys() and not set(recipes.ALIASES) & asdict(new).keys()
 
@@ -166,7 +172,8 @@ def test_the_card_that_ships_holds_a_preset():
 
 
 @pytest.mark.parametrize("record, words", [
-    (None, "must be a dict, got None"), ([1], r"must be a dict, got \[1\]"), ({"colour": 1}, "fields of Recipe only, got 'colour'"),
+    (None, "must be a dict, got None"), ([1], r"must be a dict, got \[1\]"),
+    ({"colour": 1}, "fields of Recipe only, got 'colour'"),
     ({"floor": 1.0}, "^min_lr must be at least 0 and below lr, 0.2, got 1.0"),
 ])  # fmt: skip
 def test_what_is_no_record_is_refused(record, words):
@@ -178,9 +185,12 @@ def test_what_is_no_record_is_refused(record, words):
 
 
 @pytest.mark.parametrize("text, name, value", [
-    ("ema=0.98", "ema", 0.98), ("ema=none", "ema", None), ("ema=None", "ema", None), ("max_steps=null", "max_steps", None),
-    ("max_steps=7", "max_steps", 7), ("epochs=3", "epochs", 3.0), ("whiten=true", "whiten", True), ("compile=False", "compile", False),
-    ("flip=random", "flip", "random"), ("model=tiny", "model", "tiny"), ("min_lr=1e-5", "min_lr", 1e-5), ("floor=0.5", "min_lr", 0.5),
+    ("ema=0.98", "ema", 0.98), ("ema=none", "ema", None), ("ema=None", "ema", None),
+    ("max_steps=null", "max_steps", None),
+    ("max_steps=7", "max_steps", 7), ("epochs=3", "epochs", 3.0), ("whiten=true", "whiten", True),
+    ("compile=False", "compile", False),
+    ("flip=random", "flip", "random"), ("model=tiny", "model", "tiny"), ("min_lr=1e-5", "min_lr", 1e-5),
+    ("floor=0.5", "min_lr", 0.5),
     ('model_kwargs={"scope": 7}', "model_kwargs", {"scope": 7}), ("seed=3", "seed", 3),
 ])  # fmt: skip
 def test_settings_have_the_type_of_their_field(text, name, value):
@@ -190,9 +200,12 @@ def test_settings_have_the_type_of_their_field(text, name, value):
 
 
 @pytest.mark.parametrize("text, words", [
-    ("ema=much", "ema must be a number or None, got 'much'"), ("whiten=1", "whiten must be true or false, got '1'"),
-    ("batch_size=2.5", "batch_size must be a whole number, got '2.5'"), ("batch_size=none", "batch_size must be a whole number, got 'none'"),
-    ("model_kwargs=[1]", r"model_kwargs must be a dict, got '\[1\]'"), ("model_kwargs=scope", "model_kwargs must be a dict, got 'scope'"),
+    ("ema=much", "ema must be a number or None, got 'much'"),
+    ("whiten=1", "whiten must be true or false, got '1'"),
+    ("batch_size=2.5", "batch_size must be a whole number, got '2.5'"),
+    ("batch_size=none", "batch_size must be a whole number, got 'none'"),
+    ("model_kwargs=[1]", r"model_kwargs must be a dict, got '\[1\]'"),
+    ("model_kwargs=scope", "model_kwargs must be a dict, got 'scope'"),
     ("min_rl=1", r"got 'min_rl=1' \(did you mean min_lr\?\); fields: model, model_kwargs, epochs"),
     ("colour=red", "must be name=value with a field of the recipe, got 'colour=red'; fields: model"),
     ("ema", "must be name=value with a field of the recipe, got 'ema'; fields: model"),

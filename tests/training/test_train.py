@@ -238,7 +238,8 @@ def first_edition(recipe, data):
 
 @pytest.mark.parametrize("changes", [
     {}, {"ema": None}, {"channels_last": False}, {"flip": "alternating", "cutout": 0, "padding": 3, "seed": 4},
-    {"max_steps": 7, "evaluate_every": 2, "optimizer": "adam", "lr": 1e-3, "restart_period": 0.5}, {"dtype": "bfloat16"},
+    {"max_steps": 7, "evaluate_every": 2, "optimizer": "adam", "lr": 1e-3, "restart_period": 0.5},
+    {"dtype": "bfloat16"},
 ])  # fmt: skip
 def test_the_losses_are_those_of_the_first_edition(images16, tmp_path, monkeypatch, changes):
     monkeypatch.setattr(
