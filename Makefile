@@ -13,7 +13,8 @@ help:                    ## list the targets
 lab: $(READY)            ## open JupyterLab on the first lesson (ARGS="--no-browser --port 9999", say)
 	@exec $(PY) tools/lab.py $(ARGS)
 
-test: $(READY)           ## run every test and every lesson, side by side
+test: $(READY)           ## lint, then run every test and every lesson, side by side
+	@.venv/bin/ruff check --quiet . && .venv/bin/ruff format --check --quiet .
 	@$(PY) -m pytest --nbval notebooks tests -n logical --maxprocesses 4 $(ARGS)
 
 # oneDNN and PyTorch are told to stay below AVX-512 and AMX, so that any x86 CPU computes as most laptops do.

@@ -44,7 +44,7 @@ def deep_stem() -> nn.Sequential:
 
 
 def squeeze_excitation(width: int) -> nn.Module:
-    """Scale each channel by what the whole map holds (Hu et al. 2017, section 3): (b, width, H, W) -> the same shape.
+    """Scale each channel by what the whole map holds (Hu et al. 2017, section 3), (b, width, H, W) -> the same.
 
     The channels are squeezed to a quarter. Used by HybridBottleneck.
     """

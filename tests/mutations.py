@@ -3,22 +3,29 @@
     python tests/mutations.py                 every mutation
     python tests/mutations.py NAME [NAME...]  those whose name contains one of the words
 
-Each mutation is made in a copy of lambdalib and tests, in a temporary folder. The unbroken copy runs first and must pass;
-then each broken one must fail. The exit code is 1 if a mutation survives. Every row is also checked by test_mutations.py,
+Each mutation is made in a copy of the project, in a temporary folder, and tested by a fork of this process, which has
+imported PyTorch already (so it needs Linux or macOS). The unbroken copy runs first and must pass; then each broken
+one must fail. The exit code is 1 if a mutation survives. Every row is also checked by test_mutations.py,
 so a row whose source line has changed is noticed at once.
 """
 
+import importlib
 import os
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 ROOT = Path(__file__).resolve().parent.parent
+SECONDS = 600  # until a run is given up
+PACKAGES = """torch torch._dynamo torch.export torch.utils.checkpoint torch.utils.flop_counter torchvision numpy PIL.Image
+    matplotlib.pyplot hypothesis safetensors.torch tqdm.auto einops timm lambda_networks xdist.scheduler""".split()
 
 
 class Mutation(NamedTuple):
@@ -743,23 +750,58 @@ def selection(mutation: Mutation) -> str:
     return mutation.tests or TESTS[mutation.file]
 
 
-def run_copy(tests: str, mutation: Mutation | None = None) -> tuple[int, float, str]:
-    """Run tests on a copy, broken if a mutation is given: pytest's exit code, seconds, and what it printed."""
-    with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder)
-        for name in ("lambdalib", "tests"):
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "README.md", root)  # whose numbers are tested
-        if mutation:
-            mutate(mutation, root)
-        environment = os.environ | {"PYTHONPATH": folder, "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
-        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *split(tests)]
-        start = time.perf_counter()
-        try:
-            done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, timeout=600)
-        except subprocess.TimeoutExpired:
-            return 124, time.perf_counter() - start, "no verdict after 600 s"
-        return done.returncode, time.perf_counter() - start, done.stdout + done.stderr
+def prepare() -> None:
+    """Import what takes seconds once, before the forks: PyTorch and the other packages, but nothing that is broken."""
+    for name in PACKAGES:
+        importlib.import_module(name)
+    sys.dont_write_bytecode = True
+    torch = sys.modules["torch"]
+    torch.set_num_threads(1)
+
+
+def start(tests: str, mutation: Mutation | None) -> tuple[int, Path]:
+    """Run tests on a copy of the project in a process of its own, broken if a mutation is given: its number, the folder."""
+    root = Path(tempfile.mkdtemp(prefix="mutant-"))
+    for name in ("lambdalib", "tests", "tools"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("conftest.py", "pyproject.toml", "README.md"):  # settings; and the numbers of README, which are tested
+        shutil.copy(ROOT / name, root)
+    if mutation:
+        mutate(mutation, root)
+    if process := os.fork():
+        return process, root
+    with open(root / "output.txt", "wb") as output:  # the child, which never returns
+        os.dup2(output.fileno(), 1)
+        os.dup2(output.fileno(), 2)
+    signal.alarm(SECONDS)
+    os.chdir(root)
+    here = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tools")]
+    sys.path[:] = [str(root), str(root / "tests"), *(path for path in sys.path if path not in here)]
+    os.environ |= {"PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}", "OMP_NUM_THREADS": "1"}
+    os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
+    sys.modules.pop("mutations", None)
+    os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:faulthandler", *split(tests)])))
+
+
+def run_all(jobs: list[tuple[str, Mutation | None]]) -> Iterator[tuple[str, Mutation | None, int, float, str]]:
+    """Run the jobs, as many at once as there are cores: tests, mutation, pytest's exit code, seconds, output."""
+    waiting, running = list(jobs), {}
+    try:
+        while waiting or running:
+            while waiting and len(running) < (os.cpu_count() or 1):
+                job = waiting.pop(0)
+                process, root = start(*job)
+                running[process] = job, root, time.perf_counter()
+            process, status = os.wait()
+            (tests, mutation), root, began = running.pop(process)
+            text = (root / "output.txt").read_text(encoding="utf-8", errors="replace")
+            shutil.rmtree(root, ignore_errors=True)
+            yield tests, mutation, os.waitstatus_to_exitcode(status), time.perf_counter() - began, text
+    finally:
+        for process, (_, root, _) in running.items():
+            os.kill(process, signal.SIGKILL)
+            os.waitpid(process, 0)
+            shutil.rmtree(root, ignore_errors=True)
 
 
 def split(tests: str) -> list[str]:
@@ -771,22 +813,23 @@ def split(tests: str) -> list[str]:
 def main(words: list[str]) -> int:
     chosen = [m for m in MUTATIONS if not words or any(word in m.name for word in words)]
     if not chosen:
-        print(f"NAME must be part of one of: {', '.join(m.name for m in MUTATIONS)}; got {' '.join(words)}", file=sys.stderr)
+        names = ", ".join(m.name for m in MUTATIONS)
+        print(f"NAME must be part of one of: {names}; got {' '.join(words)}", file=sys.stderr)
         return 2
-    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
-        selections = sorted({selection(m).partition(" -k ")[0] for m in chosen})
-        for tests, (code, seconds, text) in zip(selections, pool.map(run_copy, selections)):
-            print(f"{'ok' if code == 0 else 'FAILS':9}{seconds:6.1f} s  unbroken: {tests}", flush=True)
-            if code:
-                print(text)
-                return 1
-        survivors = 0
-        for mutation, (code, seconds, text) in zip(chosen, pool.map(lambda m: run_copy(selection(m), m), chosen)):
-            survivors += code != 1  # 1: tests ran and failed; anything else is no verdict
-            verdict = {0: "SURVIVED", 1: "caught"}.get(code, f"BROKEN {code}")
-            print(f"{verdict:9}{seconds:6.1f} s  {mutation.file}: {mutation.name}", flush=True)
-            if code > 1:
-                print(text)
+    prepare()
+    selections = sorted({selection(m).partition(" -k ")[0] for m in chosen})
+    for tests, _, code, seconds, text in run_all([(tests, None) for tests in selections]):
+        print(f"{'ok' if code == 0 else 'FAILS':9}{seconds:6.1f} s  unbroken: {tests}", flush=True)
+        if code:
+            print(text)
+            return 1
+    survivors = 0
+    for _, mutation, code, seconds, text in run_all([(selection(m), m) for m in chosen]):
+        survivors += code != 1  # 1: tests ran and failed; anything else is no verdict
+        verdict = {0: "SURVIVED", 1: "caught"}.get(code, f"BROKEN {code}")
+        print(f"{verdict:9}{seconds:6.1f} s  {mutation.file}: {mutation.name}", flush=True)
+        if code not in (0, 1):
+            print(text)
     print(f"{len(chosen) - survivors} of {len(chosen)} caught")
     return 1 if survivors else 0
 

@@ -58,8 +58,8 @@ def test_mix_right_and_stub():
         ("not one lambda layer", {"layout": "CCCC"}),
         ("too many parameters", {"layout": "CCLL"}),
         ("too many multiply-adds", {"layout": "CLLL"}),
-        ("no net: layout must have 4 letters", {"layout": "CLX"}),
-        ("no net", {"laut": "CLLL"}),
+        ("no model: layout must have 4 letters", {"layout": "CLX"}),
+        ("no model", {"laut": "CLLL"}),
     ],
 )
 def test_budget_mistakes(message, options):
