@@ -58,13 +58,13 @@ print("Python", platform.python_version(), "· torch", torch.__version__, "·", 
 # Two pictures come along through all lessons. The first is a photograph of 32 × 32 pixels, test picture 44 of CIFAR-10, a data set of small photographs in ten classes: the **plane**. It is part of the sample that ships with the library, so nothing is downloaded. The second is the **strip**: four pixels in the plane's colours, red, green, blue and yellow, small enough that every number can be worked by hand.
 
 # %%
-from lambdalib.course import figures, widgets
+from lambdalib import load_pretrained, normalize
 from lambdalib.attention import softmax_attention
+from lambdalib.course import figures, widgets
 from lambdalib.course.checks import check_close
-from lambdalib.course.questions import check_answer
-from lambdalib.training.checkpoint import load_pretrained
-from lambdalib.training.data import CLASSES, load_sample, normalize
 from lambdalib.course.examples import plane, strip
+from lambdalib.course.questions import check_answer
+from lambdalib.training.data import CLASSES, load_sample
 
 queries, keys, values, table = strip()  # the table is for lesson 03
 colours = values[0, :, :, 0]  # (4, 3): one row per pixel; 8 is full light
@@ -164,7 +164,7 @@ plt.show()
 # **Predict**, before you look at the bars below: which loss hurts more, that of the palettes (content) or that of the stencils (position)? (This one is for your head; later there is a cell for the guess.) The code is for later; today its last picture is enough.
 
 # %%
-from lambdalib.layer import LambdaLayer
+from lambdalib import LambdaLayer
 
 
 def fade(net, content: float, position: float):

@@ -48,8 +48,8 @@ from torch import Tensor, einsum, nn
 
 from lambdalib.course import figures, widgets
 from lambdalib.course.checks import check_attention, check_close
-from lambdalib.course.questions import check_answer
 from lambdalib.course.examples import plane, strip
+from lambdalib.course.questions import check_answer
 from lambdalib.lambdas import relative_embeddings
 
 torch.manual_seed(0)

@@ -39,11 +39,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, einsum
 
-from lambdalib.course import figures, widgets
 from lambdalib.attention import linear_attention, softmax_attention
+from lambdalib.course import figures, widgets
 from lambdalib.course.checks import check_close, check_content_lambda, check_other_strip
-from lambdalib.course.questions import check_answer
 from lambdalib.course.examples import plane, plane_colours, strip
+from lambdalib.course.questions import check_answer
 from lambdalib.lambdas import apply_lambdas
 
 torch.manual_seed(0)

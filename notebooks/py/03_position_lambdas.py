@@ -42,8 +42,8 @@ from torch import Tensor, einsum
 from lambdalib import lambdas
 from lambdalib.course import figures, widgets
 from lambdalib.course.checks import check_close, check_position_lambdas
-from lambdalib.course.questions import check_answer
 from lambdalib.course.examples import plane, strip
+from lambdalib.course.questions import check_answer
 
 torch.manual_seed(0)
 figures.maps([plane()], ["the plane"])

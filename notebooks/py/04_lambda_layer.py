@@ -41,14 +41,14 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, einsum, nn
 
+from lambdalib.contractions import position_output
 from lambdalib.course import figures, widgets
 from lambdalib.course.checks import check_close, check_masked_content_lambdas, check_merge_heads
-from lambdalib.course.questions import check_answer
-from lambdalib.contractions import position_output
-from lambdalib.training.data import load_sample
 from lambdalib.course.examples import plane
-from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, relative_embeddings
+from lambdalib.course.questions import check_answer
 from lambdalib.guards import activation_checkpointed, check_arguments, check_features, float32_under_float16
+from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, relative_embeddings
+from lambdalib.training.data import load_sample
 
 torch.manual_seed(0)
 figures.brackets(n=36, m=36, k=6, v=4, lit="tile", heads=4)

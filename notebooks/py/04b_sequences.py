@@ -50,8 +50,8 @@ from torch import Tensor, einsum, nn
 
 from lambdalib.course import figures, widgets
 from lambdalib.course.checks import check_causal_content_lambda, check_close
-from lambdalib.course.questions import check_answer
 from lambdalib.course.examples import plane, plane_colours, strip
+from lambdalib.course.questions import check_answer
 from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, relative_embeddings
 from lambdalib.sequences import ChannelNorm, LambdaLayer1d, causal_content_lambdas, check_mask
 

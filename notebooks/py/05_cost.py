@@ -47,18 +47,17 @@ from einops import rearrange
 from torch import Tensor, einsum, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lambdalib import attention, cost
-from lambdalib.course import figures, widgets
-from lambdalib.experiments.bench import Shape, matrix_rate, stopwatch, summary
-from lambdalib.course.checks import check_close
-from lambdalib.course.questions import check_answer
-from lambdalib.training.checkpoint import ASSETS
+from lambdalib import LambdaLayer, attention, cost
 from lambdalib.contractions import CHUNK_ELEMENTS, position_output
+from lambdalib.course import figures, widgets
+from lambdalib.course.checks import check_close
 from lambdalib.course.examples import strip
+from lambdalib.course.questions import check_answer
+from lambdalib.experiments.bench import Shape, matrix_rate, stopwatch, summary
 from lambdalib.experiments.paper_tables import attention_memory, embedding_memory, memory_table
 from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, relative_embeddings
-from lambdalib.layer import LambdaLayer
 from lambdalib.layouts import convolve, padded, permute_contiguous, windows
+from lambdalib.training.checkpoint import ASSETS
 
 
 # %% [markdown]

@@ -41,15 +41,13 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lambdalib import contractions, cost
+from lambdalib import LambdaLayer, contractions, cost, create_model
 from lambdalib.course import figures, widgets
 from lambdalib.course.checks import check_budget, check_mix
-from lambdalib.course.questions import check_answer
 from lambdalib.course.examples import plane
+from lambdalib.course.questions import check_answer
 from lambdalib.experiments.paper_tables import HYBRIDS
 from lambdalib.guards import activation_checkpointed
-from lambdalib.layer import LambdaLayer
-from lambdalib.models import create_model
 from lambdalib.resnet import DEPTHS, STEMS, check_net, conv_norm, shortcut
 
 torch.manual_seed(0)
@@ -690,8 +688,8 @@ if timm:
 from pathlib import Path
 
 import lambdalib
-from lambdalib.training.checkpoint import load_pretrained
-from lambdalib.training.data import CLASSES, load_sample, normalize
+from lambdalib import load_pretrained, normalize
+from lambdalib.training.data import CLASSES, load_sample
 
 folder = Path(lambdalib.__file__).resolve().parents[1]
 try:

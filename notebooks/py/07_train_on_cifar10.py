@@ -49,17 +49,15 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
+from lambdalib import LambdaLayer, create_model, fit, load_cifar10, load_pretrained, normalize
 from lambdalib.course import figures
-from lambdalib.training.checkpoint import ASSETS, load_pretrained, load_state, read_card, save_state
 from lambdalib.course.checks import check_close
 from lambdalib.course.questions import check_answer
-from lambdalib.training.data import CLASSES, Augment, alternating_flip, batches, load_cifar10, normalize
 from lambdalib.experiments.results import find_record, format_mean, read_results
-from lambdalib.layer import LambdaLayer
-from lambdalib.models import create_model
+from lambdalib.training.checkpoint import ASSETS, load_state, read_card, save_state
+from lambdalib.training.data import CLASSES, Augment, alternating_flip, batches
 from lambdalib.training.recipes import RECIPES, lr_factor
 from lambdalib.training.run import Run
-from lambdalib.training.train import fit
 
 data = load_cifar10(source="sample")
 print("training:", tuple(data.train_images.shape), data.train_images.dtype,

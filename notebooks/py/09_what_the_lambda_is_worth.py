@@ -43,14 +43,13 @@ import torch.nn.functional as F
 from safetensors.torch import load_file
 from torch import Tensor, einsum, nn
 
+from lambdalib import LambdaLayer, create_model, load_cifar10, load_pretrained, normalize
 from lambdalib.course import figures, widgets
-from lambdalib.training.checkpoint import ASSETS, load_pretrained
 from lambdalib.course.checks import check_close
 from lambdalib.course.questions import check_answer
-from lambdalib.training.data import CLASSES, load_cifar10, normalize, split_validation
 from lambdalib.experiments.results import find_record, format_mean, read_results
-from lambdalib.layer import LambdaLayer
-from lambdalib.models import create_model
+from lambdalib.training.checkpoint import ASSETS
+from lambdalib.training.data import CLASSES, split_validation
 from lambdalib.training.train import evaluate, predict
 from lambdalib.twins import TWINS, Twin
 
