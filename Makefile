@@ -14,7 +14,8 @@ lab: $(READY)            ## open JupyterLab on the first lesson (ARGS="--no-brow
 	@exec $(PY) tools/lab.py $(ARGS)
 
 test: $(READY)           ## lint, then run every test and every lesson, side by side
-	@.venv/bin/ruff check --quiet . && .venv/bin/ruff format --check --quiet .
+	@$(PY) -m ruff check --quiet .
+	@$(PY) -m ruff format --check --quiet .
 	@$(PY) -m pytest --nbval notebooks tests -n logical --maxprocesses 4 $(ARGS)
 
 # oneDNN and PyTorch are told to stay below AVX-512 and AMX, so that any x86 CPU computes as most laptops do.
