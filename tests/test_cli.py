@@ -145,15 +145,12 @@ def test_every_field_of_the_recipe_can_be_set(capsys, tmp_path):
     }
     recipe = json.loads((tmp_path / "o" / "log.jsonl").read_text().splitlines()[0])["recipe"]
     assert recipe == asdict(replace(RECIPES["demo"], **changed))
-    command = ["train", "--preset", "gpu", "--set", "model=toy", "--set", 'model_kwargs={"num_classes": 10}']
+    command = ["train", "--preset", "gpu", "--set", "model=toy", "--set", 'model_kwargs={"stem": "own"}']
     small = ["--set", "max_steps=1", "--set", "batch_size=8", *options.split()]
     assert cli.main([*command, *small, "p"]) == 0 and cli.main([*command[:-2], *small, "q"]) == 0
-    for folder in ("p", "q"):
+    for folder, own in (("p", {"stem": "own"}), ("q", {})):  # the preset's belong to the preset's model
         recipe = json.loads((tmp_path / folder / "log.jsonl").read_text().splitlines()[0])["recipe"]
-        assert (recipe["model"], recipe["model_kwargs"]) == (
-            "toy",
-            {},
-        )  # the preset's belong to the preset's model
+        assert (recipe["model"], recipe["model_kwargs"]) == ("toy", own)
 
 
 def test_the_old_names_of_options_stay(capsys, tmp_path):

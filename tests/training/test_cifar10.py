@@ -297,7 +297,7 @@ class Host:
         request.send_header("Content-Length", "abc" if manner == "odd length" else str(len(content) - start))
         request.end_headers()
         if manner == "silent":
-            return time.sleep(0.6)
+            return time.sleep(4)
         if manner == "slow":
             for at in range(start, len(content), 2000):
                 try:
@@ -330,9 +330,9 @@ def hosts(tiny, monkeypatch):
         monkeypatch.setattr(cifar10, "MIRRORS", tuple(host.url for host in started))
         return started
 
-    monkeypatch.setattr(cifar10, "TIMEOUT", 0.3)
-    monkeypatch.setattr(cifar10, "PATIENCE", 0.1)
-    monkeypatch.setattr(cifar10, "FAST", 1_000_000)
+    monkeypatch.setattr(cifar10, "TIMEOUT", 2.0)  # a busy machine may let a good host wait
+    monkeypatch.setattr(cifar10, "PATIENCE", 0.3)
+    monkeypatch.setattr(cifar10, "FAST", 400_000)
     yield start
     for host in started:
         host.server.shutdown()
