@@ -682,7 +682,7 @@ if timm:
     assert apart < 1e-5 < without and len(replaced) == 3
 
 # %% [markdown]
-# And if you want one of our nets without the course: `torch.hub.load("lambdalib-course/lambdalib", "small", pretrained=True)` fetches it, in a project that needs nothing but PyTorch and safetensors. `small` is the net of step 9, trained as in lesson 07, and so is `tiny`; every name of `create_model` works too, without `pretrained`. (Where the course's folder is at hand, the cell takes it from there.)
+# And if you want one of our nets without the course: `torch.hub.load("lambdalib-course/lambdalib", "small", pretrained=True)` fetches it, in a project that needs nothing but PyTorch, torchvision, einops and safetensors. `small` is the net of step 9, trained as in lesson 07, and so is `tiny`; every name of `create_model` works too, without `pretrained`. (Where the course's folder is at hand, the cell takes it from there.)
 
 # %%
 from pathlib import Path
