@@ -15,7 +15,7 @@ __all__ = ["NETS", "COMPARISONS", "ROWS", "CUMULATIVE_ABLATION", "EVERY_ROW", "R
 
 SMALL = RECIPES["cpu"]
 TINY = replace(SMALL, model="tiny", epochs=48)
-ON_GPU = RECIPES["gpu"]
+RESNET = RECIPES["resnet"]
 CONVOLUTIONS = {"layout": "CCC"}
 
 # Whole nets.
@@ -25,12 +25,10 @@ NETS: dict[str, Recipe] = {
     "tiny-convolutions": replace(TINY, model_kwargs=CONVOLUTIONS),
     "small": SMALL,
     "small-convolutions": replace(SMALL, model_kwargs=CONVOLUTIONS),
-    "lambda-resnet18-u4": ON_GPU,
-    "lambda-resnet18-u4-convolutions": replace(ON_GPU, model="resnet26", model_kwargs={}),
-    "resnet18": replace(ON_GPU, model="resnet18", model_kwargs={}),
-    "lambda-resnet18-u4-scope5": replace(ON_GPU, model_kwargs={"dim_u": 4, "scope": 5}),
-    "lambda-resnet18-u1-scope23": replace(ON_GPU, model_kwargs={"dim_u": 1, "scope": 23}),
-    "lambda-resnet50-u4": replace(ON_GPU, model="lambda_resnet50"),
+    "lambda-resnet18-u4": RESNET,
+    "lambda-resnet18-u4-convolutions": replace(RESNET, model="resnet26", model_kwargs={}),
+    "lambda-resnet18-u4-late": replace(RESNET, model_kwargs={"dim_u": 4, "scope": 7, "layout": "CCLL"}),
+    "resnet18": replace(RESNET, model="resnet18", model_kwargs={}),
 }
 
 # One net, and in it one layer after the other. Fewer epochs than tiny: eight layers with three seeds are 24 runs.

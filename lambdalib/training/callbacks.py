@@ -20,9 +20,13 @@ from tqdm.auto import tqdm
 from lambdalib.training import distributed
 from lambdalib.training.checkpoint import save_state, save_weights, whole_file
 from lambdalib.training.evidence import dtype_words, in_notebook
+from lambdalib.training.recipes import image_side
 from lambdalib.training.run import Run
 
-__all__ = ["call", "Checkpoint", "CtrlC", "ProgressBar", "TimeEstimate", "LiveCurve", "loss_curve"]
+__all__ = [
+    "call", "Checkpoint", "StopTraining", "TimeLimit", "CtrlC", "ProgressBar", "TimeEstimate", "LiveCurve",
+    "loss_curve",
+]  # fmt: skip
 
 
 def call(callbacks: Iterable, event: str, run: Run) -> None:
@@ -92,6 +96,24 @@ class Checkpoint:
             f"the loss became {run.losses[step].item()} at step {step} of {run.total}, "
             f"epoch {step / run.per_epoch:.2f}; {good}. A smaller lr or a longer warmup may help"
         )
+
+
+class StopTraining(Exception):
+    """Raised by a callback that has saved the run: fit then stops without an error."""
+
+
+class TimeLimit:
+    """Saves the run and stops it after so many minutes; the state can be resumed. None: no limit."""
+
+    def __init__(self, checkpoint: Checkpoint, minutes: float | None):
+        self.checkpoint, self.end = checkpoint, None if minutes is None else time.monotonic() + 60 * minutes
+
+    def on_step(self, run: Run) -> None:
+        if self.end is None or run.step == run.total:
+            return
+        if distributed.all_reduce_any(time.monotonic() >= self.end):
+            self.checkpoint.save(run)
+            raise StopTraining(f"stopped after step {run.step} of {run.total}")
 
 
 class CtrlC:
@@ -181,14 +203,21 @@ class TimeEstimate:
             self.say(f"After the first epoch, about {total} to go: {epochs}.")
 
     def words(self, run: Run, start: int) -> tuple[str, str]:
-        """The time from step `start` to the end of the run, "2 h 5 min", and its parts, "32 epochs of 3.9 min"."""
+        """The time from step `start` to the end of the run, "2 h 5 min", and its parts, "32 epochs of 3.9 min".
+
+        A step takes as long as its images have pixels.
+        """
+        recipe = run.recipe
+        pixels = [image_side(step, recipe, run.per_epoch) ** 2 for step in range(run.total)]
+        per_pixel = self.per_step / pixels[run.step - 1]
         period = run.per_epoch * run.recipe.evaluate_every  # in steps
         evaluations = -(-run.total // period) - start // period + 2  # with flip augmentation at the end: two more
         test_size = run.records[0]["data"]["test"]
-        test_steps = test_size / run.recipe.batch_size / 3  # a forward pass is a third of a step
-        total = self.per_step * (run.total - start + evaluations * test_steps)
+        test_steps = test_size / recipe.batch_size / 3  # a forward pass is a third of a step
+        total = per_pixel * (sum(pixels[start:]) + evaluations * test_steps * recipe.image_size**2)
         epochs = (run.total - start) / run.per_epoch
-        return duration(total), f"{epochs:.3g} epochs of {duration(self.per_step * run.per_epoch)}"
+        growing = ", which take longer as the images grow" if pixels[start] < pixels[-1] else ""
+        return duration(total), f"{epochs:.3g} epochs of {duration(self.per_step * run.per_epoch)}{growing}"
 
 
 def duration(seconds: float) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
@@ -16,6 +16,7 @@ from itertools import count
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from lambdalib.training import distributed
@@ -41,6 +42,7 @@ __all__ = [
     "load_sample",
     "split_validation",
     "normalize",
+    "resize",
     "generator_at",
     "random_crop",
     "random_flip",
@@ -183,6 +185,21 @@ def normalize(
         raise ValueError(f"images must be uint8 and are normalized once, got {images.dtype}")
     mean, std = images.new_tensor([MEAN, STD], dtype=torch.float32).mul(255).view(2, 3, 1, 1)
     return images.float().sub_(mean).div_(std).to(dtype, memory_format=memory_format)
+
+
+def resize(images: Tensor, side: int) -> Tensor:
+    """Scale square images to (side, side): bilinear, antialiased when they shrink. Used by `lambdalib train`.
+
+    Args:
+        images: (b, d, H, H) float.
+        side: in pixels.
+    Returns:
+        (b, d, side, side), in the memory format of the images.
+    """
+    if images.shape[-1] == side:
+        return images
+    resized = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
+    return resized.contiguous(memory_format=memory_format(images))
 
 
 def generator_at(seed: int, *place: int | str) -> torch.Generator:
@@ -344,9 +361,10 @@ def batches(
     start: int = 0,
     stop: int | None = None,
     augment: Augment | None = None,
+    side: Callable[[int], int] | None = None,
     memory_format: torch.memory_format = torch.contiguous_format,
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Finished batches, one for each step: shuffled, augmented, normalized, in memory layout, this process's part.
+    """Finished batches, one for each step: shuffled, augmented, normalized, resized, this process's part.
 
     n // batch_size steps make an epoch; the images that do not fill a batch are left out. Every batch is a
     function of the seed and the step alone, so a run can start again at any step. Taught in
@@ -358,9 +376,10 @@ def batches(
         seed: chooses the order and the augmentation.
         start, stop: the steps are start ... stop - 1, counted from the first step of the run. None: without end.
         augment: what happens to each batch. None: nothing.
+        side: gives the side in pixels to which a step's images are resized. None: they keep their size.
         memory_format: of the images.
     Yields:
-        images (batch_size / processes, 3, H, W) float32 and labels (batch_size / processes,).
+        images (batch_size / processes, 3, side, side) float32 and labels (batch_size / processes,).
     Raises:
         ValueError: batch_size, start or stop outside their range.
     """
@@ -369,10 +388,10 @@ def batches(
         raise ValueError(f"batch_size must be from 1 to {n}, the number of images, got {batch_size}")
     if start < 0 or (stop is not None and stop < start):
         raise ValueError(f"start and stop must be steps with 0 <= start <= stop, got {start} and {stop}")
-    return _batches(images, labels, batch_size, seed, start, stop, augment, memory_format)
+    return _batches(images, labels, batch_size, seed, start, stop, augment, side, memory_format)
 
 
-def _batches(images, labels, batch_size, seed, start, stop, augment, memory_format):
+def _batches(images, labels, batch_size, seed, start, stop, augment, side, memory_format):
     """The loop of `batches`, apart from it so that bad arguments raise at the call and not at the first step."""
     per_epoch, order = len(images) // batch_size, None
     for step in count(start) if stop is None else range(start, stop):
@@ -382,4 +401,5 @@ def _batches(images, labels, batch_size, seed, start, stop, augment, memory_form
         rows = order[place * batch_size : (place + 1) * batch_size]
         batch = images[rows] if augment is None else augment(images[rows], rows, seed, epoch, place)
         batch, targets = distributed.local_shard(batch), distributed.local_shard(labels[rows])
-        yield normalize(batch, memory_format=memory_format), targets
+        batch = normalize(batch, memory_format=memory_format)
+        yield batch if side is None else resize(batch, side(step)), targets

@@ -1,7 +1,7 @@
 """Training: the steps, an honest evaluation, and the run around them. Taught in notebooks/07_train_on_cifar10."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -14,12 +14,21 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
 from lambdalib.training import distributed
-from lambdalib.training.callbacks import Checkpoint, CtrlC, LiveCurve, ProgressBar, TimeEstimate, call
+from lambdalib.training.callbacks import (
+    Checkpoint,
+    CtrlC,
+    LiveCurve,
+    ProgressBar,
+    StopTraining,
+    TimeEstimate,
+    TimeLimit,
+    call,
+)
 from lambdalib.training.checkpoint import load_backbone, load_state
 from lambdalib.training.cifar10 import ImageSplits
 from lambdalib.training.data import Augment, batches, normalize, split_validation
 from lambdalib.training.evidence import in_notebook, memory_kept, pick_device
-from lambdalib.training.recipes import Recipe
+from lambdalib.training.recipes import Recipe, image_side
 from lambdalib.training.run import Run
 
 __all__ = ["train_steps", "predict", "evaluate", "fit"]
@@ -105,6 +114,7 @@ def fit(
     *,
     resume: bool = False,
     save_every: float = 60.0,
+    minutes: float | None = None,
     device: str | torch.device | None = None,
     progress: bool = True,
     live: bool | None = None,
@@ -123,6 +133,7 @@ def fit(
             nothing is written.
         resume: continue the run in out_dir.
         save_every: seconds between two saves within an epoch; the end of an epoch is always saved.
+        minutes: stop after so many, with the state saved; `resume` goes on later. Default: train to the end.
         device: default: the GPU where there is one.
         progress: show a bar and an estimate of the time.
         live: show the loss curve while it grows. Default: in a notebook, where progress is shown.
@@ -130,8 +141,8 @@ def fit(
             the last layer starts with fresh weights. Default: fresh weights.
         callbacks: objects with methods on_step(run), on_epoch_end(run) or on_end(run); see callbacks.py.
     Returns:
-        The finished run: run.eval_model is the trained model, run.accuracy its test accuracy, run.losses and
-        run.records its story.
+        The run, finished unless its minutes were too few (see run.ended). run.eval_model is the trained model,
+            run.accuracy its test accuracy; run.losses and run.records tell its story.
     Raises:
         ValueError: out_dir holds a run already (resume is False), one of another recipe or other data, or one that
             another process is training.
@@ -143,13 +154,17 @@ def fit(
         raise ValueError(
             f"batch_size must be divisible by {distributed.size()} processes, got {recipe.batch_size}"
         )
+    if minutes is not None and (out_dir is None or not 0 < minutes < float("inf")):
+        raise ValueError(f"minutes must be positive and go with out_dir, got {minutes} and out_dir {out_dir!r}")
     data, folder = split_validation(data, recipe.validation_images), None if out_dir is None else Path(out_dir)
     shown = progress and distributed.rank() == 0
     with sole_writer(folder, resume), memory_kept():
         run, checkpoint = open_run(recipe, data, folder, resume, device, init_from), Checkpoint(folder, save_every)
         curve = LiveCurve(shown and in_notebook() if live is None else live)
         with ProgressBar(run, shown) as bar, CtrlC(checkpoint) as ctrl_c:
-            train(run, data, [checkpoint, bar, TimeEstimate(shown), curve, *callbacks, ctrl_c])
+            stops = [TimeLimit(checkpoint, minutes), ctrl_c]
+            with suppress(StopTraining):
+                train(run, data, [checkpoint, bar, TimeEstimate(shown), curve, *callbacks, *stops])
     return run
 
 
@@ -190,6 +205,7 @@ def training_batches(run: Run, data: ImageSplits) -> Iterator[tuple[Tensor, Tens
         start=run.step,
         stop=run.total,
         augment=Augment(recipe.padding, recipe.flip, recipe.cutout),
+        side=lambda step: image_side(step, recipe, run.per_epoch),
         memory_format=run.memory_format,
     )
 
