@@ -4,41 +4,37 @@ They come from the shared examples and from the records of measured runs, never 
 """
 
 import json
-from math import nan
+from itertools import pairwise
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 
 import torch
 
 from lambdalib import lambdas
 from lambdalib.course import figures
 from lambdalib.course.examples import plane, plane_colours
-from lambdalib.experiments.results import read_records, read_results
-from lambdalib.experiments.rows import COMPARISONS, NETS
+from lambdalib.course.figures.style import INK, LIT
+from lambdalib.experiments.report import MODEL_WORDS, PUBLISHED
+from lambdalib.experiments.results import difference, mean_interval, read_records, read_results
+from lambdalib.experiments.rows import COMPARISONS, CUMULATIVE_ABLATION
 from lambdalib.training.checkpoint import ASSETS, read_card
 from lambdalib.training.data import CLASSES
 
+# What a figure of whole nets calls them.
+WITH_LAMBDAS = {
+    "tiny": "tiny",
+    "tiny-u4": "tiny, u = 4",
+    "small": "small",
+    "lambda-resnet18-u4": "LambdaResNet-18",
+    "lambda-resnet18-u4-late": "LambdaResNet-18 CCLL",
+}
+WITH_CONVOLUTIONS = {
+    "tiny-convolutions": "tiny, convolutions",
+    "small-convolutions": "small, convolutions",
+    "lambda-resnet18-u4-convolutions": "ResNet-26",
+    "resnet18": "ResNet-18, ours",
+}
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
-
-# What others have published: single numbers, mostly without seeds; airbench's are means over many runs, with
-# test-time augmentation. Sources in the README.
-PUBLISHED = {
-    "airbench94": (1_970_000, 94.01),
-    "airbench96": (9_920_000, 96.03),
-    "ResNet of the UvA course": (272_378, 91.06),
-    "CCT-2/3x2": (284_000, 89.17),
-    "ViT-Lite-7/4": (3_717_000, 91.38),
-    "CCT-7/3x1": (3_760_000, 94.78),
-    "LambdaResNet-18, claimed": (8_600_000, 93.28),
-    "the same, rerun": (8_600_000, 89.10),
-    "ResNet-18, best epoch": (11_200_000, 95.67),
-}
-PUBLISHED_MINUTES = {
-    "airbench94, A100": (3.83 / 60, 94.01),
-    "airbench96, A100": (34.7 / 60, 96.03),
-    "ResNet-9 of cifar10-fast, V100": (74.7 / 60, 93.95),
-    "ResNet-18, A100": (7, 96.0),
-}
 
 
 def palette_and_stencils():
@@ -76,53 +72,64 @@ def training_curves():
     return figures.curves_over_seeds({name: read_logs(name) for name in ("small", "tiny")})
 
 
-def mean_and_deviation(accuracies) -> tuple[float, float]:
-    """In percent; the deviation of a single run is NaN."""
-    return 100 * fmean(accuracies), 100 * stdev(accuracies) if len(accuracies) > 1 else nan
-
-
 def results():
-    """Accuracy over parameters and over minutes, ours and published ones; minutes only of the models that ship."""
+    """Accuracy over parameters and over multiply-adds: lambda nets, convolution nets and published ones."""
 
-    def ours(cost: str, label, names=NETS):
-        rows = [row for row in read_results() if row.name in names]
-        return {label(row): (getattr(row, cost), *mean_and_deviation(row.accuracies)) for row in rows}
+    rows = {row.name: row for row in read_results()}
+    families = {"with lambda layers": (WITH_LAMBDAS, LIT), "with convolutions": (WITH_CONVOLUTIONS, INK)}
 
-    def on_what(row) -> str:  # "AMD EPYC, 2 threads" -> "2 threads"
-        return f"{row.name}\n{row.hardware.rpartition(', ')[2]}"
+    def ours(cost: str):
+        return {
+            words: (family, getattr(rows[name], cost), *percent(mean_interval(rows[name].accuracies)))
+            for family, (names, _) in families.items()
+            for name, words in names.items()
+            if name in rows
+        }
 
-    parameters = ours("parameters", lambda row: row.name), PUBLISHED
-    minutes = ours("minutes", on_what, ("tiny", "small")), PUBLISHED_MINUTES
-    return figures.sizes({"parameters": parameters, "minutes of training, ours on a CPU": minutes})
+    parameters = {name: (number, accuracy) for name, (number, _, accuracy, *_) in PUBLISHED.items()}
+    adds = {name: (number, accuracy) for name, (_, number, accuracy, *_) in PUBLISHED.items() if number}
+    panels = {
+        "parameters": (ours("parameters"), parameters),
+        "multiply-adds for one image": (ours("adds"), adds),
+    }
+    return figures.accuracy_over_cost(panels, {family: colour for family, (_, colour) in families.items()})
 
 
-def compared(names: dict[str, str]):
-    """Layers of one model, the best one last; names: row -> what the figure calls it."""
-    rows = sorted((row for row in read_results() if row.name in names), key=lambda row: fmean(row.accuracies))
-    runs = {names[row.name]: [100 * accuracy for accuracy in row.accuracies] for row in rows}
-    notes = [f"{row.parameters:,} parameters" for row in rows]
-    return figures.seeds(runs, "test accuracy after 10 epochs, %", ("lambda", "lambda, u = 4"), notes)
+def percent(numbers) -> list[float]:
+    """Shares in percent."""
+    return [100 * number for number in numbers]
+
+
+def compared(names: list[str], reference: str):
+    """Layers of one model: each one's difference to the lambda layer with u = 1."""
+    rows = {row.name: row for row in read_results() if row.name in names}
+    order = sorted(rows, key=lambda name: -fmean(rows[name].accuracies))
+    shown = {
+        MODEL_WORDS[name]: percent(difference(rows[name].accuracies, rows[reference].accuracies))
+        for name in order
+        if name != reference
+    }
+    notes = [f"{rows[name].parameters:,} parameters" for name in order if name != reference]
+    return figures.differences(shown, "test accuracy less that of the lambda layer (u = 1), points, 95 %", notes)
 
 
 def twins():
-    """Eight mixing layers in one model, and the lambda layer with u = 4."""
-    names = {name: name.removeprefix("twins-") for name in COMPARISONS if name.startswith("twins-")}
-    return compared(names | {"sizes-u4": "lambda, u = 4"})
+    """Other layers in the place of the lambda layers of tiny, and other sizes of the lambda layer."""
+    return compared([name for name in COMPARISONS if name.startswith(("twins-", "sizes-u"))], "twins-lambda")
 
 
 def alone():
-    """The layers where nothing else lets distant pixels meet."""
-    names = [name for name in COMPARISONS if name.startswith("alone-")]
-    return compared({name: name.removeprefix("alone-").replace("-u4", ", u = 4") for name in names})
+    """The layers where little else lets distant pixels meet."""
+    return compared([name for name in COMPARISONS if name.startswith("alone-")], "alone-lambda")
 
 
 def cumulative_ablation():
-    """The recipe step by step: the accuracy on validation images."""
-    rows = read_results("cumulative-ablation")
-    names = [row.name.removeprefix("ablation-").replace("-", " ") for row in rows]
-    runs = {name: [100 * accuracy for accuracy in row.accuracies] for name, row in zip(names, rows)}
-    notes = [f"{row.minutes:.1f} minutes" for row in rows]
-    return figures.seeds(runs, "accuracy on 5,000 validation images after 10 epochs, %", ("average",), notes)
+    """The recipe step by step: the difference that each step makes, and all together."""
+    rows = [row for row in read_results("cumulative-ablation") if row.name in CUMULATIVE_ABLATION]
+    pairs = {MODEL_WORDS[row.name]: (row, before) for before, row in pairwise(rows)}
+    pairs["all steps together"] = rows[-1], rows[0]
+    shown = {name: percent(difference(row.accuracies, before.accuracies)) for name, (row, before) in pairs.items()}
+    return figures.differences(shown, "accuracy on validation images: difference to the step before, points, 95 %")
 
 
 def classes():
@@ -141,8 +148,8 @@ def bench():
 PICTURES = {
     "palette_and_stencils.png": palette_and_stencils,
     "training_curves.png": training_curves,
-    "results.png": results,
-    "ladder.png": cumulative_ablation,
+    "accuracy.png": results,
+    "ablation.png": cumulative_ablation,
     "twins.png": twins,
     "alone.png": alone,
     "classes.png": classes,

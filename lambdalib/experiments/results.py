@@ -6,24 +6,23 @@ Taught in notebooks/09_what_the_lambda_is_worth. Used by `lambdalib results`.
 """
 
 import json
-from collections.abc import Iterable
 from dataclasses import fields, replace
-from math import sqrt
+from math import nan, sqrt
 from pathlib import Path
-from statistics import fmean, stdev
+from statistics import fmean
 from typing import NamedTuple
 
 import torch
 
 from lambdalib.cost import multiply_adds
-from lambdalib.experiments.rows import CUMULATIVE_ABLATION, EVERY_ROW, ROW_ALIASES, ROWS
+from lambdalib.experiments.rows import CUMULATIVE_ABLATION, EVERY_ROW, ROW_ALIASES
 from lambdalib.models import create_model
 from lambdalib.training.checkpoint import ASSETS
 from lambdalib.training.recipes import Recipe
 
 __all__ = [
     "RUNS", "GROUPS", "Record", "Row", "read_records", "find_record", "read_results", "add_run", "format_mean",
-    "prediction_interval", "results_table",
+    "mean_interval", "difference", "format_difference", "results_table",
 ]  # fmt: skip
 
 RUNS = ASSETS / "runs.jsonl"
@@ -36,8 +35,11 @@ GROUPS = {
     "rerun": "a row and seed of main, run again at a later commit",
     "early-recipe": "small by two recipes older than today's; no row is listed for them",
 }
-# 97.5 % quantiles of Student's t by the number of runs; for two runs the interval is too wide to be worth printing
-STUDENT = {3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
+# 97.5 % quantiles of Student's t distribution with 1, 2, ... 24 degrees of freedom
+STUDENT = (
+    12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179,
+    2.160, 2.145, 2.131, 2.120, 2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064,
+)  # fmt: skip
 
 
 class Record(NamedTuple):
@@ -75,11 +77,10 @@ class Row(NamedTuple):
     parameters: int
     adds: int  # multiply-adds an image
     epochs: float
+    sides: str  # of the images in pixels, with the epochs at each: "6 at 16, 4 at 24, 1 at 32"
     scored_on: str  # "test" or "validation" images
     accuracies: list[float]  # in the order of the seeds
     accuracies_flip_tta: list[float]
-    minutes: float  # of the fastest run: the others may have shared their machine
-    hardware: str  # of the fastest run
 
 
 def read_recipe(values: dict) -> Recipe:
@@ -210,7 +211,7 @@ def check_recipe(record: Record) -> None:
     if record.group in ("sweep", "validation"):
         free["validation_images"] = recipe.validation_images
     if record.group == "sweep":
-        free["epochs"] = recipe.epochs
+        free |= {"epochs": recipe.epochs, "progressive_resizing": recipe.progressive_resizing}
     listed = replace(EVERY_ROW[name], **free)
     differing = [one.name for one in fields(Recipe) if getattr(listed, one.name) != getattr(recipe, one.name)]
     if differing:
@@ -257,64 +258,107 @@ def gather(runs: list[Record]) -> Row:
         raise ValueError(f"runs of a row must be alike, but those of {first.row!r} differ in more than the seed")
     with torch.device("meta"):
         adds = multiply_adds(create_model(first.recipe.model, **first.recipe.model_kwargs), (1, 3, 32, 32))
-    fastest = min(runs, key=lambda run: run.end["seconds"])
-    threads = fastest.start["threads"]
     return Row(
         name=first.row,
         parameters=first.start["parameters"],
         adds=adds,
         epochs=first.recipe.epochs,
+        sides=sides_of(first.recipe),
         scored_on="validation" if first.recipe.validation_images else "test",
         accuracies=[run.end["test_accuracy"] for run in runs],
         accuracies_flip_tta=[run.end["test_accuracy_flip_tta"] for run in runs],
-        minutes=fastest.end["seconds"] / 60,
-        hardware=f"{fastest.start['hardware']}, {threads} thread{'s' * (threads > 1)}",
     )
 
 
-def format_mean(accuracies: list[float]) -> str:
-    """Mean and standard deviation over the seeds, in percent: "91.40 ± 0.34". One seed has no deviation.
+def sides_of(recipe: Recipe) -> str:
+    """The sides of the images that a run trains on, with the epochs at each."""
+    schedule = recipe.progressive_resizing
+    schedule = {**schedule, recipe.image_size: recipe.epochs - sum(schedule.values())}
+    return ", ".join(f"{epochs:g} at {side}" for side, epochs in schedule.items())
+
+
+def deviations(runs: list[float]) -> tuple[float, int]:
+    """The sum of squared deviations from the mean, and its degrees of freedom."""
+    mean = fmean(runs)
+    return sum((run - mean) ** 2 for run in runs), len(runs) - 1
+
+
+def difference(one: list[float], other: list[float]) -> tuple[float, float]:
+    """The mean of one row less that of another, and the half width of its 95 % confidence interval.
+
+        x̄ - ȳ ± t·s·√(1/n + 1/m),   s² = (Σ(x - x̄)² + Σ(y - ȳ)²) / (n + m - 2)
+
+    t is the 97.5 % quantile of Student's distribution with n + m - 2 degrees of freedom. Accuracies are taken to
+    be normally distributed with one variance (Student 1908). A difference is significant where its interval does
+    not contain 0. Taught in notebooks/09_what_the_lambda_is_worth.
+
+    Args:
+        one, other: accuracies of n and of m runs with different seeds.
+    Returns:
+        In the unit of the accuracies. The half width is NaN where both rows have a single run.
+    """
+    (squares, freedom), (squares_other, freedom_other) = deviations(one), deviations(other)
+    half = nan
+    if freedom + freedom_other:
+        s = sqrt((squares + squares_other) / (freedom + freedom_other))
+        half = quantile(freedom + freedom_other) * s * sqrt(1 / len(one) + 1 / len(other))
+    return fmean(one) - fmean(other), half
+
+
+def quantile(freedom: int) -> float:
+    """Student's t for a 95 % interval. Beyond 24 degrees of freedom that of 24, at most 6 % too wide."""
+    return STUDENT[min(freedom, len(STUDENT)) - 1]
+
+
+def format_difference(one: list[float], other: list[float]) -> str:
+    """The difference of two rows in points, with its 95 % interval: "+0.74 ± 0.36". Two single runs have none.
 
     Taught in notebooks/09_what_the_lambda_is_worth.
     """
-    deviation = f" ± {100 * stdev(accuracies):.2f}" if len(accuracies) > 1 else ""
-    return f"{100 * fmean(accuracies):.2f}{deviation}"
+    points, half = difference(one, other)
+    return f"{100 * points:+.2f}" + (f" ± {100 * half:.2f}" if half == half else "")
 
 
-def prediction_interval(accuracies: list[float]) -> str:
-    """Where one more run falls in 95 of 100 cases, in percent: "90.37 to 92.42". Used by results_table.
+def mean_interval(accuracies: list[float]) -> tuple[float, float]:
+    """The mean of a row, and the half width of its 95 % confidence interval.
 
-        mean ± t·s·√(1 + 1/n)
+        x̄ ± t·s/√n
 
-    for n runs with standard deviation s, if accuracies are normally distributed; t is the 97.5 % quantile of
-    Student's distribution with n - 1 degrees of freedom. Empty unless n is 3 to 10.
+    for n runs with standard deviation s; t as in `difference`, with n - 1 degrees of freedom. Used by format_mean.
+
+    Returns:
+        In the unit of the accuracies. The half width of a single run is NaN.
     """
-    n = len(accuracies)
-    if n not in STUDENT:
-        return ""
-    mean, half = fmean(accuracies), STUDENT[n] * stdev(accuracies) * sqrt(1 + 1 / n)
-    return f"{100 * (mean - half):.2f} to {100 * (mean + half):.2f}"
+    squares, freedom = deviations(accuracies)
+    return fmean(accuracies), quantile(freedom) * sqrt(squares / freedom / len(accuracies)) if freedom else nan
 
 
-def results_table(rows: list[Row], names: Iterable[str] = ()) -> str:
+def format_mean(accuracies: list[float]) -> str:
+    """The mean with its 95 % confidence interval, in percent: "91.40 ± 0.42". A single run has no interval.
+
+    Taught in notebooks/09_what_the_lambda_is_worth.
+    """
+    mean, half = mean_interval(accuracies)
+    return f"{100 * mean:.2f}" + (f" ± {100 * half:.2f}" if half == half else "")
+
+
+def results_table(rows: list[Row], names: dict[str, str] | None = None, beside: Row | None = None) -> str:
     """The rows as a table in Markdown. Used by `lambdalib results`.
 
     Args:
-        names: of ROWS; those that are not among the rows are listed as not yet measured.
+        names: row -> what the model is, in words. Default: the name of the row.
+        beside: a row to which the others are compared, in one more column.
     """
     scored_on = " or ".join(sorted({row.scored_on for row in rows} or {"test"}))
-    lines = [
-        f"| row | parameters | multiply-adds | epochs | seeds | {scored_on} accuracy, % "
-        "| 95 % prediction interval | with flip TTA, % | minutes | on |",
-        "|---|---|---|---|---|---|---|---|---|---|",
-    ]
+    header = ["model", "parameters", "multiply-adds", "epochs at side", "seeds"]
+    header += [f"{scored_on} accuracy, %", "with flip TTA, %"]
+    header += [] if beside is None else ["difference, points"]
+    lines = [header, ["---"] * len(header)]
     for row in rows:
-        lines.append(
-            f"| {row.name} | {row.parameters:,} | {row.adds / 1e6:.1f} M | {row.epochs:g} | {len(row.accuracies)} "
-            f"| {format_mean(row.accuracies)} | {prediction_interval(row.accuracies)} "
-            f"| {format_mean(row.accuracies_flip_tta)} | {row.minutes:.1f} | {row.hardware} |"
-        )
-    missing = [name for name in names if name not in {row.name for row in rows}]
-    return "\n".join(
-        [*lines, *(f"| {name} | | | {ROWS[name].epochs:g} | 0 | not yet measured | | | | |" for name in missing)]
-    )
+        cells = [(names or {}).get(row.name, row.name), f"{row.parameters:,}", f"{row.adds / 1e6:.1f} M"]
+        cells += [row.sides, str(len(row.accuracies)), format_mean(row.accuracies)]
+        cells += [format_mean(row.accuracies_flip_tta)]
+        if beside is not None:
+            cells.append("" if row == beside else format_difference(row.accuracies, beside.accuracies))
+        lines.append(cells)
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)

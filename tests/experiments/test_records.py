@@ -3,19 +3,23 @@
 import json
 import shutil
 from dataclasses import asdict, replace
-from statistics import stdev
+from math import gamma, isnan, pi, sqrt
+from statistics import fmean, stdev
 
 import pytest
 
 from lambdalib import cli
 from lambdalib.cost import multiply_adds
+from lambdalib.experiments.report import results_report
 from lambdalib.experiments.results import (
     RUNS,
+    STUDENT,
     Record,
     add_run,
+    difference,
     find_record,
+    format_difference,
     format_mean,
-    prediction_interval,
     read_records,
     read_results,
     results_table,
@@ -49,16 +53,52 @@ def test_records_by_hand(tmp_path):
         write(tmp_path, "tiny", seed, accuracy, seconds, threads=1 + seed % 2)
     write(tmp_path, "another-thing", 7, 0.5)
     tiny, other = read_results(None, tmp_path)
-    assert tiny.name == "tiny" and tiny.accuracies == [0.90, 0.92, 0.93] and tiny.minutes == 1
-    margin = 4.303 * stdev([90, 92, 93]) * (4 / 3) ** 0.5  # Student's t, two degrees of freedom
-    assert prediction_interval(tiny.accuracies) == f"{275 / 3 - margin:.2f} to {275 / 3 + margin:.2f}"
-    assert format_mean(tiny.accuracies) == f"91.67 ± {100 * stdev([0.90, 0.92, 0.93]):.2f}"
+    assert tiny.name == "tiny" and tiny.accuracies == [0.90, 0.92, 0.93]
+    margin = 4.303 * stdev([90, 92, 93]) / 3**0.5  # Student's t, two degrees of freedom
+    assert format_mean(tiny.accuracies) == f"91.67 ± {margin:.2f}"
     assert other.name == "another-thing" and format_mean(other.accuracies) == "50.00"
     assert tiny.adds == multiply_adds(create_model("tiny"), (1, 3, 32, 32)) and tiny.epochs == 7
-    assert results_table([tiny, other]).splitlines()[2] == (
-        "| tiny | 1,234 | 26.0 M | 7 | 3 | 91.67 ± 1.53 | 84.08 to 99.26 | 92.67 ± 1.53 | 1.0 "
-        "| a machine, 2 threads |"
-    )
+    assert results_table([tiny, other], {"tiny": "a small net"}).splitlines()[2:] == [
+        "| a small net | 1,234 | 26.0 M | 7 at 32 | 3 | 91.67 ± 3.79 | 92.67 ± 3.79 |",
+        "| another-thing | 1,234 | 26.0 M | 7 at 32 | 1 | 50.00 | 51.00 |",
+    ]
+    beside = results_table([tiny, other], beside=other).splitlines()
+    assert beside[0].endswith("| difference, points |") and beside[3].endswith("| 51.00 |  |")
+    half = 4.303 * stdev([90, 92, 93]) * (1 / 3 + 1) ** 0.5
+    assert beside[2].endswith(f"| +41.67 ± {half:.2f} |")
+
+
+def test_sides_are_told_with_their_epochs(tmp_path):
+    recipe = {"model": "tiny", "epochs": 7.5, "progressive_resizing": {"16": 3, "24": 2}}
+    write(tmp_path, "tiny", 0, 0.9, recipe=recipe)
+    assert read_results(None, tmp_path)[0].sides == "3 at 16, 2 at 24, 2.5 at 32"
+
+
+def test_the_difference_of_two_rows_by_hand():
+    """Student 1908, two samples of different sizes; the textbook's formula with the sums written out."""
+    one, other = [1.0, 2.0, 4.0, 5.0, 8.0], [2.0, 3.0, 7.0]
+    mean, mean_other = fmean(one), fmean(other)
+    squares = sum((x - mean) ** 2 for x in one) + sum((x - mean_other) ** 2 for x in other)
+    half = 2.447 * sqrt(squares / 6) * sqrt(1 / 5 + 1 / 3)  # six degrees of freedom
+    assert difference(one, other) == pytest.approx((0.0, half))
+    assert difference([x + 1 for x in one], other) == pytest.approx((1.0, half))
+    assert format_difference([0.93, 0.94], [0.92, 0.91]) == "+2.00 ± 3.04"
+    points, half = difference([0.5], [0.25])
+    assert points == 0.25 and isnan(half) and format_difference([0.5], [0.25]) == "+25.00"
+
+
+@pytest.mark.parametrize("freedom", range(1, len(STUDENT) + 1))
+def test_the_quantiles_are_those_of_students_distribution(freedom):
+    """Between 0 and the quantile lie 47.5 % of the density, by Simpson's rule."""
+
+    def density(t: float) -> float:
+        scale = gamma((freedom + 1) / 2) / (gamma(freedom / 2) * sqrt(freedom * pi))
+        return scale * (1 + t * t / freedom) ** (-(freedom + 1) / 2)
+
+    end, n = STUDENT[freedom - 1], 2000
+    values = [density(end * i / n) for i in range(n + 1)]
+    area = end / n / 3 * (values[0] + 4 * sum(values[1:-1:2]) + 2 * sum(values[2:-1:2]) + values[-1])
+    assert abs(area - 0.475) < 2e-5
 
 
 def test_accuracies_come_in_the_order_of_the_seeds(tmp_path):
@@ -69,12 +109,6 @@ def test_accuracies_come_in_the_order_of_the_seeds(tmp_path):
     assert read_results("main", path)[0].accuracies == [0.0, 0.02, 0.1]
 
 
-def test_what_was_not_measured_is_listed(tmp_path):
-    write(tmp_path, "tiny", 0, 0.9)
-    lines = results_table(read_results(None, tmp_path), ROWS).splitlines()
-    assert "| resnet18 | | | 100 | 0 | not yet measured | | | | |" in lines and len(lines) == 2 + len(ROWS)
-
-
 def test_the_table_says_which_images_scored():
     assert "| validation accuracy, % |" in results_table(read_results("sweep"))
     assert "| test accuracy, % |" in results_table(read_results()) and "| test accuracy, % |" in results_table([])
@@ -83,13 +117,9 @@ def test_the_table_says_which_images_scored():
 def test_the_command_prints_the_table(tmp_path, capsys):
     write(tmp_path, "tiny", 0, 0.9)
     assert cli.main(["results"]) == 0
-    nets, comparisons = capsys.readouterr().out.strip().split("\n\n")
-    assert "| small | 870,488 |" in nets and "twins-" not in nets and "| twins-lambda | 235,352 |" in comparisons
-    assert {line.split(" | ")[0][2:] for line in (nets + "\n" + comparisons).splitlines()} >= set(ROWS)
+    assert capsys.readouterr().out == results_report()
     assert cli.main(["results", str(tmp_path)]) == 0
-    printed = capsys.readouterr().out
-    assert "| tiny | 1,234 | 26.0 M | 7 | 1 | 90.00 |  | 91.00 | 1.0 | a machine, 2 threads |" in printed
-    assert "not yet measured" not in printed  # a folder of runs says nothing of other rows
+    assert "| tiny | 1,234 | 26.0 M | 7 at 32 | 1 | 90.00 | 91.00 |" in capsys.readouterr().out
     assert cli.main(["results", "--group", "cumulative-ablation"]) == 0
     steps = capsys.readouterr().out
     assert "| ablation-usual | 235,352 |" in steps and "| small |" not in steps

@@ -15,13 +15,14 @@ from matplotlib.patches import Rectangle
 from lambdalib.course.figures.style import GREY, INK, LIT, QUIET, array, light
 
 __all__ = [
+    "accuracy_over_cost",
     "confusion",
     "curves_over_seeds",
+    "differences",
     "dots",
     "faders",
     "reruns",
     "seeds",
-    "sizes",
     "training_curve",
     "two_steps",
 ]
@@ -90,44 +91,44 @@ def curves_over_seeds(rows) -> Figure:
     return fig
 
 
-def sizes(panels) -> Figure:
-    """Test accuracy over what it takes, a panel for each cost: ours with their deviation, published ones hollow.
+def accuracy_over_cost(panels, families) -> Figure:
+    """Test accuracy over what a model costs, a panel for each cost: families as lines, published models as rings.
 
     Used by tools/make_figures.py.
 
     Args:
-        panels: label of the axis -> (ours, published); ours: name -> (cost, mean accuracy in percent,
-            deviation or NaN), published: name -> (cost, accuracy in percent).
+        panels: label of the axis -> (ours, published); ours: name -> (family, cost, accuracy, half width of its
+            interval or NaN), published: name -> (cost, accuracy); accuracies in percent.
+        families: family -> its colour; a line joins its models from the cheapest to the dearest.
     """
-    fig, axes = plt.subplots(1, len(panels), figsize=(10.5, 4.2), sharey=True, squeeze=False)
+    fig, axes = plt.subplots(1, len(panels), figsize=(11, 4.6), sharey=True, squeeze=False)
     for ax, (label, (ours, published)) in zip(axes[0], panels.items()):
         for name, (cost, accuracy) in published.items():
-            ax.plot(cost, accuracy, "o", markerfacecolor="none", color=GREY)
-            ax.annotate(
-                name, (cost, accuracy), textcoords="offset points", xytext=(7, -3), fontsize=7.5, color=GREY
-            )
-        for name, (cost, mean, deviation) in ours.items():
-            ax.errorbar(cost, mean, yerr=None if np.isnan(deviation) else deviation, fmt="o", color=LIT, capsize=3)
-            crowded = any(
-                cost / 1.5 < other < cost for other, *_ in ours.values()
-            )  # then the name goes to the right
-            ax.annotate(
-                name,
-                (cost, mean),
-                textcoords="offset points",
-                xytext=(8 if crowded else -8, 0),
-                fontsize=8.5,
-                color=LIT,
-                ha="left" if crowded else "right",
-                va="center",
-            )
-        costs = [cost for cost, *_ in (*ours.values(), *published.values())]
-        ax.set(
-            xscale="log", xlabel=label, xlim=(min(costs) / 7, max(costs) * 18)
-        )  # with room for the names, ours on the left
+            ax.plot(cost, accuracy, "o", markerfacecolor="none", color=GREY, markersize=5)
+            beside(ax, name, (cost, accuracy), (6, -3), GREY)
+        for family, colour in families.items():
+            points = sorted(values[1:] for values in ours.values() if values[0] == family)
+            ax.plot(*zip(*[(cost, mean) for cost, mean, _ in points]), color=colour, linewidth=1.2, label=family)
+            for cost, mean, half in points:
+                ax.errorbar(cost, mean, None if np.isnan(half) else half, fmt="o", color=colour, capsize=3)
+        for name, (family, cost, mean, _) in ours.items():
+            offset = (-6, 4) if family == list(families)[0] else (6, -11)
+            beside(ax, name, (cost, mean), offset, families[family])
+        costs = [cost for _, cost, *_ in ours.values()] + [cost for cost, _ in published.values()]
+        ax.set(xscale="log", xlabel=label, xlim=(min(costs) / 3, max(costs) * 8))  # with room for the names
+        ax.grid(color=QUIET, linewidth=0.5)
+        ax.set_axisbelow(True)
+        ax.spines[["top", "right"]].set_visible(False)
     axes[0, 0].set_ylabel("test accuracy, %")
+    axes[0, 0].legend(frameon=False, fontsize=9, loc="upper left")
     fig.tight_layout()
     return fig
+
+
+def beside(ax, name: str, point: tuple[float, float], offset: tuple[float, float], colour: str) -> None:
+    """Write a name beside a point, to its left where the offset, in typographic points, is negative."""
+    side = "right" if offset[0] < 0 else "left"
+    ax.annotate(name, point, textcoords="offset points", xytext=offset, fontsize=8, color=colour, ha=side)
 
 
 def confusion(counts, names, title: str = "") -> Figure:
@@ -216,6 +217,42 @@ def seeds(runs, label: str, lit=(), notes=None) -> Figure:
     means = [np.mean(values) for values in runs.values()]
     spreads = [np.std(values, ddof=1) if len(values) > 1 else np.nan for values in runs.values()]
     return dots(list(runs), means, spreads, list(runs.values()), label, lit, notes)
+
+
+def differences(rows, label: str, notes=None) -> Figure:
+    """Differences to one row with their 95 % intervals, one below the other, and a line at 0.
+
+    Significant ones, whose interval does not contain 0, are dark; the others are grey.
+
+    Args:
+        rows: name -> (difference, half width of its interval or NaN), in points.
+        label: under the axis.
+        notes: for each name, words at the right border.
+    """
+    fig, ax = plt.subplots(figsize=(7.6, 0.8 + 0.36 * len(rows)))
+    ax.axvline(0, color=LIT, linewidth=1.5)
+    for row, (points, half) in enumerate(rows.values()):
+        colour = INK if abs(points) > half else GREY
+        ax.errorbar(
+            points,
+            row,
+            xerr=None if np.isnan(half) else half,
+            fmt="o",
+            color=colour,
+            markersize=6,
+            linewidth=2,
+            capsize=4,
+        )
+        if notes is not None:
+            ax.annotate(notes[row], (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
+    ax.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - 0.45, -0.55))
+    ax.set_xlabel(label, fontsize=9)
+    ax.grid(axis="x", color=QUIET, linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    fig.tight_layout()
+    return fig
 
 
 def faders(accuracies, fades, chosen: tuple[float, float], image, names, probabilities, truth: int) -> Figure:
