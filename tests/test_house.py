@@ -17,7 +17,7 @@ LEVELS = [  # a module imports from earlier lines, or from its own
     {"layouts"},
     {"contractions", "guards"},
     {"layer", "sequences", "twins"},
-    {"resnet", "small", "hybrid", "convert", "cost"},
+    {"resnet", "small", "hybrid", "convert", "cost", "explain"},
     {"models"},
     {"training"},
     {"experiments"},
