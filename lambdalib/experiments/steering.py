@@ -77,10 +77,8 @@ def measure_steering(name: str, data: ImageSplits, weights: str | Path | None = 
         "accuracies" by name, the evidence, "weights_sha256", and "images", which says what was counted.
     Raises:
         FileNotFoundError: no such weights, or no card beside them.
-        ValueError: no such name, or weights that do not fit their card, or a model without a lambda layer.
+        ValueError: the weights do not fit their card, or the model has no lambda layer.
     """
-    if weights is None and name not in list_pretrained():
-        raise ValueError(f"name must be one of {list_pretrained()} where no weights are given, got {name!r}")
     path = Path(weights or ASSETS / f"{name}.safetensors")
     options = [name] if weights is None else [name, "--weights", str(weights)]
     device = pick_device()
@@ -143,6 +141,9 @@ def main(arguments: Sequence[str] | None = None, path: str | Path = STEERING) ->
     options = parser.parse_args(arguments)
     if options.weights and len(options.names) > 1:
         parser.error(f"--weights goes with one NAME, got {' '.join(options.names)}")
+    unknown = [] if options.weights else sorted({*options.names} - {*list_pretrained()})
+    if unknown:
+        parser.error(f"NAME must be one of {list_pretrained()} without --weights, got {' '.join(unknown)}")
     try:
         data = load_cifar10()
         if content_hash(data) != SHA256:
