@@ -5,7 +5,7 @@ Used by `lambdalib` and `python -m lambdalib`.
 """
 
 import argparse
-import platform
+import shlex
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -15,16 +15,9 @@ import torch
 
 import lambdalib
 from lambdalib import models
-from lambdalib.experiments import bench, compare, paper_tables, results, rows
+from lambdalib.experiments import bench, compare, doctor, paper_tables, results, rows
 from lambdalib.training import checkpoint, cifar10, data, distributed, evidence, folders, recipes, train
-from lambdalib.training.checkpoint import (
-    list_pretrained,
-    load_model,
-    load_pretrained,
-    load_state,
-    read_card,
-    whole_file,
-)
+from lambdalib.training.checkpoint import list_pretrained, load_model, load_state, read_card, whole_file
 from lambdalib.training.recipes import RECIPES, Recipe
 from lambdalib.training.tensorboard import TensorBoard
 
@@ -32,16 +25,14 @@ __all__ = ["main"]
 
 # Options of `train` for single fields of its preset; --set reaches them all.
 OVERRIDES = (
-    "model",
-    "epochs",
-    "batch_size",
-    "lr",
-    "seed",
-    "max_steps",
-    "validation_images",
-    "image_size",
+    "model", "epochs", "batch_size", "lr", "seed", "max_steps", "validation_images", "image_size",
     "freeze_backbone",
-)
+)  # fmt: skip
+PRESETS = """demo: the sample, in under a minute. quick: tiny on all of CIFAR-10, 91 % in about 25 minutes on two
+    CPU cores without bfloat16. cpu: small, 93 % in 27 minutes on two cores with bfloat16, two hours without.
+    resnet: LambdaResNet-18 in two hours on two cores with bfloat16; do not try it without. gpu: LambdaResNet-18 on
+    a GPU of 8 GB, not yet measured. restarts, adam, imagenet: published recipes, not yet measured.
+    Default: gpu where there is a GPU, else quick"""
 
 
 class Parser(argparse.ArgumentParser):
@@ -135,14 +126,18 @@ def build_parser() -> Parser:
 
     command = add("train", run_train, "train a model on CIFAR-10 by a preset recipe")
     presets = ", ".join(RECIPES)
-    command.add_argument("--preset", type=one_of(list(RECIPES)), default="cpu", help=f"{presets} (default: cpu)")
+    command.add_argument("--preset", type=one_of(list(RECIPES)), help=PRESETS.replace("%", "%%"))
     command.add_argument(
         "--row",
         type=one_of([*rows.EVERY_ROW, *rows.ROW_ALIASES]),
         help=f"an experiment instead of a preset: {', '.join(rows.EVERY_ROW)}",
     )
     command.add_argument("--model", type=one_of(models.list_models()), help="instead of the preset's")
-    command.add_argument("--epochs", type=positive, help="passes over the training set; need not be whole")
+    command.add_argument(
+        "--epochs",
+        type=positive,
+        help="passes over the training set; need not be whole; those on small images change in proportion",
+    )
     command.add_argument("--batch-size", type=count, help="images per step")
     command.add_argument("--lr", type=positive, help="peak learning rate")
     command.add_argument("--seed", type=whole, help="of the first weights, the order and the augmentation")
@@ -190,6 +185,9 @@ def build_parser() -> Parser:
         help="folder for state, log, curve and weights (default: runs/PRESET-seedSEED)",
     )
     command.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    command.add_argument(
+        "--minutes", type=positive, help="stop after so many minutes, with the state saved for --resume"
+    )
     command.add_argument("--quiet", action="store_true", help="no bar and no estimate of the time")
     add_machine_and_data(command)
 
@@ -298,7 +296,7 @@ def weights_file(argument: str, name: str) -> Path:
 
 
 def chosen_recipe(options: argparse.Namespace, init_from: Path | None) -> Recipe:
-    """The preset, or the recipe of the run to resume, with what the options change."""
+    """The preset or row, or the recipe of the run to resume, with what the options change."""
     changes = {name: getattr(options, name) for name in OVERRIDES if getattr(options, name) is not None}
     changes |= dict(options.settings)
     if options.resume:
@@ -309,7 +307,14 @@ def chosen_recipe(options: argparse.Namespace, init_from: Path | None) -> Recipe
         card = read_card(init_from)
         changes = {"model": card["model"], "model_kwargs": {**card["model_kwargs"]}, **changes}
     row = rows.ROW_ALIASES.get(options.row, options.row)
-    return replace(rows.EVERY_ROW[row] if row else RECIPES[options.preset], **changes)
+    recipe = rows.EVERY_ROW[row] if row else RECIPES[options.preset]
+    if "epochs" in changes:
+        resizing = {
+            side: epochs * changes["epochs"] / recipe.epochs
+            for side, epochs in recipe.progressive_resizing.items()
+        }
+        changes = {"progressive_resizing": resizing, **changes}
+    return replace(recipe, **changes)
 
 
 def with_classes(recipe: Recipe, classes: int) -> Recipe:
@@ -329,6 +334,8 @@ def run_train(options: argparse.Namespace) -> None:
     if options.resume and options.out is None:
         raise ValueError("argument --out: must be the folder of the run to resume, got nothing")
     init_from = None if options.init_from is None else weights_file("--init-from", options.init_from)
+    device = evidence.pick_device(options.device or distributed.local_device())
+    options.preset = options.preset or ("gpu" if device.type == "cuda" else "quick")
     recipe = chosen_recipe(options, init_from)
     callbacks = [] if options.tensorboard is None or distributed.rank() > 0 else [TensorBoard(options.tensorboard)]
     out = options.out or Path("runs") / f"{options.row or options.preset}-seed{recipe.seed}"
@@ -338,12 +345,12 @@ def run_train(options: argparse.Namespace) -> None:
         sample = options.preset == "demo" and options.row is None
     images = load_data(options, "sample" if sample else "auto", recipe.image_size)
     recipe = with_classes(recipe, int(images.train_labels.max()) + 1)
-    device = options.device or distributed.local_device()
     run = train.fit(
         recipe,
         images,
         out,
         resume=options.resume,
+        minutes=options.minutes,
         device=device,
         progress=not options.quiet,
         init_from=init_from,
@@ -351,6 +358,10 @@ def run_train(options: argparse.Namespace) -> None:
     )
     if distributed.rank() > 0:
         return
+    if not run.ended:
+        places = ["--out", str(out), *(["--data", options.data] if options.data else [])]
+        command = shlex.join(["lambdalib", "train", "--resume", *places])
+        return print(f"stopped after step {run.step:,} of {run.total:,}; continue with: {command}")
     result = run.records[-1]
     name = "validation accuracy" if recipe.validation_images else "test accuracy"
     print(
@@ -428,41 +439,11 @@ def run_bench(options: argparse.Namespace) -> None:
 
 
 def run_doctor(options: argparse.Namespace) -> int:
-    """Look at everything that a run depends on. Returns 1 if the package is damaged, else 0."""
-    device, root, healthy = evidence.pick_device(), data.data_root(options.data), True
-    facts = {
-        "lambdalib": f"{lambdalib.__version__}, commit {evidence.commit() or 'unknown'}",
-        "python": f"{platform.python_version()} on {platform.platform()}",
-        "torch": f"{torch.__version__}, {torch.get_num_threads()} threads",
-        "device": f"{device} ({evidence.hardware(device)})",
-    }
-    names = [
-        name for name in recipes.DTYPES if name != "float16" or device.type == "cuda"
-    ]  # float16 crawls on a CPU
-    facts["speed"] = ", ".join(
-        f"{2e-9 * bench.matrix_rate(recipes.DTYPES[name], device, 1024, 0.3):,.0f} GFLOP/s in {name}"
-        for name in names
-    )
-    facts["recipes"] = f"bfloat16 runs as {evidence.dtype_words('bfloat16', device)}"
-    copies = [str(path) for path, _ in cifar10.copies_on_disk(root)]
-    facts["CIFAR-10"] = ", ".join(copies) or f"no copy below {root}; `--source mirror` fetches one"
-    try:
-        sample = data.load_sample()
-        facts["sample"] = f"{len(sample.train_labels):,} + {len(sample.test_labels):,} images, hash right"
-    except (cifar10.DataError, OSError) as error:
-        facts["sample"], healthy = f"DAMAGED: {error}", False
-    facts["weights"] = []
-    for name in list_pretrained():
-        try:
-            load_pretrained(name)
-            facts["weights"].append(f"{name}, hash right")
-        except (ValueError, OSError, KeyError, RuntimeError) as error:
-            facts["weights"].append(f"{name} DAMAGED: {error}")
-            healthy = False
-    facts["weights"] = "; ".join(facts["weights"]) or "none"
-    for name, words in facts.items():
+    """Print what a run depends on. Returns 1 if the package is damaged, else 0."""
+    found, undamaged = doctor.look_around(options.data)
+    for name, words in found.items():
         print(f"{name:<10} {words}")
-    return 0 if healthy else 1
+    return 0 if undamaged else 1
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

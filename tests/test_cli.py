@@ -13,7 +13,7 @@ from toy import Toy, change_losses, interrupt_at
 from lambdalib import cli, models
 from lambdalib.experiments import paper_tables
 from lambdalib.training import checkpoint, data
-from lambdalib.training.cifar10 import DataError, ImageSplits
+from lambdalib.training.cifar10 import ImageSplits
 from lambdalib.training.data import load_cifar10
 from lambdalib.training.recipes import ALIASES, RECIPES, Recipe
 
@@ -53,7 +53,7 @@ def fails(capsys, words, *parts):
 
 
 @pytest.mark.parametrize("words, argument, value, allowed", [
-    ("train --preset gigantic", "--preset", "'gigantic'", "demo, cpu, gpu"),
+    ("train --preset gigantic", "--preset", "'gigantic'", "demo, quick, cpu, resnet, gpu"),
     ("train --epochs ten", "--epochs", "'ten'", "a positive number"),
     ("train --epochs 0", "--epochs", "'0'", "a positive number"),
     ("train --epochs inf", "--epochs", "'inf'", "a positive number"),
@@ -64,6 +64,7 @@ def fails(capsys, words, *parts):
     ("train --lr -0.1", "--lr", "'-0.1'", "a positive number"),
     ("train --lr=-0.1", "--lr", "'-0.1'", "a positive number"),
     ("train --seed -1", "--seed", "'-1'", "from 0 to 2^31 - 1"),
+    ("train --minutes 0", "--minutes", "'0'", "a positive number"),
     ("train --max-steps none", "--max-steps", "'none'", "at least 1"),
     ("train --model lambda_resnet19", "--model", "'lambda_resnet19'", "lambda_resnet18"),
     ("train --set ema=much", "--set", "'much'", "ema must be a number or None"),
@@ -181,6 +182,54 @@ def test_a_run_on_the_sample_goes_on_with_the_sample(monkeypatch, small_world):
     assert [source for _, source in small_world] == ["sample", "sample"]
 
 
+def test_a_run_stops_in_time_and_goes_on(capsys, tmp_path):
+    """A nanosecond is over after the first step, so each command does one step of eight."""
+    command = "train --preset demo --minutes 1e-11 --out o --quiet --device cpu"
+    words = "stopped after step {} of 8; continue with: lambdalib train --resume --out o\n"
+    assert cli.main(command.split()) == 0
+    assert capsys.readouterr() == (words.format(1), "")
+    assert not (tmp_path / "o" / "weights.safetensors").exists()
+    assert cli.main(f"{command} --resume --data here".split()) == 0
+    assert capsys.readouterr().out == words.format(2).replace("\n", " --data here\n")
+    assert cli.main("train --minutes 60 --resume --out o --quiet --device cpu".split()) == 0
+    assert "last epoch, no test-time augmentation" in capsys.readouterr().out
+    log = [json.loads(line) for line in (tmp_path / "o" / "log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in log if line["kind"] == "resume"] == [1, 2] and log[-1]["kind"] == "end"
+
+
+@pytest.mark.parametrize("gpu, preset", [(False, "quick"), (True, "gpu")])
+def test_the_preset_is_that_of_the_machine(monkeypatch, tmp_path, gpu, preset):
+    """Nobody trains on the imitated GPU: fit gets its recipe and device, and stops."""
+    seen = []
+
+    def fit(recipe, images, out, *, device, **options):
+        seen.append((recipe, str(out), device.type))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.train, "fit", fit)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    assert cli.main(["train"]) == cli.main(["train", "--preset", "demo"]) == 130
+    device = "cuda" if gpu else "cpu"
+    assert seen == [
+        (RECIPES[preset], f"runs/{preset}-seed0", device), (RECIPES["demo"], "runs/demo-seed0", device)
+    ]  # fmt: skip
+
+
+def test_small_images_keep_their_share_of_the_epochs(monkeypatch):
+    seen = []
+
+    def fit(recipe, *others, **options):
+        seen.append(recipe)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli.train, "fit", fit)
+    shorter = "train --preset quick --device cpu --epochs 5".split()
+    for words in (shorter, [*shorter, "--set", 'progressive_resizing={"8": 1}']):
+        assert cli.main(words) == 130
+    assert seen[0] == replace(RECIPES["quick"], epochs=5, progressive_resizing={16: 2, 24: 5 / 3})
+    assert seen[1] == replace(RECIPES["quick"], epochs=5, progressive_resizing={8: 1})
+
+
 def test_a_net_for_other_classes_is_not_evaluated(capsys):
     checkpoint.save_weights(Toy(7), "toy.safetensors", {"model": "toy", "model_kwargs": {"num_classes": 7}})
     fails(capsys, "evaluate toy.safetensors --device cpu", "WEIGHTS", "10 classes", "got one for 7")
@@ -228,28 +277,11 @@ def test_params_memory(capsys, monkeypatch):
     )
 
 
-def test_doctor(capsys, monkeypatch):
-    monkeypatch.setattr(cli.bench, "matrix_rate", lambda dtype, device, side, seconds: 61.5e9)
-    assert cli.main(["doctor", "--data", "nowhere"]) == 0
-    out = capsys.readouterr().out
-    assert "no copy below nowhere" in out and "hash right" in out and torch.__version__ in out
-    assert "123 GFLOP/s in bfloat16" in out
-    checkpoint.ASSETS.mkdir()
-    checkpoint.save_weights(Toy(), checkpoint.ASSETS / "toy.safetensors", {"model": "toy", "model_kwargs": {}})
-    assert cli.main(["doctor"]) == 0 and "toy, hash right" in capsys.readouterr().out
-    (checkpoint.ASSETS / "toy.safetensors").write_bytes(b"nothing")
-    assert cli.main(["doctor"]) == 1 and "toy DAMAGED" in capsys.readouterr().out
-
-
-def test_doctor_sees_a_damaged_sample(capsys, monkeypatch):
-    monkeypatch.setattr(cli.bench, "matrix_rate", lambda dtype, device, side, seconds: 61.5e9)
-
-    def damaged():
-        raise DataError("not the pixels")
-
-    monkeypatch.setattr(data, "load_sample", damaged)
-    assert cli.main(["doctor"]) == 1
-    assert "sample     DAMAGED: not the pixels" in capsys.readouterr().out
+@pytest.mark.parametrize("undamaged, code", [(True, 0), (False, 1)])
+def test_doctor(capsys, monkeypatch, undamaged, code):
+    monkeypatch.setattr(cli.doctor, "look_around", lambda root: ({"sample": f"below {root}"}, undamaged))
+    assert cli.main(["doctor", "--data", "here"]) == code
+    assert capsys.readouterr().out == "sample     below here\n"
 
 
 def test_help_and_version(capsys):

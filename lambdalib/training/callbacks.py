@@ -103,17 +103,24 @@ class StopTraining(Exception):
 
 
 class TimeLimit:
-    """Saves the run and stops it after so many minutes; the state can be resumed. None: no limit."""
+    """Saves the run and stops it after so many minutes. A run that is at its last step ends as usual.
 
-    def __init__(self, checkpoint: Checkpoint, minutes: float | None):
-        self.checkpoint, self.end = checkpoint, None if minutes is None else time.monotonic() + 60 * minutes
+    Args:
+        checkpoint: saves the run.
+        minutes: from now on. None: no limit.
+        clock: gives seconds.
+    """
+
+    def __init__(self, checkpoint: Checkpoint, minutes: float | None, clock: Callable[[], float] = time.monotonic):
+        self.checkpoint, self.clock = checkpoint, clock
+        self.end = None if minutes is None else clock() + 60 * minutes
 
     def on_step(self, run: Run) -> None:
         if self.end is None or run.step == run.total:
             return
-        if distributed.all_reduce_any(time.monotonic() >= self.end):
+        if distributed.all_reduce_any(self.clock() >= self.end):
             self.checkpoint.save(run)
-            raise StopTraining(f"stopped after step {run.step} of {run.total}")
+            raise StopTraining
 
 
 class CtrlC:
@@ -184,20 +191,19 @@ class TimeEstimate:
         self, shown: bool, clock: Callable[[], float] = time.monotonic, say: Callable[[str], None] | None = None
     ):
         self.shown, self.clock, self.say = shown, clock, say or say_beside_the_bar
-        self.began = self.per_step = None
+        self.began = self.timed = None
 
     def on_step(self, run: Run) -> None:
         if self.began is None:
             self.began = run.step, self.clock()
             return
-        timed = run.step - self.began[0]
-        self.per_step = (self.clock() - self.began[1]) / timed
-        if self.shown and timed == self.STEPS:
+        self.timed = run.step, self.clock()
+        if self.shown and run.step - self.began[0] == self.STEPS:
             total, epochs = self.words(run, self.began[0] - 1)
             self.say(f"This takes about {total}: {epochs}, in {dtype_words(run.recipe.dtype, run.device)}.")
 
     def on_epoch_end(self, run: Run) -> None:
-        if self.shown and self.per_step is not None and run.step < run.total:
+        if self.shown and self.timed is not None and run.step < run.total:
             self.shown = False  # one correction is enough: the bar tells the rest
             total, epochs = self.words(run, run.step)
             self.say(f"After the first epoch, about {total} to go: {epochs}.")
@@ -207,17 +213,17 @@ class TimeEstimate:
 
         A step takes as long as its images have pixels.
         """
-        recipe = run.recipe
-        pixels = [image_side(step, recipe, run.per_epoch) ** 2 for step in range(run.total)]
-        per_pixel = self.per_step / pixels[run.step - 1]
-        period = run.per_epoch * run.recipe.evaluate_every  # in steps
+        recipe, (first, began), (last, now) = run.recipe, self.began, self.timed
+        pixels = [image_side(step, recipe, run.total) ** 2 for step in range(run.total)]
+        per_pixel = (now - began) / sum(pixels[first:last])
+        period = run.per_epoch * recipe.evaluate_every  # in steps
         evaluations = -(-run.total // period) - start // period + 2  # with flip augmentation at the end: two more
         test_size = run.records[0]["data"]["test"]
         test_steps = test_size / recipe.batch_size / 3  # a forward pass is a third of a step
         total = per_pixel * (sum(pixels[start:]) + evaluations * test_steps * recipe.image_size**2)
-        epochs = (run.total - start) / run.per_epoch
+        epochs, seconds = (run.total - start) / run.per_epoch, per_pixel * pixels[start] * run.per_epoch
         growing = ", which take longer as the images grow" if pixels[start] < pixels[-1] else ""
-        return duration(total), f"{epochs:.3g} epochs of {duration(self.per_step * run.per_epoch)}{growing}"
+        return duration(total), f"{epochs:.3g} epochs of {duration(seconds)}{growing}"
 
 
 def duration(seconds: float) -> str:

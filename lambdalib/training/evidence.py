@@ -47,11 +47,17 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 
 
 def dtype_words(asked: str, device: torch.device) -> str:
-    """The type of products, and why it is not the one asked for: "float32, since this CPU has no bfloat16"."""
+    """The type of products, why it is not the one asked for, and what that costs.
+
+    Such as "float32, since this CPU has no bfloat16".
+    """
     dtype = str(pick_dtype(asked, device)).removeprefix("torch.")
     if dtype == asked:
         return dtype
-    return f"{dtype}, since this {'GPU' if device.type == 'cuda' else 'CPU'} has no {asked}"
+    if dtype == "float16":  # see guards.float32_under_float16
+        cost = "; lambda layers compute in float32 then, which takes more time and memory"
+        return f"{dtype}, since this GPU has no {asked}{cost}"
+    return f"{dtype}, since this CPU has no {asked}"
 
 
 @contextmanager

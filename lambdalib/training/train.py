@@ -28,7 +28,7 @@ from lambdalib.training.checkpoint import load_backbone, load_state
 from lambdalib.training.cifar10 import ImageSplits
 from lambdalib.training.data import Augment, batches, normalize, split_validation
 from lambdalib.training.evidence import in_notebook, memory_kept, pick_device
-from lambdalib.training.recipes import Recipe, image_side
+from lambdalib.training.recipes import Recipe, image_side, is_a
 from lambdalib.training.run import Run
 
 __all__ = ["train_steps", "predict", "evaluate", "fit"]
@@ -145,7 +145,7 @@ def fit(
             run.accuracy its test accuracy; run.losses and run.records tell its story.
     Raises:
         ValueError: out_dir holds a run already (resume is False), one of another recipe or other data, or one that
-            another process is training.
+            another process is training; or minutes are not positive, or come without out_dir.
         FileNotFoundError: resume is True and out_dir holds no run.
         FloatingPointError: the loss became NaN or infinite.
         KeyboardInterrupt: Ctrl-C; the step was finished and the state saved.
@@ -154,8 +154,8 @@ def fit(
         raise ValueError(
             f"batch_size must be divisible by {distributed.size()} processes, got {recipe.batch_size}"
         )
-    if minutes is not None and (out_dir is None or not 0 < minutes < float("inf")):
-        raise ValueError(f"minutes must be positive and go with out_dir, got {minutes} and out_dir {out_dir!r}")
+    if minutes is not None and not (out_dir is not None and is_a(minutes, float) and 0 < minutes < float("inf")):
+        raise ValueError(f"minutes must be positive and go with out_dir, got {minutes!r} and out_dir {out_dir!r}")
     data, folder = split_validation(data, recipe.validation_images), None if out_dir is None else Path(out_dir)
     shown = progress and distributed.rank() == 0
     with sole_writer(folder, resume), memory_kept():
@@ -205,7 +205,7 @@ def training_batches(run: Run, data: ImageSplits) -> Iterator[tuple[Tensor, Tens
         start=run.step,
         stop=run.total,
         augment=Augment(recipe.padding, recipe.flip, recipe.cutout),
-        side=lambda step: image_side(step, recipe, run.per_epoch),
+        side=lambda step: image_side(step, recipe, run.total),
         memory_format=run.memory_format,
     )
 

@@ -3,6 +3,7 @@
 import math
 import signal
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -103,6 +104,54 @@ def test_the_estimate_tells_why_products_are_float32(images16, monkeypatch):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX2")
     said = sentences(replace(RECIPE, dtype="bfloat16", epochs=20, batch_size=4), images16, lambda step: 0.5)
     assert said[0] == "This takes about 2.4 min: 20 epochs of 5.5 s, in float32, since this CPU has no bfloat16."
+
+
+def test_the_estimate_tells_what_float16_costs(images16, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (7, 5))
+    run = fresh_run(replace(RECIPE, dtype="bfloat16", epochs=20, batch_size=4), images16)
+    run.device, said, now = torch.device("cuda"), [], iter(range(100))
+    estimate = callbacks.TimeEstimate(True, clock=lambda: next(now), say=said.append)
+    for run.step in range(1, 7):
+        estimate.on_step(run)
+    words = "in float16, since this GPU has no bfloat16; lambda layers compute in float32 then, which takes more "
+    assert len(said) == 1 and said[0].endswith(words + "time and memory.")
+
+
+def test_small_images_take_less_time(images16):
+    """66 steps at 8 pixels take 1 s each, 55 at 12 pixels 2.25 s, 79 at 16 pixels 4 s; 11 steps an epoch.
+
+    Tests: 10 evaluations and one with flip, which counts as two, each of 10 batches, a third of a step, at 16.
+    """
+    recipe = replace(RECIPE, batch_size=4, epochs=200 / 11, evaluate_every=2, progressive_resizing={8: 6, 12: 5})
+    run = fresh_run(recipe, images16)
+    assert (run.per_epoch, run.total) == (11, 200)
+    sides = [8] * 66 + [12] * 55 + [16] * 79
+    first, second = sentences(recipe, images16, lambda step: (sides[step] / 8) ** 2)
+    tests = (10 + 2) * 10 / 3 * 4
+    assert round((66 + 55 * 2.25 + 79 * 4 + tests) / 6) == 111
+    growing = ", which take longer as the images grow"
+    assert first == f"This takes about 11 min: 18.2 epochs of 11 s{growing}, in float32."
+    assert second == f"After the first epoch, about 11 min to go: 17.2 epochs of 11 s{growing}."
+    both = replace(recipe, progressive_resizing={8: 6 / 11, 12: 5 / 11})  # two sizes in the first epoch
+    sides[:] = [8] * 6 + [12] * 5 + [16] * 189
+    later = sentences(both, images16, lambda step: (sides[step] / 8) ** 2)[1]
+    assert round((189 * 4 + tests) / 60) == 15
+    assert later == "After the first epoch, about 15 min to go: 17.2 epochs of 44 s."
+
+
+def test_a_run_stops_when_its_minutes_are_over(images16):
+    saved, now, run = [], [50.0], fresh_run(RECIPE, images16)
+    checkpoint = SimpleNamespace(save=lambda run: saved.append(run.step))
+    limit, none = (callbacks.TimeLimit(checkpoint, minutes, clock=lambda: now[0]) for minutes in (2, None))
+    for run.step, now[0] in ((1, 51.0), (2, 169.9), (12, 400.0)):  # the last step needs no stop
+        limit.on_step(run)
+        none.on_step(run)
+    assert saved == []
+    run.step, now[0] = 11, 170.0
+    with pytest.raises(callbacks.StopTraining):
+        limit.on_step(run)
+    none.on_step(run)
+    assert saved == [11]
 
 
 def test_a_bar_brings_the_estimate(images16, capsys):

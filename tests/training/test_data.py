@@ -209,6 +209,52 @@ def same(left, right):
     return len(left) == len(right) and all(torch.equal(a, b) for x, y in zip(left, right) for a, b in zip(x, y))
 
 
+def triangle_filter(size, side):
+    """The (side, size) matrix that scales a row of pixels: each new pixel is a mean with triangular weights.
+
+    A new pixel covers size/side old ones; the triangle reaches as far to each side, but at least one pixel, and is
+    cut off at the border.
+    """
+    scale = size / side
+    reach = max(scale, 1.0)
+    middles = (torch.arange(side, dtype=torch.float64) + 0.5) * scale
+    weights = (1 - (torch.arange(size) + 0.5 - middles[:, None]).abs() / reach).clamp(min=0)
+    return weights / weights.sum(1, keepdim=True)
+
+
+@pytest.mark.parametrize("memory_format", FORMATS)
+@pytest.mark.parametrize("side", [3, 5, 8, 12, 16, 24])
+def test_resize_by_its_formula(side, memory_format):
+    images = torch.randn(3, 3, 16, 16, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    along = triangle_filter(16, side)
+    by_hand = torch.einsum("yi, xj, bdij -> bdyx", along, along, images)
+    resized = data.resize(images.contiguous(memory_format=memory_format), side)
+    torch.testing.assert_close(resized, by_hand)
+    assert resized.is_contiguous(memory_format=memory_format) and resized.shape == (3, 3, side, side)
+    single = data.resize(images.float(), side)
+    assert single.dtype == torch.float32
+    torch.testing.assert_close(single, by_hand.float(), rtol=1e-5, atol=1e-5)
+
+
+def test_images_of_the_right_size_are_not_touched():
+    images = torch.randn(2, 3, 16, 16)
+    assert data.resize(images, 16) is images
+
+
+def test_batches_have_the_size_of_their_step():
+    images, labels = images_of(12, 12, 12), torch.arange(12)
+    steps = {"stop": 6, "augment": data.Augment(2, "random"), "memory_format": torch.channels_last}
+    sides = [5, 5, 8, 8, 12, 12]
+    full = list(data.batches(images, labels, 4, **steps))
+    assert full[0][0].shape[2:] == (12, 12)
+    for start in (0, 3):
+        resized = data.batches(images, labels, 4, start=start, side=sides.__getitem__, **steps)
+        for step, (batch, targets) in enumerate(resized, start=start):
+            assert torch.equal(batch, data.resize(full[step][0], sides[step]))
+            assert torch.equal(targets, full[step][1]) and batch.shape == (4, 3, sides[step], sides[step])
+            assert batch.is_contiguous(memory_format=torch.channels_last)
+
+
 def test_an_epoch_visits_each_image_at_most_once_with_its_label():
     epoch = steps(4, 8)
     images, labels = torch.cat([x for x, _ in epoch]), torch.cat([y for _, y in epoch])

@@ -34,7 +34,8 @@ def test_a_type_that_was_not_asked_for_has_a_reason(monkeypatch):
     cpu, words = torch.device("cpu"), "float32, since this CPU has no bfloat16"
     assert evidence.dtype_words("bfloat16", cpu) == words and evidence.dtype_words("float32", cpu) == "float32"
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device=None: (7, 5))
-    assert evidence.dtype_words("bfloat16", torch.device("cuda")) == "float16, since this GPU has no bfloat16"
+    words = "float16, since this GPU has no bfloat16; lambda layers compute in float32 then, which takes more "
+    assert evidence.dtype_words("bfloat16", torch.device("cuda")) == words + "time and memory"
 
 
 SYSTEM_CALLS = """

@@ -12,7 +12,7 @@ from toy import RECIPE, Toy, fresh_run, train_quietly
 from lambdalib import models
 from lambdalib.training import recipes
 from lambdalib.training.checkpoint import ASSETS, read_card
-from lambdalib.training.recipes import Recipe, create_optimizer, lr_factor, parse_setting
+from lambdalib.training.recipes import Recipe, create_optimizer, image_side, lr_factor, parse_setting
 
 
 @pytest.mark.parametrize("name, value", [
@@ -28,15 +28,48 @@ from lambdalib.training.recipes import Recipe, create_optimizer, lr_factor, pars
     ("batch_size", 2.5), ("max_steps", 2.5), ("padding", 0.5), ("batch_size", True), ("lr", None),
     ("lr", "0.1"), ("whiten", 1),
     ("seed", -1), ("weight_decay", math.inf), ("model", None), ("model_kwargs", None), ("ema", "none"),
-    ("validation_images", -1),
+    ("validation_images", -1), ("progressive_resizing", None), ("progressive_resizing", 16),
 ])  # fmt: skip
 def test_recipe_names_the_bad_field(name, value):
     with pytest.raises(ValueError, match=rf"^{name} must be .*got {value!r}"):
         Recipe(**{name: value})
 
 
+@pytest.mark.parametrize("schedule", [
+    {24: 1, 16: 1}, {"24": 1, "16": 1}, {32: 1}, {16: 1, 40: 1}, {0: 1}, {-8: 1}, {"x": 1}, {"-8": 1}, {"": 1},
+    {16.0: 1}, {True: 1}, {None: 1}, {16: 24}, {16: 12, 24: 12}, {16: 0}, {16: -1}, {16: math.nan},
+    {16: math.inf}, {16: "1"}, {16: True}, {16: None}, {16: [1]},
+])  # fmt: skip
+def test_a_bad_schedule_of_sizes_is_named(schedule):
+    words = (
+        r"^progressive_resizing must be \{side: epochs\} with rising sides below image_size, 32, and fewer than "
+    )
+    with pytest.raises(ValueError, match=words + "24 epochs in all, got {"):
+        Recipe(progressive_resizing=schedule)
+
+
+def test_small_images_come_first():
+    """Half an epoch at 8 pixels, 1.25 at 12, the rest at 16; an epoch has 8 steps, so 4 and 10 and 6."""
+    recipe = Recipe(epochs=2.5, image_size=16, progressive_resizing={8: 0.5, 12: 1.25})
+    assert [image_side(step, recipe, 20) for step in range(20)] == [8] * 4 + [12] * 10 + [16] * 6
+    assert [image_side(step, recipe, 5) for step in range(5)] == [8] + [12] * 3 + [16]  # 1, 3.5 steps
+    assert {image_side(step, Recipe(), 20) for step in range(20)} == {32}
+    recipe = recipes.RECIPES["resnet"]  # 6, 4 and 1 of 11 epochs
+    sides = [image_side(step, recipe, 11 * 390) for step in range(11 * 390)]
+    assert sides == [16] * 6 * 390 + [24] * 4 * 390 + [32] * 390
+
+
+def test_sizes_survive_json():
+    recipe = Recipe(progressive_resizing={16: 6, 24: 4.5})
+    record = json.loads(json.dumps(asdict(recipe)))
+    assert record["progressive_resizing"] == {"16": 6, "24": 4.5}
+    assert Recipe.from_record(record) == recipe == Recipe(progressive_resizing={"16": 6, "24": 4.5})
+    name, value = parse_setting('progressive_resizing={"16": 6, "24": 4.5}')
+    assert replace(Recipe(), **{name: value}) == recipe
+
+
 def test_recipe_is_frozen_and_presets_exist():
-    assert set(recipes.RECIPES) == {"demo", "cpu", "gpu", "restarts", "adam", "imagenet"}
+    assert list(recipes.RECIPES) == ["demo", "quick", "cpu", "resnet", "gpu", "restarts", "adam", "imagenet"]
     with pytest.raises(FrozenInstanceError):
         recipes.RECIPES["cpu"].lr = 1.0
 

@@ -194,6 +194,49 @@ def test_resuming_is_exact(images16, tmp_path, monkeypatch):
     ).read_bytes()
 
 
+def test_small_images_first_and_resuming_is_exact(images16, tmp_path, monkeypatch):
+    """A nanosecond stops a run after one step: in the middle of a size, at its end, and at an epoch's end."""
+    recipe = replace(RECIPE, progressive_resizing={8: 0.8, 12: 0.6})  # 4, 3 and 5 steps
+    sides = []
+    before_steps(monkeypatch, lambda images, labels, optimizer: sides.append(tuple(images.shape)))
+    whole = train_quietly(recipe, images16, tmp_path / "whole")
+    expected = [(8, 3, side, side) for side in [8] * 4 + [12] * 3 + [16] * 5]
+    assert sides == expected and whole.ended
+    sides.clear()
+    parts = train_quietly(recipe, images16, tmp_path / "parts", minutes=1e-11)
+    assert (parts.step, parts.ended, parts.records[-1]["kind"]) == (1, False, "start")
+    assert not (tmp_path / "parts" / "weights.safetensors").exists()
+    for step in range(2, 12):
+        torch.manual_seed(step)  # whatever happened to the process meanwhile
+        parts = train_quietly(recipe, images16, tmp_path / "parts", minutes=1e-11, resume=True)
+        assert parts.step == step and load_state(tmp_path / "parts" / "state.pt")["step"] == step
+    parts = train_quietly(recipe, images16, tmp_path / "parts", minutes=1e-11, resume=True)  # the last step
+    assert parts.ended and sides == expected
+    assert torch.equal(parts.losses, whole.losses)
+    for name, part in whole.parts().items():
+        assert_close(parts.parts()[name].state_dict(), part.state_dict(), rtol=0, atol=0)
+    one, other = (read_log(tmp_path / name / "log.jsonl") for name in ("whole", "parts"))
+    assert without_times(one)[1:] == without_times(other)[1:]
+    assert recipes.Recipe.from_record(one[0]["recipe"]) == recipe
+    assert load_state(tmp_path / "parts" / "state.pt")["recipe"]["progressive_resizing"] == {8: 0.8, 12: 0.6}
+    with pytest.raises(
+        ValueError, match=r"^recipe must be .*\(progressive_resizing=\{8: 0.8, 12: 0.6\}\), got .*=\{\}"
+    ):
+        train_quietly(RECIPE, images16, tmp_path / "parts", resume=True)
+
+
+@pytest.mark.parametrize("minutes", [0, -1, math.inf, math.nan, True, "5"])
+def test_minutes_are_positive(images16, tmp_path, minutes):
+    with pytest.raises(ValueError, match=f"^minutes must be positive and go with out_dir, got {minutes!r} and"):
+        train_quietly(RECIPE, images16, tmp_path, minutes=minutes)
+    assert not list(tmp_path.iterdir())
+
+
+def test_minutes_need_a_folder(images16):
+    with pytest.raises(ValueError, match="^minutes must be positive and go with out_dir, got 5 and out_dir None"):
+        train_quietly(RECIPE, images16, minutes=5)
+
+
 def test_runs_repeat_and_seeds_differ(images16):
     recipe = replace(RECIPE, max_steps=3)
     first, again, other = (train_quietly(r, images16).losses for r in (recipe, recipe, replace(recipe, seed=1)))
