@@ -23,7 +23,7 @@ test-avx2: export ONEDNN_MAX_CPU_ISA := AVX2
 test-avx2: export ATEN_CPU_CAPABILITY := avx2
 test-avx2: test          ## the same on an imitated CPU without bfloat16 instructions
 
-train: $(READY)          ## train a LambdaResNet on CIFAR-10 (ARGS="--preset cpu", say)
+train: $(READY)          ## train on CIFAR-10 by the recipe for this machine (ARGS="--preset cpu", say)
 	@$(PY) -m lambdalib train $(ARGS)
 
 bench: $(READY)          ## measure the lambda layer beside other packages' (ARGS="--part layer", say)

@@ -2,10 +2,12 @@
 
 Rounds the weights to float16, tests the rounded model on the whole test set, and writes to lambdalib/assets:
 NAME.safetensors, NAME.json with all numbers, and the model card NAME.md with the same numbers for people.
+`--only-round FOLDER` only rounds, and writes FOLDER/NAME.safetensors and FOLDER/NAME.json.
 """
 
 import argparse
 import json
+import sys
 from pathlib import Path
 
 import torch
@@ -22,12 +24,18 @@ def confusion(answers, labels) -> list[list[int]]:
     return counts.index_put_(tuple(pairs), torch.tensor(1), accumulate=True).tolist()
 
 
+def round_weights(run: Path, path: Path) -> dict:
+    """Write the run's weights in float16, with their card beside them, and return the card."""
+    weights = run / "weights.safetensors"
+    card = read_card(weights)
+    save_weights(load_model(weights), path, card, torch.float16)
+    return card
+
+
 def ship(run: Path, name: str, root: str | None = None) -> dict:
     """Write the three files, and return the card."""
-    weights, path = run / "weights.safetensors", ASSETS / f"{name}.safetensors"
-    model, card = load_model(weights), read_card(weights)
-    full = load_cifar10(root, "disk")
-    save_weights(model, path, card, torch.float16)
+    path, full = ASSETS / f"{name}.safetensors", load_cifar10(root, "disk")
+    card = round_weights(run, path)
     rounded, images = load_model(path), normalize(full.test_images)
     answers, flipped = (predict(rounded, images, tta).argmax(1) for tta in ("none", "flip"))
     card["after_rounding"] = {
@@ -36,7 +44,9 @@ def ship(run: Path, name: str, root: str | None = None) -> dict:
         "test_accuracy_flip_tta": (flipped == full.test_labels).double().mean().item(),
         "confusion": confusion(answers, full.test_labels),
     }
-    save_weights(model, path, card, torch.float16)
+    save_weights(
+        rounded, path, card, torch.float16
+    )  # rounded already: the same bits, with the numbers on the card
     log = [json.loads(line) for line in (run / "log.jsonl").read_text(encoding="utf-8").splitlines()]
     path.with_suffix(".md").write_text(model_card(name, card, log), encoding="utf-8")
     return card
@@ -103,7 +113,13 @@ if __name__ == "__main__":
     parser.add_argument("run", type=Path, metavar="RUN", help="the folder that lambdalib train has written")
     parser.add_argument("name", metavar="NAME", help="what load_pretrained will call it")
     parser.add_argument("--data", metavar="ROOT", help="folder of CIFAR-10")
+    parser.add_argument(
+        "--only-round", type=Path, metavar="FOLDER", help="only write the rounded weights, to there"
+    )
     options = parser.parse_args()
+    if options.only_round is not None:
+        round_weights(options.run, options.only_round / f"{options.name}.safetensors")
+        sys.exit()
     shipped = ship(options.run, options.name, options.data)["after_rounding"]
     plain, flipped = shipped["test_accuracy"], shipped["test_accuracy_flip_tta"]
     print(f"{options.name}: {plain:.2%}, {flipped:.2%} with flip test-time augmentation")

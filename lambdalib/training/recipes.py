@@ -259,8 +259,8 @@ def image_side(step: int, recipe: Recipe, total: int) -> int:
     """The side of the images of a training step, in pixels: small first, image_size last (progressive resizing).
 
     A quarter of the pixels takes a quarter of the time, and a lambda layer with a local scope works on any size.
-    Howard 2018, "Training Imagenet in 3 hours for USD 25", https://www.fast.ai/posts/2018-04-30-dawnbench-fastai.
-    A run that max_steps cuts short has every size for the same share of its steps. Used by `lambdalib train`.
+    A run that max_steps cuts short has every size for the same share of its steps. Howard 2018, "Training Imagenet
+    in 3 hours for USD 25", https://www.fast.ai/posts/2018-04-30-dawnbench-fastai.html. Used by `lambdalib train`.
 
     Args:
         step: counted from 0.
