@@ -8,7 +8,7 @@
 # the project's:
 #     OUT     what to take home: each run's log and its weights in float16, bench.json (default: runs/gpu)
 #     WORK    the runs themselves, from which the next call goes on (default: runs/gpu-work)
-#     JOBS    words such as tiny:0, for `lambdalib train --row tiny --seed 0`, and bench:layer, for `bench --part layer`
+#     JOBS    words: tiny:0 is `lambdalib train --row tiny --seed 0`, bench:layer is `lambdalib bench --part layer`
 #     ARGS    further arguments of `lambdalib train`, such as "--source sample --max-steps 2"
 #     PYTHON  default: .venv/bin/python where it is there, else python3
 set -eu
