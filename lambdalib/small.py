@@ -20,7 +20,7 @@ class SmallBlock(nn.Module):
     """Halve the map and widen it with a convolution, then mix the pixels once more beside a shortcut.
 
     z = GELU(BN(maxpool(W x))),  y = z + GELU(BN(M z)),  W a convolution, M a lambda layer, a 3×3 convolution or a
-    twin The pool comes before the norm, which then sees a quarter of the pixels.
+    twin. The pool comes before the norm, which then sees a quarter of the pixels.
     Used by SmallResNet.
 
     Args:
@@ -57,7 +57,8 @@ class SmallResNet(nn.Module):
         stem: "cifar", the only one.
         dim_k, heads, dim_u: of every lambda layer.
         scope: side of the position lambdas' window, in pixels, odd. None: twice the map, less one.
-        twin: one of TWINS (lambdalib.twins), which then stands in for the lambda layers; it sees the whole map.
+        twin: one of TWINS (lambdalib.twins), which then stands in for the lambda layers. Only a twin that has
+            position lambdas takes a scope.
         widen: side of the kernels that widen, 3 or 1. With 1 a pixel meets others in the mixing layers only, apart
             from the 2×2 of stem and pools and the maximum at the end.
         recompute: of every block.
@@ -76,8 +77,6 @@ class SmallResNet(nn.Module):
             raise ValueError(f"stem must be 'cifar' for a small net, got {stem!r}")
         if twin not in (None, *TWINS):
             raise ValueError(f"twin must be None or one of {list(TWINS)}, got {twin!r}")
-        if twin is not None and scope is not None:
-            raise ValueError(f"twin must be None where scope is given, got {twin!r}")
         self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 2), nn.GELU())
         self.blocks = nn.Sequential()
         for dim, dim_out, letter, side in zip(widths, widths[1:], layout, (15, 7, 3)):
@@ -88,7 +87,7 @@ class SmallResNet(nn.Module):
                     dim_out, dim_k=dim_k, heads=heads, dim_u=dim_u, scope=2 * side - 1 if scope is None else scope
                 )
             else:
-                mix = Twin(dim_out, twin, (side, side), dim_k=dim_k, heads=heads, dim_u=dim_u)
+                mix = Twin(dim_out, twin, (side, side), dim_k=dim_k, heads=heads, dim_u=dim_u, scope=scope)
             self.blocks.append(SmallBlock(dim, dim_out, mix, widen, recompute))
         self.head = nn.Linear(widths[-1], num_classes, bias=False)
 
