@@ -28,7 +28,7 @@ __all__ = [
 RUNS = ASSETS / "runs.jsonl"
 GROUPS = {
     "main": "rows as listed, scored on the test set",
-    "validation": "rows of main, scored on validation images: training images that were set apart",
+    "validation": "rows of main or missing steps, scored on validation images: training images set apart",
     "cumulative-ablation": "the recipe built up step by step, scored on validation images",
     "sweep": "short runs that chose the learning rates, scored on validation images; row: NAME-lrRATE",
     "set-aside": "runs at a learning rate that was not chosen; row: NAME-lrRATE",

@@ -11,7 +11,7 @@ from itertools import accumulate
 
 from lambdalib.training.recipes import RECIPES, Recipe
 
-__all__ = ["NETS", "COMPARISONS", "ROWS", "CUMULATIVE_ABLATION", "EVERY_ROW", "ROW_ALIASES"]
+__all__ = ["NETS", "COMPARISONS", "ROWS", "CUMULATIVE_ABLATION", "MISSING_STEPS", "EVERY_ROW", "ROW_ALIASES"]
 
 SMALL = RECIPES["cpu"]
 TINY = replace(SMALL, model="tiny", epochs=48)
@@ -61,6 +61,14 @@ COMPARISONS: dict[str, Recipe] = {
     "twins-attention": compared("attention"),
     "twins-linear-attention": compared("linear-attention", lr=1.5),
     "twins-pointwise": compared("pointwise"),
+    # The control of a position lambda: its query acts, but on the pixel's own values only. These two rows, the
+    # next three and those of alone-position-scope1 have the recipe's rate until a sweep chooses one.
+    "twins-position-scope1": compared("position", scope=1),
+    "twins-position-scope1-u4": compared("position", scope=1, dim_u=4),
+    # convolutions with about as many parameters as the lambda layer, depthwise-global as with u = 4
+    "twins-depthwise": compared("depthwise"),
+    "twins-depthwise-global": compared("depthwise-global"),
+    "twins-bottleneck": compared("bottleneck"),
     "early-lambda": compared("lambda", **ALL_BLOCKS),
     "early-pointwise": compared("pointwise", **ALL_BLOCKS),
     # twins-lambda has k = 16, h = 4, u = 1 and a scope that covers the map; one of these changes
@@ -78,6 +86,8 @@ COMPARISONS: dict[str, Recipe] = {
     "alone-pointwise": compared("pointwise", **ALONE),
     "alone-lambda-u4": compared("lambda", dim_u=4, **ALONE),  # no sweep: the rate of u = 1
     "alone-frozen-query-u4": compared("frozen-query", dim_u=4, **ALONE),
+    "alone-position-scope1": compared("position", scope=1, **ALONE),
+    "alone-position-scope1-u4": compared("position", scope=1, dim_u=4, **ALONE),
 }
 ROWS = NETS | COMPARISONS
 
@@ -113,6 +123,11 @@ STEP_RECIPES = accumulate(
 CUMULATIVE_ABLATION: dict[str, Recipe] = {
     f"ablation-{name}": recipe for name, recipe in zip(["usual", *STEPS], STEP_RECIPES)
 }
-EVERY_ROW = ROWS | CUMULATIVE_ABLATION
+# What the steps leave out: the average without the rates before it. It is no step itself, so the figure of the
+# cumulative ablation does not show it, and its runs belong to the records' group "validation".
+MISSING_STEPS: dict[str, Recipe] = {
+    "ablation-average-without-rates": replace(CUMULATIVE_ABLATION["ablation-whitening"], ema=COMPARED.ema)
+}
+EVERY_ROW = ROWS | CUMULATIVE_ABLATION | MISSING_STEPS
 # old name -> name, since recorded commands use the old ones
 ROW_ALIASES = {name.replace("ablation-", "ladder-"): name for name in CUMULATIVE_ABLATION}

@@ -169,6 +169,7 @@ def test_one_record_is_found():
     ("tiny-u4", "lambdalib train --row tiny-u4 --seed 1", {}, "", "main", "tiny-u4"),
     ("small", "lambdalib train --preset cpu", {}, "", "main", "small"),  # by its recipe
     ("ablation-rates", "lambdalib train --row ladder-rates", {}, "", "cumulative-ablation", "ablation-rates"),
+    ("ablation-average-without-rates", "notebook", {}, "", "validation", "ablation-average-without-rates"),
     ("sizes-u4", "lambdalib train --row sizes-u4", {"validation_images": 9}, "", "validation", "sizes-u4"),
     ("tiny", "lambdalib train --row tiny", {}, "--group rerun", "rerun", "tiny"),
     ("tiny", "notebook", {"lr": 0.3}, "--group set-aside --row tiny", "set-aside", "tiny-lr0.3"),

@@ -7,9 +7,22 @@ import pytest
 from lambdalib import cli
 from lambdalib.cost import count_parameters
 from lambdalib.experiments.results import read_results
-from lambdalib.experiments.rows import COMPARISONS, CUMULATIVE_ABLATION, EVERY_ROW, NETS, ROW_ALIASES, ROWS
+from lambdalib.experiments.rows import (
+    COMPARISONS,
+    CUMULATIVE_ABLATION,
+    EVERY_ROW,
+    MISSING_STEPS,
+    NETS,
+    ROW_ALIASES,
+    ROWS,
+)
 from lambdalib.models import create_model
-from lambdalib.twins import TWINS
+from lambdalib.twins import CONVOLUTION_KINDS, TWINS
+
+# rows whose learning rate still awaits its sweep
+UNSWEPT = [f"twins-{kind}" for kind in CONVOLUTION_KINDS] + [
+    f"{place}-position-scope1{u}" for place in ("twins", "alone") for u in ("", "-u4")
+]
 
 
 @pytest.mark.parametrize("name", ROWS)
@@ -55,15 +68,43 @@ def test_a_size_differs_in_one_thing(size):
 def test_a_mixer_stands_alone(name):
     assert replace(ROWS[name], model_kwargs={}, lr=0.75) == ROWS["twins-lambda"]
     mixer, _, u = name.removeprefix("alone-").partition("-u")
-    expected = {"widen": 1, "layout": "CCC" if mixer == "convolution" else "LLL"} | (
-        {"dim_u": int(u)} if u else {}
-    )
+    mixer, _, scope = mixer.partition("-scope")
+    expected = {"widen": 1, "layout": "CCC" if mixer == "convolution" else "LLL"}
+    expected |= {"dim_u": int(u)} if u else {}
+    expected |= {"scope": int(scope)} if scope else {}
     assert ROWS[name].model_kwargs == expected | ({} if mixer in ("lambda", "convolution") else {"twin": mixer})
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in ROWS if name.startswith(("twins-", "alone-")) and not name.endswith("-u4")]
-)
+@pytest.mark.parametrize("name, sibling, change", [
+    ("twins-position-scope1", "twins-position", {"scope": 1}),
+    ("twins-position-scope1-u4", "twins-position-scope1", {"dim_u": 4}),
+    ("twins-depthwise", "twins-frozen-query", {"twin": "depthwise"}),
+    ("twins-depthwise-global", "twins-depthwise", {"twin": "depthwise-global"}),
+    ("twins-bottleneck", "twins-depthwise", {"twin": "bottleneck"}),
+    ("alone-position-scope1", "alone-position", {"scope": 1}),
+    ("alone-position-scope1", "twins-position-scope1", {"layout": "LLL", "widen": 1}),
+    ("alone-position-scope1-u4", "alone-position-scope1", {"dim_u": 4}),
+    ("alone-position-scope1-u4", "twins-position-scope1-u4", {"layout": "LLL", "widen": 1}),
+])  # fmt: skip
+def test_controls_and_rivals_differ_from_a_sibling_in_one_thing(name, sibling, change):
+    """And in the learning rate, where a sweep chose the sibling's."""
+    row, other = ROWS[name], ROWS[sibling]
+    assert row.model_kwargs == other.model_kwargs | change != other.model_kwargs
+    assert replace(row, lr=other.lr, model_kwargs=other.model_kwargs) == other
+    nets = [create_model(recipe.model, **recipe.model_kwargs) for recipe in (row, other)]
+    assert count_parameters(nets[0]) != count_parameters(nets[1])
+
+
+@pytest.mark.parametrize("name", UNSWEPT)
+def test_without_a_sweep_a_mixer_has_the_recipes_rate(name):
+    assert ROWS[name].lr == ROWS["twins-lambda"].lr
+    assert not [row for row in read_results("sweep") if row.name.startswith(f"{name}-lr")], "no longer unswept"
+
+
+@pytest.mark.parametrize("name", [
+    name for name in ROWS
+    if name.startswith(("twins-", "alone-")) and not name.endswith("-u4") and name not in UNSWEPT
+])  # fmt: skip
 def test_a_mixer_has_the_rate_that_was_best_on_validation_images(name):
     swept = {row.name: row.accuracies for row in read_results("sweep") if row.name.startswith(f"{name}-lr")}
     assert sorted(swept) == [f"{name}-lr{rate}" for rate in (0.375, 0.75, 1.5)]
@@ -89,8 +130,18 @@ def test_the_steps_lead_from_a_usual_recipe_to_ours_and_never_back():
         assert changed and all(after[name] == ours[name] for name in changed)
 
 
+def test_the_missing_step_is_the_average_without_the_rates():
+    """It is the step before the rates with the average, and the last step without the rates."""
+    row, before, after = (
+        EVERY_ROW[f"ablation-{name}"] for name in ("average-without-rates", "whitening", "average")
+    )
+    rates = {"lr": 0.4, "bias_lr_multiplier": 1, "momentum": 0.9, "weight_decay": 5e-4, "min_lr": 0}
+    assert replace(before, ema=after.ema) == row == replace(after, **rates) and row.ema is not None
+    assert "ablation-average-without-rates" not in CUMULATIVE_ABLATION and len(MISSING_STEPS) == 1
+
+
 def test_no_two_rows_have_one_recipe():
-    assert EVERY_ROW == NETS | COMPARISONS | CUMULATIVE_ABLATION
+    assert EVERY_ROW == NETS | COMPARISONS | CUMULATIVE_ABLATION | MISSING_STEPS
     recipes = list(EVERY_ROW.values())
     assert not [recipe for place, recipe in enumerate(recipes) if recipe in recipes[:place]]
 
