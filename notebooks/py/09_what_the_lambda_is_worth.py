@@ -51,7 +51,7 @@ from lambdalib.experiments.results import find_record, format_mean, read_results
 from lambdalib.training.checkpoint import ASSETS
 from lambdalib.training.data import CLASSES, split_validation
 from lambdalib.training.train import evaluate, predict
-from lambdalib.twins import TWINS, Twin
+from lambdalib.twins import Twin
 
 torch.manual_seed(0)
 data = load_cifar10(source="sample")  # 2,000 training and 500 test pictures
@@ -119,7 +119,7 @@ plt.show()
 # %% [markdown]
 # ## 3 · Our twins
 #
-# A **twin** is the same layer with one part less, or another layer in its place, and all else of the net alike. `lambdalib.twins` has six; with the lambda layer itself and the 3 × 3 convolution there are eight layers to compare:
+# A **twin** is the same layer with one part less, or another layer in its place, and all else of the net alike. Here are six of `lambdalib.twins`; with the lambda layer itself and the 3 × 3 convolution there are eight layers to compare:
 #
 # | twin | output at pixel n, head h | what it lacks |
 # |---|---|---|
@@ -188,8 +188,11 @@ check_answer("09.3", guess)
 # All eight stand in the same net, `tiny`: a first convolution of 2 × 2, and three blocks. A block makes the map half as wide and then mixes it, $z=\mathrm{GELU}(\mathrm{BN}(\mathrm{maxpool}(W x)))$ and $y=z+\mathrm{GELU}(\mathrm{BN}(M z))$: $W$ is a 3 × 3 convolution to more channels, $M$ the *mixer*. In the first block the mixer is a 3 × 3 convolution too, in the other two it is the layer in question, on maps of 7 × 7 and 3 × 3 pixels with 128 channels. The recipe is `cpu` of lesson 07 with 10 epochs; the pictures are the same, and runs of the same seed see them in the same order and with the same shifts. Two things differ and cannot both be made equal: the number of parameters and the work. A third, the learning rate, we chose for each mixer.
 
 # %%
-rows = {row.name.removeprefix("twins-"): row for row in read_results() if row.name.startswith("twins-")}
-assert set(rows) == {"lambda", "convolution", *TWINS} and len({row.epochs for row in rows.values()}) == 1
+recorded = {row.name: row for row in read_results()}
+mixers = ("lambda", "convolution", "content", "position", "frozen-query", "attention", "linear-attention",
+          "pointwise")
+rows = {name: recorded[f"twins-{name}"] for name in mixers}
+assert len({row.epochs for row in rows.values()}) == 1
 print(f"{'mixer':18}{'parameters':>12}{'multiply-adds':>15}")
 for name, row in rows.items():
     print(f"{name:18}{row.parameters:12,}{row.adds / 1e6:13.1f} M")
@@ -259,7 +262,8 @@ plt.show()
 # All this is the chance of the *training*. What of the chance of the *pictures*? Each run's answers were kept, for each of the 10,000 test pictures whether it was right. For each picture take the share of a mixer's three runs that got it right, and the difference of two mixers' shares. The mean of these 10,000 differences is the difference of the two accuracies, and its standard error is their spread divided by 100. The last column adds this error to that of the seeds (as squares). The column before it has the same difference with flip TTA (lesson 07), as a second look at the same nets.
 
 # %%
-alike = {row.name: row for row in read_results() if row.name.startswith(("twins-", "early-", "sizes-"))}
+alike = {name: row for name, row in recorded.items()
+         if name.removeprefix("twins-") in rows or name.startswith(("early-", "sizes-"))}
 points = {name: [100 * accuracy for accuracy in row.accuracies] for name, row in alike.items()}
 assert (len(alike) == 16 and all(len(values) == 3 for values in points.values())
         and {row.epochs for row in alike.values()} == {10})
@@ -459,7 +463,8 @@ guess = None  # "a", "b" or "c"
 check_answer("09.7", guess)
 
 # %%
-alone = {row.name.removeprefix("alone-"): row for row in read_results() if row.name.startswith("alone-")}
+alone = {name: recorded[f"alone-{name}"] for name in ("lambda", "convolution", "content", "position",
+                                                      "frozen-query", "pointwise", "lambda-u4", "frozen-query-u4")}
 for name in alone:
     tried = {row.name.rpartition("-lr")[2]: row.accuracies[0]
              for row in read_results("sweep") if row.name.startswith(f"alone-{name}-lr")}

@@ -25,7 +25,7 @@ from lambdalib.experiments.rows import COMPARISONS, EVERY_ROW, NETS, ROW_ALIASES
 from lambdalib.training.checkpoint import ASSETS, load_pretrained, read_card
 from lambdalib.training.data import load_sample, normalize
 from lambdalib.training.train import evaluate
-from lambdalib.twins import TWINS
+from lambdalib.twins import PROJECTIONS
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -232,7 +232,9 @@ def test_the_readme_begins_with_what_came_out():
 
 
 def test_the_readme_tells_what_stood_alone():
-    rows = {row.name.removeprefix("alone-"): row for row in read_results() if row.name.startswith("alone-")}
+    parts = ("lambda", "convolution", "content", "position", "frozen-query", "pointwise")
+    names = [f"alone-{name}" for name in (*parts, "lambda-u4", "frozen-query-u4")]
+    rows = {row.name.removeprefix("alone-"): row for row in read_results() if row.name in names}
     mean = {name: 100 * fmean(row.accuracies) for name, row in rows.items()}
     error = error_of_a_difference(rows.values())
     own = error_of_a_difference([rows["lambda"], rows["frozen-query"]])
@@ -275,8 +277,9 @@ def test_the_readme_tells_what_full_length_found():
 
 def test_the_readme_tells_what_the_twins_found():
     mean = {row.name.removeprefix("twins-"): 100 * fmean(row.accuracies) for row in read_results()}
-    mean = {name: mean[name] for name in ("lambda", "convolution", *TWINS)}
-    alike = [row for row in read_results() if row.name.startswith(("twins-", "early-", "sizes-"))]
+    mean = {name: mean[name] for name in ("lambda", "convolution", *PROJECTIONS)}
+    names = [f"twins-{name}" for name in mean]
+    alike = [row for row in read_results() if row.name in names or row.name.startswith(("early-", "sizes-"))]
     error = error_of_a_difference(alike)
     sizes = {
         row.name: 100 * fmean(row.accuracies) - mean["lambda"] for row in alike if row.name.startswith("sizes-")
@@ -287,7 +290,7 @@ def test_the_readme_tells_what_the_twins_found():
         abs(early["early-lambda"] - early["early-pointwise"]) < error
         and sizes["sizes-u4"] + mean["lambda"] > mean["convolution"]
     )
-    (held,) = read_results("validation")
+    (held,) = (row for row in read_results("validation") if row.name == "sizes-u4")
     gain = 100 * (fmean(held.accuracies) - fmean(read_results("cumulative-ablation")[-1].accuracies))
     parts = [abs(mean[part] - mean["lambda"]) for part in ("content", "position", "frozen-query", "pointwise")]
     for words in (
