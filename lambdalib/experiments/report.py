@@ -15,7 +15,7 @@ from lambdalib.experiments.results import (
     read_results,
     results_table,
 )
-from lambdalib.experiments.rows import COMPARISONS, CUMULATIVE_ABLATION, NETS, ROWS
+from lambdalib.experiments.rows import CUMULATIVE_ABLATION, NETS, ROWS
 from lambdalib.experiments.steering import steering_table
 
 __all__ = ["MODEL_WORDS", "PUBLISHED", "results_report"]
@@ -40,7 +40,7 @@ MODEL_WORDS = {
     "twins-linear-attention": "linear attention",
     "twins-pointwise": "1×1 convolution",
     "twins-position-scope1": "position lambda that sees its own pixel only",
-    "twins-position-scope1-u4": "the same, u = 4",
+    "twins-position-scope1-u4": "position lambda that sees its own pixel only, u = 4",
     "twins-depthwise": "3×3 depthwise and 1×1 convolution",
     "twins-depthwise-global": "depthwise convolution over the whole map and 1×1 convolution",
     "twins-bottleneck": "3×3 convolution of a quarter of the channels between 1×1 convolutions",
@@ -142,8 +142,9 @@ learning rate. So the gain is probably overestimated. The difference is to the r
 Short runs of one seed, scored on 5,000 validation images. Bold is the rate that the row has.""",
     "early-recipe": """## Two older recipes
 
-Before ours we trained `small` by two recipes with learned filters in the stem and one learning rate for all weights.
-These runs were scored on the test images. The first one's commit had changes on top, so its exact code is lost.""",
+Before ours we trained `small` by two recipes with learned filters in the stem and one learning rate for all
+weights. These runs were scored on the test images. The first one's commit had changes on top, so its exact
+code is lost.""",
     "rerun": """## Run again
 
 The same row and seed at a later commit. The difference is to the mean of the row. In 19 of 20 cases it should
@@ -195,8 +196,7 @@ def table(header: list[str], lines: list[list[str]]) -> str:
 
 def waiting(rows: dict[str, Row]) -> str:
     """One sentence for what is listed and not yet measured; nothing where all is."""
-    missing = [MODEL_WORDS[name] for name in NETS if name not in rows]
-    missing += [f"{name} ({MODEL_WORDS[name]})" for name in COMPARISONS if name not in rows]
+    missing = dict.fromkeys(MODEL_WORDS[name] for name in ROWS if name not in rows)
     return f"Not yet measured: {'; '.join(missing)}." if missing else ""
 
 
@@ -219,7 +219,7 @@ def convolution_table(rows: dict[str, Row]) -> str:
 
 def second_look() -> str:
     """What u = 4 gains on validation images."""
-    (wide,) = read_results("validation")
+    (wide,) = [row for row in read_results("validation") if row.name == "sizes-u4"]
     (usual,) = [row for row in read_results("cumulative-ablation") if row.name == "ablation-average"]
     gain = format_difference(wide.accuracies, usual.accuracies)
     return f"On 5,000 validation images the lambda layer with u = 4 is ahead of u = 1 by {gain} points."
