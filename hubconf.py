@@ -28,10 +28,9 @@ def _load(_name, pretrained=False, **options):
     """
     if not pretrained:
         return _create_model(_name, **options)
-    if _name not in _list_pretrained():
-        raise ValueError(
-            f"pretrained must be False for {_name}: only {' and '.join(_list_pretrained())} come with weights"
-        )
+    trained = [name for name in _list_pretrained() if name in _MODELS]
+    if _name not in trained:
+        raise ValueError(f"pretrained must be False for {_name}: only {' and '.join(trained)} come with weights")
     if options:
         raise ValueError(
             f"{', '.join(options)} cannot be chosen with pretrained=True: the weights belong to one net"

@@ -15,7 +15,7 @@ import torch
 
 import lambdalib
 from lambdalib import models
-from lambdalib.experiments import bench, compare, doctor, paper_tables, results, rows
+from lambdalib.experiments import bench, compare, doctor, paper_tables, report, results, rows
 from lambdalib.training import checkpoint, cifar10, data, distributed, evidence, folders, recipes, train
 from lambdalib.training.checkpoint import list_pretrained, load_model, load_state, read_card, whole_file
 from lambdalib.training.recipes import RECIPES, Recipe
@@ -416,7 +416,7 @@ def run_params(options: argparse.Namespace) -> None:
 
 
 def run_results(options: argparse.Namespace) -> None:
-    """Print what records say: whole nets, then comparisons; or one group. Or add a run, and print its row."""
+    """Print RESULTS.md, or the table of one group or of other records. Or add a run, and print its row."""
     if options.add is not None:
         record = results.add_run(options.add, options.group, options.row, options.records)
         print(f"{options.records}: added {record.row}, seed {record.seed}, to group {record.group}\n")
@@ -424,12 +424,10 @@ def run_results(options: argparse.Namespace) -> None:
         return print(results.results_table(added))
     if options.row is not None:
         raise ValueError(f"argument --row: must go with --add, got {options.row!r} without it")
+    if options.group is None and options.records == results.RUNS:
+        return print(report.results_report(), end="")
     group = options.group or (None if options.records.is_dir() else "main")
-    found = results.read_results(group, options.records)
-    if group != "main":
-        return print(results.results_table(found))
-    nets, others = ([row for row in found if (row.name in rows.NETS) == whole] for whole in (True, False))
-    print("\n\n".join(map(results.results_table, (nets, others), (rows.NETS, rows.COMPARISONS))))
+    print(results.results_table(results.read_results(group, options.records)))
 
 
 def run_bench(options: argparse.Namespace) -> None:

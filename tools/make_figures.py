@@ -15,7 +15,7 @@ from lambdalib.course import figures
 from lambdalib.course.examples import plane, plane_colours
 from lambdalib.course.figures.style import INK, LIT
 from lambdalib.experiments.report import MODEL_WORDS, PUBLISHED
-from lambdalib.experiments.results import difference, mean_interval, read_records, read_results
+from lambdalib.experiments.results import find_record, mean_difference, mean_interval, read_results
 from lambdalib.experiments.rows import COMPARISONS, CUMULATIVE_ABLATION
 from lambdalib.training.checkpoint import ASSETS, read_card
 from lambdalib.training.data import CLASSES
@@ -62,14 +62,11 @@ def palette_and_stencils():
     return figures.maps(list(shown.values()), list(shown), limit=0.3)
 
 
-def read_logs(name: str) -> list[list[dict]]:
-    """The log of every recorded run of a row."""
-    return [record.lines for record in read_records() if record.row == name]
-
-
-def training_curves():
-    """All recorded runs of the two models that ship."""
-    return figures.curves_over_seeds({name: read_logs(name) for name in ("small", "tiny")})
+def errors():
+    """Test error over epochs of seed 0 of the lambda nets."""
+    rows = {row.name for row in read_results()}
+    names = [name for name in ("lambda-resnet18-u4", "small", "tiny") if name in rows]
+    return figures.error_curves({WITH_LAMBDAS[name]: find_record(name).lines for name in names})
 
 
 def results():
@@ -105,7 +102,7 @@ def compared(names: list[str], reference: str):
     rows = {row.name: row for row in read_results() if row.name in names}
     order = sorted(rows, key=lambda name: -fmean(rows[name].accuracies))
     shown = {
-        MODEL_WORDS[name]: percent(difference(rows[name].accuracies, rows[reference].accuracies))
+        MODEL_WORDS[name]: percent(mean_difference(rows[name].accuracies, rows[reference].accuracies))
         for name in order
         if name != reference
     }
@@ -128,7 +125,9 @@ def cumulative_ablation():
     rows = [row for row in read_results("cumulative-ablation") if row.name in CUMULATIVE_ABLATION]
     pairs = {MODEL_WORDS[row.name]: (row, before) for before, row in pairwise(rows)}
     pairs["all steps together"] = rows[-1], rows[0]
-    shown = {name: percent(difference(row.accuracies, before.accuracies)) for name, (row, before) in pairs.items()}
+    shown = {
+        name: percent(mean_difference(row.accuracies, before.accuracies)) for name, (row, before) in pairs.items()
+    }
     return figures.differences(shown, "accuracy on validation images: difference to the step before, points, 95 %")
 
 
@@ -147,7 +146,7 @@ def bench():
 
 PICTURES = {
     "palette_and_stencils.png": palette_and_stencils,
-    "training_curves.png": training_curves,
+    "errors.png": errors,
     "accuracy.png": results,
     "ablation.png": cumulative_ablation,
     "twins.png": twins,

@@ -12,9 +12,15 @@ from pathlib import Path
 
 import torch
 
+from lambdalib import LambdaLayer, create_model
 from lambdalib.training.checkpoint import ASSETS, load_model, read_card, save_weights
 from lambdalib.training.data import CLASSES, load_cifar10, normalize
 from lambdalib.training.train import predict
+
+# How a model's recipe came about, for its card.
+TUNED = """Its recipe was tuned on training images, but by people who
+know CIFAR-10's test accuracies, and had read those of two earlier recipes (RESULTS.md)."""
+NOT_TUNED = "Its recipe was not tuned."
 
 
 def confusion(answers, labels) -> list[list[int]]:
@@ -36,8 +42,9 @@ def ship(run: Path, name: str, root: str | None = None) -> dict:
     """Write the three files, and return the card."""
     path, full = ASSETS / f"{name}.safetensors", load_cifar10(root, "disk")
     card = round_weights(run, path)
-    rounded, images = load_model(path), normalize(full.test_images)
-    answers, flipped = (predict(rounded, images, tta).argmax(1) for tta in ("none", "flip"))
+    rounded, images = load_model(path), normalize(full.test_images, memory_format=torch.channels_last)
+    logits = predict(rounded, images)
+    answers, flipped = logits.argmax(1), (logits + predict(rounded, images.flip(-1))).argmax(1)
     card["after_rounding"] = {
         "dtype": "float16",
         "test_accuracy": (answers == full.test_labels).double().mean().item(),
@@ -57,6 +64,9 @@ def model_card(name: str, card: dict, log: list[dict]) -> str:
     stops = ", interrupted and resumed" if any(line["kind"] == "resume" for line in log) else ""
     run, result, rounded = card["run"], card["result"], card["after_rounding"]
     seed, torch_version = run["recipe"]["seed"], run["versions"]["torch"]
+    model = create_model(card["model"], **card["model_kwargs"])
+    layers = sum(isinstance(module, LambdaLayer) for module in model.modules())
+    arguments = "".join(f", {key}={value!r}" for key, value in card["model_kwargs"].items())
     recipe = ", ".join(f"{key} {value}" for key, value in run["recipe"].items() if value not in (None, {}))
     counts = rounded["confusion"]
     rows = []
@@ -68,8 +78,8 @@ def model_card(name: str, card: dict, log: list[dict]) -> str:
         rows.append(f"| {of} | {100 * row[label] / sum(row):.1f} | {taken_for} ({most} of {sum(row):,}) |")
     return f"""# {name}
 
-A residual network with two lambda layers for images of 32 × 32 pixels: {run["parameters"]:,} parameters.
-Lesson 06 builds it (`create_model("{card["model"]}")`), lesson 07 trains it.
+A residual network with {layers} lambda layers for images of 32 × 32 pixels: {run["parameters"]:,} parameters.
+Lesson 06 builds it (`create_model("{card["model"]}"{arguments})`), lesson 07 trains it.
 
     from lambdalib import load_pretrained, normalize
     model = load_pretrained("{name}")      # in eval mode
@@ -80,8 +90,8 @@ Lesson 06 builds it (`create_model("{card["model"]}")`), lesson 07 trains it.
 
 **Run.** `{run["command"]}`, seed {seed}, commit {run["commit"][:7]}, torch {torch_version},
 {run["hardware"]}, {run["threads"]} threads, {result["seconds"] / 60:.1f} minutes{stops}.
-Seed 0 ships, whatever it reached; README.md has all seeds. The whole log is in
-[runs.jsonl](runs.jsonl): group main, row {name}, seed {seed}.
+Seed 0 ships, whatever it reached; RESULTS.md has all seeds. The whole log is in
+[runs.jsonl](runs.jsonl): group main, row {name.replace("_", "-")}, seed {seed}.
 
 **Recipe.** {recipe}.
 
@@ -97,9 +107,9 @@ Seed 0 ships, whatever it reached; README.md has all seeds. The whole log is in
 {chr(10).join(rows)}
 
 **Limits.** It knows ten classes, and calls everything else one of them. It was trained with label smoothing, so
-its softmax is not the probability that it is right. Its recipe was tuned on training images, but by people who
-know CIFAR-10's test accuracies, and had read those of two earlier recipes (README.md). About 3 % of the test
-images have a near copy among the training images (Barz and Denzler 2020), here as everywhere.
+its softmax is not the probability that it is right. {TUNED if card["model"] in ("tiny", "small") else NOT_TUNED}
+About 3 % of the test images have a near copy among the training images (Barz and Denzler 2020), here as
+everywhere.
 """
 
 

@@ -23,6 +23,7 @@ __all__ = ["MODEL_WORDS", "PUBLISHED", "results_report"]
 # What each row trains, in words.
 MODEL_WORDS = {
     "tiny": "tiny: lambda layers in 2 of 3 blocks",
+    "tiny-quick": "tiny, small images first",
     "tiny-u4": "tiny with u = 4",
     "tiny-convolutions": "tiny with 3×3 convolutions instead",
     "small": "small: lambda layers in 2 of 3 blocks",
@@ -72,21 +73,29 @@ MODEL_WORDS = {
     "ablation-average-without-rates": "whitened stem and average of the weights, without the rates",
 }
 
-# What others have published, by their own recipes: parameters, multiply-adds of an image (None: not stated),
+GITHUB = "https://github.com/"
+MODEL_ZOO = GITHUB + "chenyaofo/pytorch-cifar-models"
+COMPACT = GITHUB + "SHI-Labs/Compact-Transformers"
+AIRBENCH = GITHUB + "KellerJordan/cifar10-airbench"
+KUANGLIU = GITHUB + "kuangliu/pytorch-cifar"
+LEADERJ = GITHUB + "leaderj1001/LambdaNetworks"
+# What others have published, by their own recipes: parameters, multiply-adds for one image (None: not stated),
 # accuracy in percent, how it was scored, and where.
+# fmt: off
 PUBLISHED = {
-    "ResNet-20": (0.27e6, 40.8e6, 92.60, "200 epochs, one run", "https://github.com/chenyaofo/pytorch-cifar-models"),
-    "ResNet-56": (0.85e6, 125.8e6, 94.37, "200 epochs, one run", "https://github.com/chenyaofo/pytorch-cifar-models"),
-    "ResNet-18": (11.17e6, 555.4e6, 95.67, "best epoch", "https://github.com/kuangliu/pytorch-cifar/issues/149"),
-    "ResNet of the UvA course": (272_378, None, 91.06, "one run", "https://github.com/phlippe/uvadlc_notebooks"),
-    "CCT-2/3×2": (284_000, None, 89.17, "200 epochs", "https://github.com/SHI-Labs/Compact-Transformers"),
-    "ViT-Lite-7/4": (3_717_000, None, 91.38, "200 epochs", "https://github.com/SHI-Labs/Compact-Transformers"),
-    "CCT-7/3×1": (3_760_000, None, 94.78, "200 epochs", "https://github.com/SHI-Labs/Compact-Transformers"),
-    "airbench94": (1.97e6, None, 94.01, "mean of many runs, with TTA", "https://github.com/KellerJordan/cifar10-airbench"),
-    "airbench96": (9.92e6, None, 96.03, "mean of many runs, with TTA", "https://github.com/KellerJordan/cifar10-airbench"),
-    "LambdaResNet-18, claimed": (8.6e6, None, 93.28, "68 epochs, best epoch", "https://github.com/leaderj1001/LambdaNetworks"),
-    "LambdaResNet-18, rerun": (8.6e6, None, 89.10, "a reader's run", "https://github.com/leaderj1001/LambdaNetworks/issues/1"),
-}  # fmt: skip
+    "ResNet-20":                (0.27e6, 40.8e6, 92.60, "200 epochs, one run", MODEL_ZOO),
+    "ResNet-56":                (0.85e6, 125.8e6, 94.37, "200 epochs, one run", MODEL_ZOO),
+    "ResNet-18":                (11.17e6, 555.4e6, 95.67, "best epoch", KUANGLIU + "/issues/149"),
+    "ResNet of the UvA course": (272_378, None, 91.06, "one run", GITHUB + "phlippe/uvadlc_notebooks"),
+    "CCT-2/3×2":                (284_000, None, 89.17, "200 epochs", COMPACT),
+    "ViT-Lite-7/4":             (3_717_000, None, 91.38, "200 epochs", COMPACT),
+    "CCT-7/3×1":                (3_760_000, None, 94.78, "200 epochs", COMPACT),
+    "airbench94":               (1.97e6, None, 94.01, "mean of many runs, with TTA", AIRBENCH),
+    "airbench96":               (9.92e6, None, 96.03, "mean of many runs, with TTA", AIRBENCH),
+    "LambdaResNet-18, claimed": (8.6e6, None, 93.28, "68 epochs, best epoch", LEADERJ),
+    "LambdaResNet-18, rerun":   (8.6e6, None, 89.10, "a reader's run", LEADERJ + "/issues/1"),
+}
+# fmt: on
 
 INTRODUCTION = """# Results
 
@@ -161,6 +170,20 @@ Each by its own recipe; most are single runs.""",
 What each row was trained with. "AMD EPYC" is all that a virtual machine tells of its CPU.""",
 }
 
+FIGURES = {
+    "nets": """![accuracy over parameters and over multiply-adds](figures/accuracy.png)
+
+Orange: nets with lambda layers. Black: nets with convolutions. Grey rings: published nets, by other recipes.
+
+![test error of the lambda nets over epochs](figures/errors.png)
+
+Test error of seed 0 over epochs, on a logarithmic axis. It is always measured at full size, also while a net
+trains on smaller images.""",
+    "twins": "![the differences with their intervals](figures/twins.png)",
+    "alone": "![the differences with their intervals](figures/alone.png)",
+    "ablation": "![the gain of each step with its interval](figures/ablation.png)",
+}
+
 
 def results_report() -> str:
     """All tables of results in Markdown: what RESULTS.md holds. Used by `lambdalib results`."""
@@ -170,14 +193,15 @@ def results_report() -> str:
         for kind in ("twins", "sizes", "early", "alone")
     }
     nets = [row for name, row in rows.items() if name in NETS]
-    parts = [INTRODUCTION, "## Whole nets", results_table(nets, MODEL_WORDS), waiting(rows)]
+    parts = [INTRODUCTION, "## Whole nets", results_table(nets, MODEL_WORDS), waiting(rows), FIGURES["nets"]]
     parts += [NOTES["convolutions"], convolution_table(rows)]
     for kind, members in groups.items():
         beside = rows["twins-lambda" if kind == "sizes" else f"{kind}-lambda"]
         parts += [NOTES[kind], results_table(sorted(members, key=mean, reverse=True), MODEL_WORDS, beside)]
+        parts.append(FIGURES.get(kind, ""))
     parts.insert(parts.index(NOTES["early"]), second_look())
     parts += [NOTES["steering"], steering_table()]
-    parts += [NOTES["cumulative-ablation"], ablation_table(), NOTES["sweep"], sweep_table()]
+    parts += [NOTES["cumulative-ablation"], ablation_table(), FIGURES["ablation"], NOTES["sweep"], sweep_table()]
     parts += [NOTES["early-recipe"], results_table(read_results("early-recipe"))]
     parts += [NOTES["rerun"], rerun_table(rows), NOTES["minutes"], minutes_table()]
     parts += [NOTES["published"], published_table(), NOTES["evidence"], evidence_table()]

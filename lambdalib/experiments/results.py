@@ -22,7 +22,7 @@ from lambdalib.training.recipes import Recipe
 
 __all__ = [
     "RUNS", "GROUPS", "Record", "Row", "read_records", "find_record", "read_results", "add_run", "format_mean",
-    "mean_interval", "difference", "format_difference", "results_table",
+    "mean_interval", "mean_difference", "format_difference", "results_table",
 ]  # fmt: skip
 
 RUNS = ASSETS / "runs.jsonl"
@@ -283,7 +283,7 @@ def deviations(runs: list[float]) -> tuple[float, int]:
     return sum((run - mean) ** 2 for run in runs), len(runs) - 1
 
 
-def difference(one: list[float], other: list[float]) -> tuple[float, float]:
+def mean_difference(one: list[float], other: list[float]) -> tuple[float, float]:
     """The mean of one row less that of another, and the half width of its 95 % confidence interval.
 
         x̄ - ȳ ± t·s·√(1/n + 1/m),   s² = (Σ(x - x̄)² + Σ(y - ȳ)²) / (n + m - 2)
@@ -315,7 +315,7 @@ def format_difference(one: list[float], other: list[float]) -> str:
 
     Taught in notebooks/09_what_the_lambda_is_worth.
     """
-    points, half = difference(one, other)
+    points, half = mean_difference(one, other)
     return f"{100 * points:+.2f}" + (f" ± {100 * half:.2f}" if half == half else "")
 
 
@@ -324,7 +324,8 @@ def mean_interval(accuracies: list[float]) -> tuple[float, float]:
 
         x̄ ± t·s/√n
 
-    for n runs with standard deviation s; t as in `difference`, with n - 1 degrees of freedom. Used by format_mean.
+    for n runs with standard deviation s; t as in mean_difference, with n - 1 degrees of freedom. Used by
+    format_mean.
 
     Returns:
         In the unit of the accuracies. The half width of a single run is NaN.

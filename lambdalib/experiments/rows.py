@@ -21,6 +21,7 @@ CONVOLUTIONS = {"layout": "CCC"}
 # Whole nets.
 NETS: dict[str, Recipe] = {
     "tiny": TINY,
+    "tiny-quick": RECIPES["quick"],
     "tiny-u4": replace(TINY, model_kwargs={"dim_u": 4}),
     "tiny-convolutions": replace(TINY, model_kwargs=CONVOLUTIONS),
     "small": SMALL,

@@ -30,7 +30,7 @@ __all__ = [
     "measure_steering",
     "read_steering",
     "steering_table",
-    "main",
+    "record_steering",
 ]
 
 STEERING = ASSETS / "steering.json"
@@ -125,7 +125,7 @@ class OneLineParser(argparse.ArgumentParser):
         self.exit(2, f"{self.prog}: error: {' '.join(message.split())}\n")
 
 
-def main(arguments: Sequence[str] | None = None, path: str | Path = STEERING) -> None:
+def record_steering(arguments: Sequence[str] | None = None, path: str | Path = STEERING) -> None:
     """Measure models on all of CIFAR-10, and write or replace their entries in the record.
 
     Args:
@@ -158,4 +158,4 @@ def main(arguments: Sequence[str] | None = None, path: str | Path = STEERING) ->
 
 
 if __name__ == "__main__":
-    main()
+    record_steering()

@@ -124,7 +124,9 @@ def evidence(device: torch.device) -> dict:
         "threads": torch.get_num_threads(),
         "processes": distributed.size(),
         "environment": {
-            name: os.environ[name] for name in sorted(os.environ) if name.startswith(("MALLOC_", "OMP_"))
+            name: os.environ[name]
+            for name in sorted(os.environ)
+            if name.startswith(("MALLOC_", "OMP_", "ONEDNN_", "ATEN_"))
         },
         "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
     }

@@ -55,7 +55,7 @@ from lambdalib.course.checks import check_close
 from lambdalib.course.questions import check_answer
 from lambdalib.experiments.results import find_record, format_mean, read_results
 from lambdalib.training.checkpoint import ASSETS, load_state, read_card, save_state
-from lambdalib.training.data import CLASSES, Augment, alternating_flip, batches
+from lambdalib.training.data import CLASSES, Augment, alternating_flip, batches, resize
 from lambdalib.training.recipes import RECIPES, lr_factor
 from lambdalib.training.run import Run
 
@@ -377,16 +377,15 @@ assert same == [True] * 8 + [False] * 4
 # %% [markdown]
 # ## 7 · The recipe
 #
-# All that decides a run, apart from the data and the machine, is one frozen object. `demo` is for the sample, `cpu` for all of CIFAR-10 without a graphics card, `gpu` for a graphics card (that one is a proposal: nobody has measured it yet). What each line means stands beside it in `lambdalib/training/recipes.py`. (The table leaves out `model_kwargs`; for `gpu` they are u = 4 and a scope of 7.)
+# All that decides a run, apart from the data and the machine, is one frozen object. `demo` is for the sample, `cpu` for all of CIFAR-10 without a graphics card, `resnet` for a LambdaResNet on a processor with bfloat16. What each line means stands beside it in `lambdalib/training/recipes.py`. (The table leaves out `model_kwargs`; for `resnet` they are u = 4 and a scope of 7.)
 
 # %%
-print(f"{'':18}{'demo':>16}{'cpu':>16}{'gpu':>16}")
+recipes = {preset: RECIPES[preset] for preset in ("demo", "cpu", "resnet")}
+print(f"{'':22}" + "".join(f"{preset:>17}" for preset in recipes))
 for name in asdict(RECIPES["demo"]):
-    values = [str(getattr(RECIPES[preset], name)) for preset in ("demo", "cpu", "gpu")]
     if name != "model_kwargs":
-        print(f"{name:18}" + "".join(f"{value:>16}" for value in values))
+        print(f"{name:22}" + "".join(f"{str(getattr(recipe, name)):>17}" for recipe in recipes.values()))
 
-recipes = {preset: RECIPES[preset] for preset in ("demo", "cpu", "gpu")}
 rates = {name: [recipe.lr * lr_factor(step, 1000, recipe.warmup, recipe.schedule, recipe.min_lr / recipe.lr)
                 for step in range(1000)]
          for name, recipe in recipes.items()}
@@ -404,6 +403,7 @@ plt.show()
 # * **Weight decay**: filters, matrices and tables shrink a little at each step; norms and biases do not.
 # * **Whitening**: the first filters of `small` and `tiny` see 2 × 2 pixels. In a photograph these are nearly equal, so almost every fresh filter sees much the same thing. With `whiten` the filters are computed from 5,000 training pictures such that their outputs are uncorrelated and equally strong, and then stay as they are (`SmallResNet.whiten`).
 # * **A rate for biases**: a bias moves a whole channel up or down, and may do so in large steps; `bias_lr_multiplier` says how many times the learning rate it gets. Whitening and this are taken from Jordan's speed record (2024), where the net has convolutions only.
+# * **Progressive resizing**: `{16: 6, 24: 4}` trains 6 epochs on pictures scaled to 16 × 16 pixels, then 4 at 24 × 24, and the rest at full size. A quarter of the pixels takes a quarter of the time, and a lambda layer with a local scope works on any size.
 # * **The rest**: `padding` is the largest shift of step 2, in pixels. `channels_last` keeps the colours of a pixel side by side in memory, and `compile` translates the net into faster code; both are about speed. `max_steps` ends a run early, `evaluate_every` counts the epochs between two tests, and `validation_images` sets training pictures aside to evaluate on. What is left is for other recipes and your own pictures. In a terminal, `lambdalib train --set NAME=VALUE` changes any of them.
 #
 # How much is each of these worth? That is an experiment: a *ladder*. At its foot stands `tiny` with a usual recipe: a learning rate of 0.4 (that is 0.1 for 128 pictures, in proportion to the batch), momentum 0.9, a weight decay of 0.0005, our warm-up and linear fall, random flips, and shifts of up to 4 pixels; no label smoothing, no whitening, no average. Each rung adds one change and keeps all below it (*rates* is five settings at once: learning rate, bias rate, momentum, weight decay and `min_lr`); the last is our recipe. Ten epochs, three seeds a rung. And the judges are not the test pictures: 5,000 of the training pictures were set aside, and the nets learnt from the other 45,000. A recipe chosen by the test pictures would be fitted to them. (Ours is fitted to these 5,000, by which its settings were compared; and two recipes before it had been read on the test pictures, as the README tells. The foot was chosen by nobody. So the ladder flatters our rungs.)
@@ -435,27 +435,32 @@ plt.show()
 # %% [markdown]
 # ## 8 · Train
 #
-# Now the demo, on the sample. Its recipe has 15 epochs; this page has 6, with the schedule shrunk to fit, so that the lesson stays short. **To train for real, change one word:** `"demo"` to `"cpu"` or `"gpu"`. The cell then loads all of CIFAR-10, shows a bar and the curve of the loss as it grows, and writes to a folder. (Read its first lines: if no source answered, it would train on the sample.) Stop it whenever you like and run the cell again: it goes on where it was.
+# Now a LambdaResNet: `lambda_resnet18` with u = 1 and a scope of 7, on the sample, with its pictures scaled to 16 × 16 pixels so that one epoch takes less than a minute on any computer. **To train for real, change one word:** `"sample"` to `"quick"`, `"cpu"`, `"resnet"` or `"gpu"`. The cell then loads all of CIFAR-10, shows a bar and the curve of the loss as it grows, and writes to a folder. (Read its first lines: if no source answered, it would train on the sample.) Stop it whenever you like and run the cell again: it goes on where it was.
 
 # %% tags=["long", "nbval-ignore-output"]
-RECIPE = "demo"  # "demo", "cpu" or "gpu"
+RECIPE = "sample"  # or all of CIFAR-10: "quick", "cpu", "resnet" or "gpu"
 
-if RECIPE == "demo":
-    run = fit(replace(RECIPES["demo"], epochs=6), load_cifar10(source="sample"), progress=False)
+if RECIPE == "sample":
+    small = data._replace(train_images=resize(data.train_images.float(), 16).round().byte(),
+                          test_images=resize(data.test_images.float(), 16).round().byte())
+    recipe = replace(RECIPES["resnet"], model_kwargs={"scope": 7}, epochs=1, batch_size=25, image_size=16,
+                     progressive_resizing={})
+    run = fit(recipe, small, progress=False)
 else:
     folder = Path("runs") / f"lesson-07-{RECIPE}"
     run = fit(RECIPES[RECIPE], load_cifar10(source="auto"), folder, resume=(folder / "state.pt").exists())
-figures.training_curve(run.records)
+figures.traces({"loss of each step": run.losses}, "step", "training loss")
 plt.show()
+print(f"test accuracy after the last epoch: {100 * run.accuracy:.1f} %")
 
 # %% tags=["long"]
-print(f"better than one answer to all pictures, by far: {run.accuracy > 0.25}")
+print(f"better than one answer to all pictures: {run.accuracy > 0.14}")
 # the accuracy of the last epoch, not of the best
-assert run.accuracy > 0.25 and run.accuracy == run.records[-1]["test_accuracy"]
-assert run.losses[-20:].mean() < run.losses[:20].mean() - 0.2
+assert run.accuracy > 0.14 and run.accuracy == run.records[-1]["test_accuracy"]
+assert run.losses[-20:].mean() < run.losses[:20].mean() - 0.1
 
 # %% [markdown]
-# The loss looks high beside the accuracy. Part of that is label smoothing, which puts a floor under it (exercise 2).
+# The net has eight million weights and saw each picture once, so it has just begun to learn. The loss looks high beside the accuracy. Part of that is label smoothing, which puts a floor under it (exercise 2).
 #
 # Two thousand pictures are few, 200 of each class. The real training set has 25 times as many, and the recorded run below has seen them all.
 
@@ -484,7 +489,7 @@ assert end["kind"] == "end" and end["test_accuracy"] == tested[-1]
 # the recipe of step 7
 assert record.recipe == RECIPES["cpu"]
 assert start["data"]["train"] == 50_000 and start["data"]["test"] == 10_000
-figures.training_curve(log)
+figures.error_curves({"small": log, "LambdaResNet-18": find_record("lambda-resnet18-u4").lines})
 plt.show()
 
 # %% [markdown]
@@ -500,7 +505,7 @@ plt.show()
 for row in read_results():
     if row.name in ("tiny", "small"):
         print(f"{row.name:<6}{row.parameters:>9,} weights {row.epochs:>5g} epochs   "
-              f"test accuracy {format_mean(row.accuracies)} % (seeds: {len(row.accuracies)})")
+              f"test accuracy {format_mean(row.accuracies)} % (95 %, seeds: {len(row.accuracies)})")
         if row.name == "small":
             assert max(row.accuracies) == end["test_accuracy"]  # of seed 0
 assert load_pretrained("tiny").head.in_features < load_pretrained("small").head.in_features

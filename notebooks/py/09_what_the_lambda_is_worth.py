@@ -47,7 +47,8 @@ from lambdalib import LambdaLayer, create_model, load_cifar10, load_pretrained, 
 from lambdalib.course import figures, widgets
 from lambdalib.course.checks import check_close
 from lambdalib.course.questions import check_answer
-from lambdalib.experiments.results import find_record, format_mean, read_results
+from lambdalib.experiments.results import (find_record, format_difference, format_mean, mean_difference,
+                                           read_results)
 from lambdalib.training.checkpoint import ASSETS
 from lambdalib.training.data import CLASSES, split_validation
 from lambdalib.training.train import evaluate, predict
@@ -328,35 +329,23 @@ assert max(means.values()) - min(means.values()) < 1.1
 # * **Nothing about equal budgets.** The convolution spends twice the parameters, the frozen query the fewest.
 
 # %% [markdown]
-# **At full length.** With more training an order can change: does it? The two nets that ship, `tiny` with 48 epochs and `small` with 32, also have a twin with 3 × 3 convolutions in place of their lambda layers. It was trained by the same recipe, and at its rate (which above was not the convolution's best one, by twelve of 5,000 pictures).
+# **At full length.** With more training an order can change: does it? The two nets that ship, `tiny` with 48 epochs and `small` with 32, also have a twin with 3 × 3 convolutions in place of their lambda layers. It was trained by the same recipe, and at its rate (which above was not the convolution's best one, by twelve of 5,000 pictures). Behind ± stands half of the 95 % interval: of a mean, or of the difference of two means, by Student's distribution.
 
 # %%
 full_length = {row.name: row for row in read_results()
                if row.name in ("tiny", "tiny-u4", "tiny-convolutions", "small", "small-convolutions")}
-freedom = sum(len(row.accuracies) - 1 for row in full_length.values())
-# by what these rows have in common; the more seeds a row has, the more it has to say
-s_full = 100 * math.sqrt(sum((len(row.accuracies) - 1) * stdev(row.accuracies) ** 2
-                             for row in full_length.values()) / freedom)
-
-
-def lead(one: str, other: str) -> tuple[float, float]:
-    """By how many points the first is ahead of the other, and the standard error of that."""
-    ahead = 100 * (fmean(full_length[one].accuracies) - fmean(full_length[other].accuracies))
-    return ahead, s_full * math.sqrt(sum(1 / len(full_length[name].accuracies) for name in (one, other)))
-
-
 for name in ("tiny", "tiny-convolutions", "small", "small-convolutions"):
     row = full_length[name]
     print(f"{name:19}{row.parameters:10,}{format_mean(row.accuracies):>15}    "
           + ", ".join(f"{100 * accuracy:.2f}" for accuracy in row.accuracies))
 for name in ("tiny", "small"):
-    ahead, error_full = lead(f"{name}-convolutions", name)
-    print(f"in {name} the convolution is ahead by {ahead:.2f} points, "
-          f"standard error {error_full:.2f} ({freedom} degrees of freedom)")
-    assert round(ahead, 1) == {"tiny": 0.8, "small": 0.7}[name] and ahead > 3 * error_full
+    pair = full_length[f"{name}-convolutions"].accuracies, full_length[name].accuracies
+    print(f"in {name} the convolution is ahead by {format_difference(*pair)} points (95 %)")
+    ahead, half = mean_difference(*pair)
+    assert round(100 * ahead, 1) == {"tiny": 0.8, "small": 0.7}[name] and ahead > half
 
 # %% [markdown]
-# The order stayed, and the distance is much the same in both nets: a convolution with about twice the parameters is three quarters of a point ahead, after 10 epochs as at full length. (By the limits, two errors to either side, it could be half of that or half as much again. All five `tiny` and seed 0 of `small` ran with PyTorch 2.15, the rest with 2.14. Seed 0 of `tiny`, run again with 2.14, had 90.98 in place of 91.54, which is no further off than another seed.) For the other six we do not know.
+# The order stayed, and the distance is much the same in both nets: a convolution with about twice the parameters is three quarters of a point ahead, after 10 epochs as at full length. (By the 95 % intervals it could be 0.3 points or 1.3. All five `tiny` and seed 0 of `small` ran with PyTorch 2.15, the rest with 2.14. Seed 0 of `tiny`, run again with 2.14, had 90.98 in place of 91.54, which is no further off than another seed.) For the other six we do not know.
 
 # %% [markdown]
 # ## 6 · Another place, other sizes
@@ -428,13 +417,13 @@ row = full_length["tiny-u4"]
 print(f"tiny-u4   {row.parameters:,}   {format_mean(row.accuracies)}   "
       + ", ".join(f"{100 * accuracy:.2f}" for accuracy in row.accuracies))
 for one, other in (("tiny-u4", "tiny"), ("tiny-convolutions", "tiny-u4")):
-    ahead, error_full = lead(one, other)
-    print(f"{one} is ahead of {other} by {ahead:.2f} points, "
-          f"standard error {error_full:.2f}: {ahead / error_full:.1f} errors")
-    assert 0.2 < ahead < 0.5 and 1 < ahead / error_full < 3
+    pair = full_length[one].accuracies, full_length[other].accuracies
+    print(f"{one} is ahead of {other} by {format_difference(*pair)} points (95 %)")
+    ahead, half = mean_difference(*pair)
+    assert 0.002 < ahead < 0.005 and (ahead > half) == (one == "tiny-convolutions")
 
 # %% [markdown]
-# A third of a point is left, 1.9 errors, so not told apart from nothing. The convolution, level with u = 4 after 10 epochs, is half a point ahead of it after 48, which is a hint. So the first number was three times too large, and the second look was the better guide. Was it luck, or does u = 4 only get there sooner? These records cannot say; rows of 20 and 30 epochs could.
+# A third of a point is left, ± 0.5, so it is not significant. The convolution, level with u = 4 after 10 epochs, is half a point ahead of it after 48, and that is significant. So the first number was three times too large, and the second look was the better guide. Was it luck, or does u = 4 only get there sooner? These records cannot say; rows of 20 and 30 epochs could.
 
 # %% [markdown]
 # ## 7 · A net that has nothing else

@@ -30,23 +30,17 @@ def test_every_figure_can_be_called_from_the_package():
     assert all(callable(getattr(figures, name)) for name in names)
 
 
-def test_curves_are_means_over_seeds():
-    def log(step):
-        return [
-            {"kind": "start"},
-            *(
-                {"kind": "epoch", "loss": loss, "test_accuracy": accuracy, "seconds": seconds}
-                for loss, accuracy, seconds in (
-                    (2.0 + step, 0.5, 60),
-                    (1.0 + step, 0.7 + step / 10, 120 + 60 * step),
-                )
-            ),
+def test_error_curves_show_what_was_wrong():
+    def log(*accuracies):
+        return [{"kind": "start"}] + [
+            {"kind": "epoch", "epoch": epoch, "loss": 1.0} | ({} if share is None else {"test_accuracy": share})
+            for epoch, share in enumerate(accuracies, 1)
         ]
 
-    left, right = figures.curves_over_seeds({"ours": [log(0), log(1)]}).axes
-    np.testing.assert_allclose(left.lines[0].get_xydata(), [[1, 2.5], [2, 1.5]])
-    np.testing.assert_allclose(right.lines[0].get_xydata(), [[1, 50], [2, 75]])
-    assert right.get_legend().get_texts()[0].get_text() == "ours, 2 seeds"
+    (ax,) = figures.error_curves({"one": log(0.5, None, 0.75), "other": log(0.9)}).axes
+    np.testing.assert_allclose(ax.lines[0].get_xydata(), [[1, 50], [3, 25]])
+    np.testing.assert_allclose(ax.lines[1].get_xydata(), [[1, 10]])
+    assert ax.get_yscale() == "log" and texts(ax.figure) == ["25.0 %", "10.0 %"]
 
 
 def test_seeds_stand_at_their_mean_with_their_deviation():
@@ -67,13 +61,27 @@ def test_seeds_stand_at_their_mean_with_their_deviation():
     )  # 2, the deviation of 90, 92 and 94, to each side
 
 
-def test_sizes_put_a_net_where_it_belongs():
-    (ax,) = figures.sizes({"parameters": ({"ours": (300_000, 91.0, 0.5)}, {"theirs": (11_200_000, 95.0)})}).axes
-    assert {tuple(line.get_xydata()[0]) for line in ax.lines if len(line.get_xydata()) == 1} >= {
-        (300_000, 91),
-        (11_200_000, 95),
+def test_accuracy_over_cost_joins_the_models_of_a_family():
+    ours = {
+        "big": ("with", 4e6, 94.0, 0.5),
+        "small": ("with", 1e6, 92.0, np.nan),
+        "one": ("without", 2e6, 93.0, 0.1),
     }
-    assert texts(ax.figure) == ["theirs", "ours"]
+    panels = {"parameters": (ours, {"theirs": (11_200_000, 95.0)})}
+    (ax,) = figures.accuracy_over_cost(panels, {"with": "red", "without": "blue"}).axes
+    drawn = [line.get_xydata().tolist() for line in ax.lines]
+    assert [[1e6, 92.0], [4e6, 94.0]] in drawn and [[2e6, 93.0]] in drawn and [[11_200_000, 95.0]] in drawn
+    assert sorted(texts(ax.figure)) == ["big", "one", "small", "theirs"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["with", "without"]
+
+
+def test_differences_are_dark_where_they_are_significant():
+    rows = {"sure": (1.0, 0.5), "not": (-0.4, 0.5), "one run": (2.0, np.nan)}
+    (ax,) = figures.differences(rows, "points", ["a", "b", "c"]).axes
+    dots = {tuple(line.get_xydata()[0]): line.get_color() for line in ax.lines if line.get_marker() == "o"}
+    assert set(dots) == {(1.0, 0), (-0.4, 1), (2.0, 2)}
+    assert dots[1.0, 0] != dots[-0.4, 1] == dots[2.0, 2]
+    assert texts(ax.figure) == ["a", "b", "c"]
 
 
 def test_confusion_counts_every_picture():

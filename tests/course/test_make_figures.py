@@ -1,4 +1,4 @@
-"""The images of figures/: each is drawn from the records, shown in the README, and none is left over."""
+"""The images of figures/: each is drawn from the records, shown in README or RESULTS, and none is left over."""
 
 import re
 from pathlib import Path
@@ -20,7 +20,8 @@ def closed():
 def test_every_image_is_drawn_and_shown():
     drawn = set(make_figures.PICTURES)
     assert {path.name for path in (ROOT / "figures").iterdir()} == drawn
-    assert set(re.findall(r"figures/(\w+\.png)", (ROOT / "README.md").read_text(encoding="utf-8"))) == drawn
+    pages = [(ROOT / page).read_text(encoding="utf-8") for page in ("README.md", "RESULTS.md")]
+    assert set(re.findall(r"figures/(\w+\.png)", "".join(pages))) == drawn
 
 
 @pytest.mark.parametrize("name", make_figures.PICTURES)

@@ -16,14 +16,14 @@ from lambdalib.experiments.report import MODEL_WORDS, results_report
 from lambdalib.experiments.results import (
     GROUPS,
     RUNS,
-    difference,
     find_record,
+    mean_difference,
     read_records,
     read_results,
     results_table,
 )
 from lambdalib.experiments.rows import EVERY_ROW, NETS, ROW_ALIASES
-from lambdalib.training.checkpoint import ASSETS, load_pretrained, read_card
+from lambdalib.training.checkpoint import ASSETS, list_pretrained, load_pretrained, read_card
 from lambdalib.training.data import load_sample, normalize
 from lambdalib.training.train import evaluate
 
@@ -70,9 +70,9 @@ def test_a_line_of_the_records_is_as_a_program_writes_it():
         assert json.dumps(json.loads(line)) == line
 
 
-@pytest.mark.parametrize("name, least", [("tiny", 0.911), ("small", 0.930)])
+@pytest.mark.parametrize("name, least", [("tiny", 0.911), ("small", 0.930), ("lambda_resnet18_u4", 0.9)])
 def test_a_shipped_net_has_a_card_that_tells_of_its_record(name, least):
-    card, log = read_card(ASSETS / f"{name}.safetensors"), find_record(name).lines
+    card, log = read_card(ASSETS / f"{name}.safetensors"), find_record(name.replace("_", "-")).lines
     start, end = log[0], log[-1]
     assert card["run"] == start and card["result"] == end
     assert (start["kind"], end["kind"]) == ("start", "end")
@@ -99,7 +99,7 @@ def test_a_net_reaches_its_mark_on_average(name, least):
 def test_a_row_that_was_run_again_is_not_significantly_different():
     first = {row.name: row for row in read_results()}
     for row in read_results("rerun"):
-        points, half = difference(row.accuracies, first[row.name].accuracies)
+        points, half = mean_difference(row.accuracies, first[row.name].accuracies)
         assert abs(points) < half, row.name
 
 
@@ -160,7 +160,7 @@ def test_what_the_readme_concludes():
     rows = {row.name: row for row in read_results()}
 
     def significant(one: str, other: str) -> int:
-        points, half = difference(rows[one].accuracies, rows[other].accuracies)
+        points, half = mean_difference(rows[one].accuracies, rows[other].accuracies)
         return (points > half) - (points < -half)
 
     assert significant("twins-pointwise", "twins-lambda") == 0 < significant("twins-convolution", "twins-lambda")
@@ -173,13 +173,13 @@ def test_what_the_readme_concludes():
         assert number in " ".join(README.split())
 
 
-@pytest.mark.parametrize("name", ["tiny", "small"])
+@pytest.mark.parametrize("name", list_pretrained())
 def test_the_net_still_answers(name):
     """On the sample's 500 images the rounded weights are within three standard errors of the recorded accuracy."""
     sample, net = load_sample(), load_pretrained(name)
     assert not net.training and all(parameter.dtype == torch.float32 for parameter in net.parameters())
     accuracy, recorded = (
         evaluate(net, normalize(sample.test_images), sample.test_labels),
-        find_record(name).end["test_accuracy"],
+        find_record(name.replace("_", "-")).end["test_accuracy"],
     )
     assert abs(accuracy - recorded) < 3 * (recorded * (1 - recorded) / 500) ** 0.5

@@ -97,7 +97,7 @@ def test_the_command_writes_and_replaces_entries(weights, cifar10, tmp_path, cap
     assert read_steering(record) == {}
     old = {"accuracies": dict.fromkeys(KEYS, 0.5)}
     record.write_text(json.dumps({"other": old, "mine": old}))
-    steering.main(["mine", "--weights", str(weights)], record)
+    steering.record_steering(["mine", "--weights", str(weights)], record)
     entries = read_steering(record)
     assert list(entries) == ["other", "mine"] and entries["other"] == old
     assert list(entries["mine"]["accuracies"]) == KEYS and entries["mine"]["weights_sha256"]
@@ -106,7 +106,7 @@ def test_the_command_writes_and_replaces_entries(weights, cifar10, tmp_path, cap
 
 
 def test_shipped_weights_go_by_their_name(cifar10, tmp_path):
-    steering.main(["tiny"], tmp_path / "steering.json")
+    steering.record_steering(["tiny"], tmp_path / "steering.json")
     (entry,) = read_steering(tmp_path / "steering.json").values()
     assert entry["weights_sha256"] == read_card(ASSETS / "tiny.safetensors")["sha256"]
     assert entry["command"] == "python -m lambdalib.experiments.steering tiny"
@@ -116,7 +116,7 @@ def test_shipped_weights_go_by_their_name(cifar10, tmp_path):
 def one_line(capsys, words, record):
     """The complaint of a command that must fail and write nothing."""
     with pytest.raises(SystemExit) as end:
-        steering.main(words, record)
+        steering.record_steering(words, record)
     said = capsys.readouterr().err
     assert end.value.code == 2 and said.count("\n") == 1 and not record.exists()
     return said

@@ -12,81 +12,40 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lambdalib.course.figures.style import GREY, INK, LIT, QUIET, array, light
+from lambdalib.course.figures.style import GREY, INK, LIT, PALE, QUIET, array, light, logarithmic
 
 __all__ = [
     "accuracy_over_cost",
     "confusion",
-    "curves_over_seeds",
     "differences",
     "dots",
+    "error_curves",
     "faders",
     "reruns",
     "seeds",
-    "training_curve",
     "two_steps",
 ]
 
 
-def training_curve(records) -> Figure:
-    """A training run from its log: the mean loss of every epoch, and the test accuracy where it was measured.
+def error_curves(runs) -> Figure:
+    """Test error over epochs, one line for each run: on a logarithmic axis halving the error is always one step.
 
     Args:
-        records: the dicts of log.jsonl; those whose "kind" is "epoch" are drawn.
+        runs: name -> the dicts of its log.jsonl, at most four; those that hold a "test_accuracy" are drawn.
     """
-    epochs = [record for record in records if record["kind"] == "epoch"]
-    tested = [record for record in epochs if "test_accuracy" in record]
-    fig, left = plt.subplots(figsize=(6.8, 3))
-    left.plot(
-        [record["epoch"] for record in epochs],
-        [record["loss"] for record in epochs],
-        ".-",
-        color=INK,
-        linewidth=1.3,
-    )
-    left.set(xlabel="epoch", ylabel="training loss", xlim=(0, epochs[-1]["epoch"] * 1.02))
-    left.xaxis.get_major_locator().set_params(integer=True)
-    right = left.twinx()
-    right.plot(
-        [record["epoch"] for record in tested],
-        [100 * record["test_accuracy"] for record in tested],
-        ".-",
-        color=LIT,
-    )
-    right.set_ylabel("test accuracy, %", color=LIT)
-    right.set_ylim(0, 100)
-    fig.tight_layout()
-    return fig
-
-
-def curves_over_seeds(rows) -> Figure:
-    """Training loss and test accuracy over minutes: the mean over the seeds, in a band from lowest to highest.
-
-    The clock is that of the first seed: how fast the others were also depends on what else their machine did.
-    Used by tools/make_figures.py.
-
-    Args:
-        rows: name -> logs, each the list of dicts of one run's log.jsonl; the runs of a row have the same epochs.
-    """
-    fig, axes = plt.subplots(1, 2, figsize=(9, 3.2))
-    for colour, (name, logs) in zip((LIT, INK, GREY), rows.items()):
-        for ax, key, scale in ((axes[0], "loss", 1), (axes[1], "test_accuracy", 100)):
-            lines = [[record for record in log if record["kind"] == "epoch" and key in record] for log in logs]
-            values = scale * np.array([[record[key] for record in line] for line in lines])
-            minutes = [record["seconds"] / 60 for record in lines[0]]
-            ax.fill_between(minutes, values.min(0), values.max(0), color=colour, alpha=0.25, linewidth=0)
-            ax.plot(
-                minutes,
-                values.mean(0),
-                color=colour,
-                linewidth=1.4,
-                label=f"{name}, {len(logs)} seed{'s' * (len(logs) > 1)}",
-            )
-    axes[0].set(xlabel="minutes, by the first seed's clock", ylabel="training loss", xlim=(0, None))
-    axes[1].set(
-        xlabel="minutes, by the first seed's clock", ylabel="test accuracy, %", xlim=(0, None), ylim=(60, 96)
-    )
-    axes[1].legend(frameon=False, fontsize=8, loc="lower right")
+    fig, ax = plt.subplots(figsize=(7.4, 3.4))
+    for (name, records), colour in zip(runs.items(), (LIT, INK, GREY, PALE)):
+        tested = [record for record in records if record["kind"] == "epoch" and "test_accuracy" in record]
+        errors = [100 - 100 * record["test_accuracy"] for record in tested]
+        ax.plot([record["epoch"] for record in tested], errors, ".-", color=colour, linewidth=1.3, label=name)
+        ax.annotate(f"{errors[-1]:.1f} %", (tested[-1]["epoch"], errors[-1]), xytext=(5, -3),
+                    textcoords="offset points", fontsize=8, color=INK)  # fmt: skip
+    ax.set(xlabel="epoch", ylabel="test error, %", xlim=(0, None))
+    logarithmic(ax.yaxis, [5, 10, 20, 50, 100])
+    ax.set_ylim(4, 100)
+    ax.grid(color=QUIET, linewidth=0.5)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False, fontsize=9)
     fig.tight_layout()
     return fig
 
@@ -105,7 +64,7 @@ def accuracy_over_cost(panels, families) -> Figure:
     for ax, (label, (ours, published)) in zip(axes[0], panels.items()):
         for name, (cost, accuracy) in published.items():
             ax.plot(cost, accuracy, "o", markerfacecolor="none", color=GREY, markersize=5)
-            beside(ax, name, (cost, accuracy), (6, -3), GREY)
+            label_point(ax, name, (cost, accuracy), (6, -3), GREY)
         for family, colour in families.items():
             points = sorted(values[1:] for values in ours.values() if values[0] == family)
             ax.plot(*zip(*[(cost, mean) for cost, mean, _ in points]), color=colour, linewidth=1.2, label=family)
@@ -113,7 +72,7 @@ def accuracy_over_cost(panels, families) -> Figure:
                 ax.errorbar(cost, mean, None if np.isnan(half) else half, fmt="o", color=colour, capsize=3)
         for name, (family, cost, mean, _) in ours.items():
             offset = (-6, 4) if family == list(families)[0] else (6, -11)
-            beside(ax, name, (cost, mean), offset, families[family])
+            label_point(ax, name, (cost, mean), offset, families[family])
         costs = [cost for _, cost, *_ in ours.values()] + [cost for cost, _ in published.values()]
         ax.set(xscale="log", xlabel=label, xlim=(min(costs) / 3, max(costs) * 8))  # with room for the names
         ax.grid(color=QUIET, linewidth=0.5)
@@ -125,7 +84,7 @@ def accuracy_over_cost(panels, families) -> Figure:
     return fig
 
 
-def beside(ax, name: str, point: tuple[float, float], offset: tuple[float, float], colour: str) -> None:
+def label_point(ax, name: str, point: tuple[float, float], offset: tuple[float, float], colour: str) -> None:
     """Write a name beside a point, to its left where the offset, in typographic points, is negative."""
     side = "right" if offset[0] < 0 else "left"
     ax.annotate(name, point, textcoords="offset points", xytext=offset, fontsize=8, color=colour, ha=side)
