@@ -154,6 +154,10 @@ Short runs of one seed, scored on 5,000 validation images. Bold is the rate that
 Before ours we trained `small` by two recipes with learned filters in the stem and one learning rate for all
 weights. These runs were scored on the test images. The first one's commit had changes on top, so its exact
 code is lost.""",
+    "set-aside": """## Set aside
+
+Complete runs at a learning rate that the row does not have, scored on the test images. They are no result of the
+row, and we keep them so that nothing is hidden.""",
     "rerun": """## Run again
 
 The same row and seed at a later commit. The difference is to the mean of the row. In 19 of 20 cases it should
@@ -203,6 +207,7 @@ def results_report() -> str:
     parts += [NOTES["steering"], steering_table()]
     parts += [NOTES["cumulative-ablation"], ablation_table(), FIGURES["ablation"], NOTES["sweep"], sweep_table()]
     parts += [NOTES["early-recipe"], results_table(read_results("early-recipe"))]
+    parts += [NOTES["set-aside"], results_table(read_results("set-aside"))]
     parts += [NOTES["rerun"], rerun_table(rows), NOTES["minutes"], minutes_table()]
     parts += [NOTES["published"], published_table(), NOTES["evidence"], evidence_table()]
     return "\n\n".join(part for part in parts if part) + "\n"
