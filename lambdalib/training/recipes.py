@@ -229,7 +229,8 @@ RECIPES = {
     # All of CIFAR-10, 93 %: 27 minutes on two CPU cores with bfloat16, two hours without.
     "cpu": Recipe(model="small", epochs=32, evaluate_every=2, **ON_CPU),
     # A LambdaResNet on a CPU: two hours on two cores with bfloat16. Without, an epoch at full size took 52 minutes
-    # with u = 1, and u = 4 takes longer: do not try.
+    # with u = 1, and u = 4 takes longer: do not try. Not final: at this rate one run reached 80 %, since its late
+    # blocks hardly trained.
     "resnet": Recipe(model="lambda_resnet18", model_kwargs={"dim_u": 4, "scope": 7}, epochs=11, batch_size=128,
                      lr=0.1, label_smoothing=0.1, ema=0.99, progressive_resizing={16: 6, 24: 4},
                      evaluate_every=2),
