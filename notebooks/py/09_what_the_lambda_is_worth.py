@@ -494,7 +494,7 @@ print("the control behind the lambda layer and behind the palette, with flip TTA
       *(f"{with_flips[name] - with_flips['pointwise']:.1f}" for name in ("lambda", "content")))
 own = math.hypot(stdev(single["lambda"]), stdev(single["frozen-query"])) / math.sqrt(3)  # no common s
 calm = math.sqrt(fmean(stdev(values) ** 2 for name, values in single.items() if name != "frozen-query"))
-aside, = read_results("set-aside")
+aside, = (row for row in read_results("set-aside") if row.name.startswith("alone-"))
 assert [round(average["lambda"] - average[name], 1)
         for name in ("content", "position", "frozen-query", "pointwise")] == [9.9, 0.1, 0.0, 14.2]
 assert (round(average["content"] - average["pointwise"], 1) == 4.3
