@@ -792,7 +792,7 @@ MUTATIONS = [
              "isinstance(guess, Tensor)"),
     Mutation("the deviation of all", "course/figures/results.py", "ddof=1", "ddof=0"),
     Mutation("accuracy in place of the error", "course/figures/results.py", "100 - 100 * record[", "100 * record["),
-    Mutation("everything is significant", "course/figures/results.py", "INK if abs(points) > half else GREY", "INK"),
+    Mutation("everything is significant", "course/figures/results.py", "if abs(difference) > half]", "]"),
     Mutation("shares of what was said", "course/figures/results.py", "counts.sum(1)", "counts.sum(0)"),
     Mutation("a file without an end", "training/cifar10.py", "if have + got + len(block) > size:", "if False:"),
 ]

@@ -174,6 +174,7 @@ Each by its own recipe; most are single runs.""",
 What each row was trained with. "AMD EPYC" is all that a virtual machine tells of its CPU.""",
 }
 
+CAPTION = "The line at 0 is the lambda layer with u = 1. Orange: significantly better or worse."
 FIGURES = {
     "nets": """![accuracy over parameters and over multiply-adds](figures/accuracy.png)
 
@@ -183,9 +184,9 @@ Orange: nets with lambda layers. Black: nets with convolutions. Grey rings: publ
 
 Test error of seed 0 over epochs, on a logarithmic axis. It is always measured at full size, also while a net
 trains on smaller images.""",
-    "twins": "![the differences with their intervals](figures/twins.png)",
-    "alone": "![the differences with their intervals](figures/alone.png)",
-    "ablation": "![the gain of each step with its interval](figures/ablation.png)",
+    "twins": "![the differences with their intervals](figures/twins.png)\n\n" + CAPTION,
+    "alone": "![the differences with their intervals](figures/alone.png)\n\n" + CAPTION,
+    "ablation": "![the gain of each step with its interval](figures/ablation.png)\n\nOrange: significant.",
 }
 
 
@@ -224,9 +225,9 @@ def table(header: list[str], lines: list[list[str]]) -> str:
 
 
 def waiting(rows: dict[str, Row]) -> str:
-    """One sentence for what is listed and not yet measured; nothing where all is."""
+    """A list of what has a row and is not yet measured; nothing where all is."""
     missing = dict.fromkeys(MODEL_WORDS[name] for name in ROWS if name not in rows)
-    return f"Not yet measured: {'; '.join(missing)}." if missing else ""
+    return "\n".join(["Not yet measured:", "", *(f"* {words}" for words in missing)]) if missing else ""
 
 
 def convolution_table(rows: dict[str, Row]) -> str:

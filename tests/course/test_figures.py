@@ -75,7 +75,7 @@ def test_accuracy_over_cost_joins_the_models_of_a_family():
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["with", "without"]
 
 
-def test_differences_are_dark_where_they_are_significant():
+def test_differences_are_orange_where_they_are_significant():
     rows = {"sure": (1.0, 0.5), "not": (-0.4, 0.5), "one run": (2.0, np.nan)}
     (ax,) = figures.differences(rows, "points", ["a", "b", "c"]).axes
     dots = {tuple(line.get_xydata()[0]): line.get_color() for line in ax.lines if line.get_marker() == "o"}

@@ -181,36 +181,17 @@ def seeds(runs, label: str, lit=(), notes=None) -> Figure:
 def differences(rows, label: str, notes=None) -> Figure:
     """Differences to one row with their 95 % intervals, one below the other, and a line at 0.
 
-    Significant ones, whose interval does not contain 0, are dark; the others are grey.
+    Significant ones, whose interval does not contain 0, are orange.
 
     Args:
         rows: name -> (difference, half width of its interval or NaN), in points.
         label: under the axis.
         notes: for each name, words at the right border.
     """
-    fig, ax = plt.subplots(figsize=(7.6, 0.8 + 0.36 * len(rows)))
-    ax.axvline(0, color=LIT, linewidth=1.5)
-    for row, (points, half) in enumerate(rows.values()):
-        colour = INK if abs(points) > half else GREY
-        ax.errorbar(
-            points,
-            row,
-            xerr=None if np.isnan(half) else half,
-            fmt="o",
-            color=colour,
-            markersize=6,
-            linewidth=2,
-            capsize=4,
-        )
-        if notes is not None:
-            ax.annotate(notes[row], (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8)
-    ax.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - 0.45, -0.55))
-    ax.set_xlabel(label, fontsize=9)
-    ax.grid(axis="x", color=QUIET, linewidth=0.6)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.tick_params(axis="y", length=0)
-    fig.tight_layout()
+    points, halves = zip(*rows.values())
+    significant = [name for name, (difference, half) in rows.items() if abs(difference) > half]
+    fig = dots(list(rows), points, halves, label=label, lit=significant, notes=notes)
+    fig.axes[0].axvline(0, color=GREY, linewidth=1.5, zorder=0)
     return fig
 
 
