@@ -149,11 +149,12 @@ learning rate. So the gain is probably overestimated. The difference is to the r
     "sweep": """## How the learning rates were chosen
 
 Short runs of one seed, scored on 5,000 validation images. Bold is the rate that the row has.""",
-    "early-recipe": """## Two older recipes
+    "early-recipe": """## Older recipes
 
 Before ours we trained `small` by two recipes with learned filters in the stem and one learning rate for all
-weights. These runs were scored on the test images. The first one's commit had changes on top, so its exact
-code is lost.""",
+weights. The first one's commit had changes on top, so its exact code is lost. The LambdaResNet-18 here was our
+first run of it, by SGD at a learning rate of 0.1, without a sweep. Its late blocks hardly trained. All three were
+scored on the test images.""",
     "set-aside": """## Set aside
 
 Complete runs at a learning rate that the row does not have, scored on the test images. They are no result of the

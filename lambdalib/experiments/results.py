@@ -33,7 +33,7 @@ GROUPS = {
     "sweep": "short runs that chose the learning rates, scored on validation images; row: NAME-lrRATE",
     "set-aside": "runs at a learning rate that was not chosen; row: NAME-lrRATE",
     "rerun": "a row and seed of main, run again at a later commit",
-    "early-recipe": "small by two recipes older than today's; no row is listed for them",
+    "early-recipe": "complete runs by recipes older than today's; no row is listed for them",
 }
 # 97.5 % quantiles of Student's t distribution with 1, 2, ... 24 degrees of freedom
 STUDENT = (

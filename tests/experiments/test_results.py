@@ -134,7 +134,8 @@ def test_a_record_has_its_evidence(record):
         "cumulative-ablation": {},
         "validation": {"validation_images": 5000},
         "set-aside": {},
-        "sweep": {"epochs": recipe.epochs, "validation_images": 5000},
+        "sweep": {"epochs": recipe.epochs, "progressive_resizing": recipe.progressive_resizing}
+        | {"validation_images": 5000},
     }[record.group]
     changes |= {"lr": float(rate)} if rate else {}
     assert replace(recipe, seed=0) == replace(EVERY_ROW[name], **changes), (

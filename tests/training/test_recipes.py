@@ -54,9 +54,9 @@ def test_small_images_come_first():
     assert [image_side(step, recipe, 20) for step in range(20)] == [8] * 4 + [12] * 10 + [16] * 6
     assert [image_side(step, recipe, 5) for step in range(5)] == [8] + [12] * 3 + [16]  # 1, 3.5 steps
     assert {image_side(step, Recipe(), 20) for step in range(20)} == {32}
-    recipe = recipes.RECIPES["resnet"]  # 6, 4 and 1 of 11 epochs
-    sides = [image_side(step, recipe, 11 * 390) for step in range(11 * 390)]
-    assert sides == [16] * 6 * 390 + [24] * 4 * 390 + [32] * 390
+    recipe = recipes.RECIPES["resnet"]  # 9, 4 and 1 of 14 epochs
+    sides = [image_side(step, recipe, 14 * 390) for step in range(14 * 390)]
+    assert sides == [16] * 9 * 390 + [24] * 4 * 390 + [32] * 390
 
 
 def test_sizes_survive_json():
