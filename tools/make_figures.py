@@ -8,11 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
-import torch
-
-from lambdalib import lambdas
 from lambdalib.course import figures
-from lambdalib.course.examples import plane, plane_colours
 from lambdalib.course.figures.style import INK, LIT
 from lambdalib.experiments.report import MODEL_WORDS, PUBLISHED
 from lambdalib.experiments.results import find_record, mean_difference, mean_interval, read_results
@@ -35,31 +31,6 @@ WITH_CONVOLUTIONS = {
     "resnet18": "ResNet-18, ours",
 }
 FIGURES = Path(__file__).resolve().parent.parent / "figures"
-
-
-def palette_and_stencils():
-    """The two halves of a lambda on the plane: what the palette keeps, what the stencils read."""
-    anchors = torch.tensor([[0.8, 0.1, 0.25], [0.3, 0.45, 0.2], [0.2, 0.55, 1.0], [0.9, 0.85, 0.05]])
-    colours = plane_colours()
-    distances = (colours[0, :, None, :, 0] - anchors).square().sum(2)
-    keys = -30 * distances[None, :, :, None]  # near an anchor: a large key
-    palette = lambdas.content_lambda(keys, colours)[0]
-    recipes = keys[0, :, :, 0].softmax(1)
-    repainted = (recipes @ palette).T.view(3, 32, 32)
-    slopes = torch.tensor([[0.0, 0, 0], [-0.5, 0, 0.5], [0, 0, 0]])
-    brightness = plane().mean(0).view(1, 1024, 1, 1)
-    table = torch.stack([slopes, slopes.T])[:, None]
-    readings = lambdas.position_lambdas(lambdas.relative_embeddings(table, 32, 32), brightness)[0, :, :, 0]
-    across, down = readings.T.view(2, 32, 32)[:, 1:-1, 1:-1]
-    swatches = palette.T[:, None].expand(3, 4, 4).repeat_interleave(8, 1).repeat_interleave(8, 2)
-    shown = {
-        "the plane": plane(),
-        "a palette: 4 × 3 numbers": swatches,
-        "repainted with it": repainted,
-        "a stencil reads: right − left": across,
-        "another: below − above": down,
-    }
-    return figures.maps(list(shown.values()), list(shown), limit=0.3)
 
 
 def errors():
@@ -145,7 +116,7 @@ def bench():
 
 
 PICTURES = {
-    "palette_and_stencils.png": palette_and_stencils,
+    "one_picture.png": figures.one_picture,
     "errors.png": errors,
     "accuracy.png": results,
     "ablation.png": cumulative_ablation,
@@ -158,5 +129,5 @@ PICTURES = {
 if __name__ == "__main__":
     FIGURES.mkdir(exist_ok=True)
     for name, draw in PICTURES.items():
-        draw().savefig(FIGURES / name, dpi=120, bbox_inches="tight", metadata={"Software": None})
+        draw().savefig(FIGURES / name, dpi=200, bbox_inches="tight", metadata={"Software": None})
         print(f"figures/{name}")

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 
 from lambdalib.course import figures
+from lambdalib.course.examples import plane
+from lambdalib.course.figures import picture
 
 
 @pytest.fixture(autouse=True)
@@ -26,7 +28,7 @@ def test_every_figure_can_be_called_from_the_package():
         path.stem for path in Path(figures.__file__).parent.glob("*.py") if path.stem not in ("__init__", "style")
     ]
     names = [name for file in files for name in import_module(f"lambdalib.course.figures.{file}").__all__]
-    assert len(files) == 6 and sorted(names) == sorted(set(figures.__all__))
+    assert len(files) == 7 and sorted(names) == sorted(set(figures.__all__))
     assert all(callable(getattr(figures, name)) for name in names)
 
 
@@ -93,3 +95,35 @@ def test_confusion_counts_every_picture():
     )
     assert [text.get_text() for text in right.texts] == ["70.0", "90.0", "70.0"]
     assert left.get_ylim() == right.get_ylim(), "a row of the matrix and its bar stand side by side"
+
+
+@pytest.mark.parametrize("name", ["A", "B"])
+def test_the_one_picture_adds_up(name):
+    """Its numbers against sums over pixels and taps."""
+    palette, found = picture.answers()
+    image, (row, column) = np.array(plane()).transpose(1, 2, 0), picture.PIXELS[name]
+    looked_for = np.stack([image[anchor] for anchor in picture.ANCHORS])
+    for colour, anchor in zip(palette, looked_for):
+        weights = np.exp(-12 * ((image - anchor) ** 2).sum(2))
+        np.testing.assert_allclose(colour, (weights[..., None] * image).sum((0, 1)) / weights.sum(), atol=1e-5)
+    answer = found[name]
+    window = image[row - 1 : row + 2, column - 1 : column + 2]
+    for reading, stencil in zip(answer.readings, picture.STENCILS):
+        np.testing.assert_allclose(reading, (stencil[..., None] * window).sum((0, 1)), atol=1e-5)
+    np.testing.assert_allclose(answer.output, answer.query @ (palette + answer.readings), atol=1e-5)
+    np.testing.assert_allclose([answer.query.sum(), answer.weights.sum()], 1, atol=1e-5)
+    assert (answer.readings < -0.03).any(), "a reading that is negative shows that stencils subtract"
+
+
+def test_the_one_picture_lights_a_part():
+    def strong(lit):
+        fig = figures.one_picture(lit)
+        return {ax.get_title() for ax in fig.axes if ax.get_title() and ax.title.get_alpha() == 1}
+
+    everything = strong(None)
+    assert {"palette", "stencils", "query of A", "lambda of B", "weights of A"} <= everything
+    lit = [strong(part) for part in picture.PARTS]
+    assert all(part and part < everything for part in lit)
+    assert not lit[0] & lit[1] and not lit[1] & lit[2] and "stencils" in lit[1] and "palette" in lit[0]
+    with pytest.raises(ValueError, match="lit must be None or one of palette, stencils, query, got 'tile'"):
+        figures.one_picture("tile")

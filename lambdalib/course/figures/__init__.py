@@ -5,12 +5,13 @@ Taught in notebooks/00_start_here.
 """
 
 # ruff: noqa: F403, RUF100
-from lambdalib.course.figures import attention, cost, lambdas, layer, nets, results
+from lambdalib.course.figures import attention, cost, lambdas, layer, nets, picture, results
 from lambdalib.course.figures.attention import *
 from lambdalib.course.figures.cost import *
 from lambdalib.course.figures.lambdas import *
 from lambdalib.course.figures.layer import *
 from lambdalib.course.figures.nets import *
+from lambdalib.course.figures.picture import *
 from lambdalib.course.figures.results import *
 
-__all__ = [name for module in (attention, cost, lambdas, layer, nets, results) for name in module.__all__]
+__all__ = [name for module in (attention, cost, lambdas, layer, nets, picture, results) for name in module.__all__]

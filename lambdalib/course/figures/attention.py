@@ -15,7 +15,9 @@ from lambdalib.course.figures.style import GREY, INK, LIT, QUIET, RGB, array, li
 __all__ = ["bars", "blends", "brackets", "growth", "maps", "one_row"]
 
 
-def brackets(n: int, m: int, k: int, v: int, lit: str = "both", heads: int = 1, keys: str = "σᵀ") -> Figure:
+def brackets(
+    n: int, m: int, k: int, v: int, lit: str = "both", heads: int = 1, keys: str = "σᵀ", largest: int | None = None
+) -> Figure:
     """Q (n×k), σᵀ (k×m) and V (m×v) to one scale, and what each bracket makes first: n×m or k×v.
 
     Args:
@@ -23,16 +25,19 @@ def brackets(n: int, m: int, k: int, v: int, lit: str = "both", heads: int = 1, 
         lit: "square", "tile" or "both": what is drawn in orange.
         heads: of the queries. Each makes its own square; with shared keys and values the tile stays one.
         keys: what the keys are called; σ are soft keys.
+        largest: the side that fills the height. The figures of one widget give the same, so that they share a
+            scale. Default: the largest of the four sizes.
     """
-    unit, gap = 1 / max(n, m, k, v), 0.16
+    largest = largest or max(n, m, k, v)
+    unit, gap = 1 / largest, 0.16
     factors = (("Q", n, k, heads), (keys, k, m, 1), ("V", m, v, 1))
     widths = [
-        max(columns * unit, 0.3) for columns in (k, m, v, max(m, v))
+        max(columns * unit, 0.3) for columns in (k, largest, v, largest)
     ]  # a narrow matrix still has room for its label
     lefts = np.cumsum(
         [0, *(width + gap for width in widths[:2]), widths[2] + 0.5]
     )  # the arrow stands in the wider gap
-    depth, lift = max(n, m, k) * unit, 0.03 * (heads - 1)
+    depth, lift = 1, 0.03 * (heads - 1)
     times = f"{heads} · " if heads > 1 else ""
     panels = {
         "square": (f"(Q {keys}) V stores {times}{n:,} × {m:,} = {heads * n * m:,}", (0, 1), (n, m, heads)),
