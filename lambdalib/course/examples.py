@@ -3,6 +3,7 @@
 Taught in notebooks/00_start_here.
 """
 
+from functools import cache
 from typing import NamedTuple
 
 import torch
@@ -36,13 +37,19 @@ def strip() -> Strip:
     )
 
 
+@cache
+def read_plane() -> Tensor:
+    """The plane, read from the sample once: a widget that asks for it at each frame would decode all images."""
+    sample = load_sample()
+    return sample.test_images[sample.test_index == 44][0].float() / 255
+
+
 def plane() -> Tensor:
     """The plane: CIFAR-10 test image 44, a yellow biplane over grass. (3, 32, 32), float32 between 0 and 1.
 
     Taught in notebooks/00_start_here.
     """
-    sample = load_sample()
-    return sample.test_images[sample.test_index == 44][0].float() / 255
+    return read_plane().clone()
 
 
 def plane_colours() -> Tensor:

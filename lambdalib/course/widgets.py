@@ -4,27 +4,24 @@ Only core controls that exist in ipywidgets 7.7 and 8, and no Output widget, so 
 JupyterLab, in Colab and under nbval. Taught in notebooks/00_start_here.
 """
 
-import io
+import html
+import math
+import time
 
 import ipywidgets as ipw
-import matplotlib.pyplot as plt
+
+from lambdalib.course.figures.output import frame
 
 __all__ = ["choice", "explore", "slider", "switch"]
 
+LIVE = 0.12  # seconds; a figure that is drawn faster follows the mouse, others wait for its release
+CELL = "310px"  # the least width of a control; a row holds as many as fit
+
 
 def slider(label: str, low, high, value, step=1):
-    """A slider over whole numbers or floats, which waits for the release of the mouse."""
+    """A slider over whole numbers or floats."""
     kind = ipw.IntSlider if isinstance(step, int) and isinstance(value, int) else ipw.FloatSlider
-    return kind(
-        value=value,
-        min=low,
-        max=high,
-        step=step,
-        description=label,
-        continuous_update=False,
-        style={"description_width": "initial"},
-        layout={"width": "420px"},
-    )
+    return kind(value=value, min=low, max=high, step=step, description=label, continuous_update=False)
 
 
 def choice(label: str, options, value=None):
@@ -37,7 +34,12 @@ def choice(label: str, options, value=None):
         options: a list, or a dict from words to values.
         value: which is pressed first; by default the first.
     """
-    buttons = ipw.ToggleButtons(options=options, description=label, style={"description_width": "initial"})
+    buttons = ipw.ToggleButtons(
+        options=options,
+        description=label,
+        tooltips=[f"{label}: {option}" for option in options],
+        style={"button_width": "auto"},
+    )
     if value is not None:
         buttons.value = value
     return buttons
@@ -45,35 +47,59 @@ def choice(label: str, options, value=None):
 
 def switch(label: str, value: bool = False):
     """A box to tick. Taught in notebooks/01_self_attention."""
-    return ipw.Checkbox(value=value, description=label, indent=False)
+    return ipw.Checkbox(value=value, description=label)
 
 
-def explore(draw, **controls):
+def explore(draw, alt: str = "Figure", **controls):
     """Show draw(**values of the controls), and draw again whenever a control moves.
 
+    The figure follows the mouse if its fastest frame took less than LIVE seconds. A slower one is drawn when the
+    mouse is released, and "drawing ..." stands above it in the meantime.
+
     Args:
-        draw: a pure function that returns a matplotlib Figure.
+        draw: a pure function that returns a matplotlib Figure, always of one size, with everything on its canvas.
+        alt: what the figure shows, for readers who cannot see it; the values of the controls are added.
         controls: one widget for each argument of draw; slider(), choice() and switch() make them.
     Returns:
         a VBox: the controls above the figure. Its `controls` are the dict of widgets, its `message` shows an
         error, and its `picture` is the figure as it is shown.
     """
-    picture, message = ipw.Image(format="png"), ipw.HTML()
+    width = f"{max(len(control.description) for control in controls.values()) + 1}ch"
+    for control in controls.values():  # one width for all labels, so that the controls stand in columns
+        control.style.description_width = width
+        control.layout.width = "auto"
+    panel = ipw.Box(
+        list(controls.values()),
+        layout={"display": "grid", "grid_template_columns": f"repeat(auto-fill, minmax({CELL}, 1fr))"},
+    )
+    message = ipw.HTML(layout={"min_height": "28px"})  # kept free, so that the figure below stays where it is
+    picture = ipw.Image(format="png", layout={"max_width": "100%", "height": "auto"})
+    fastest = math.inf
 
     def redraw(_=None):
+        nonlocal fastest
+        if fastest >= LIVE:
+            message.value = "<span role='status'>drawing ...</span>"
+        values = {name: control.value for name, control in controls.items()}
+        start = time.perf_counter()
         try:
-            figure = draw(**{name: control.value for name, control in controls.items()})
+            png = frame(draw(**values))
         except Exception as error:  # a callback's traceback is shown nowhere: say it beside the controls
-            message.value = f"<b style='color:#b00'>{type(error).__name__}: {error}</b>"
+            words = html.escape(f"{type(error).__name__}: {error}")
+            message.value = f"<b role='alert' style='color: var(--jp-error-color1, #b00020)'>{words}</b>"
             return
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=90, bbox_inches="tight")
-        plt.close(figure)
-        picture.value, message.value = buffer.getvalue(), ""
+        fastest = min(fastest, time.perf_counter() - start)
+        picture.value, message.value = png, ""
+        picture.width = str(int.from_bytes(png[16:20], "big") // 2)  # where a PNG says its width
+        settings = ", ".join(f"{control.description} {control.value}" for control in controls.values())
+        picture.tooltip = f"{alt}: {settings}"  # an Image has no alternative text, but its title is read out
+        for control in controls.values():
+            if control.has_trait("continuous_update"):
+                control.continuous_update = fastest < LIVE
 
     for control in controls.values():
         control.observe(redraw, names="value")
     redraw()
-    box = ipw.VBox([*controls.values(), message, picture])
+    box = ipw.VBox([panel, message, picture])
     box.controls, box.message, box.picture = controls, message, picture
     return box

@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from readable import contrast, unreadable
 
 from lambdalib.course import figures
 from lambdalib.course.examples import plane
@@ -28,7 +29,7 @@ def test_every_figure_can_be_called_from_the_package():
         path.stem for path in Path(figures.__file__).parent.glob("*.py") if path.stem not in ("__init__", "style")
     ]
     names = [name for file in files for name in import_module(f"lambdalib.course.figures.{file}").__all__]
-    assert len(files) == 7 and sorted(names) == sorted(set(figures.__all__))
+    assert len(files) == 8 and sorted(names) == sorted(set(figures.__all__))
     assert all(callable(getattr(figures, name)) for name in names)
 
 
@@ -127,3 +128,110 @@ def test_the_one_picture_lights_a_part():
     assert not lit[0] & lit[1] and not lit[1] & lit[2] and "stencils" in lit[1] and "palette" in lit[0]
     with pytest.raises(ValueError, match="lit must be None or one of palette, stencils, query, got 'tile'"):
         figures.one_picture("tile")
+
+
+RANDOM = np.random.default_rng(0)
+IMAGE, MAP, THREE = RANDOM.random((3, 8, 8)), RANDOM.standard_normal((8, 8)), np.arange(1.0, 4)
+COLOURS = 8 * RANDOM.random((4, 3))
+BENCH = [
+    {
+        "shape": {"side": 8, "d": 64, "r": 3, "u": 1},
+        "dtype": dtype,
+        "side": side,
+        "seconds": {"ours": 1, "timm": 2},
+    }
+    for dtype in ("float32", "bfloat16")
+    for side in (8, 16)
+]
+GROWTH = [
+    {"what": "pixels", "dtype": "float32", "sides": [8, 16], "seconds": [1, 4]},
+    {"what": "scope", "dtype": "float32", "scopes": [3, 7], "seconds": [1, 2]},
+]
+RUNS = {"one": [{"kind": "epoch", "epoch": 1, "test_accuracy": 0.5}]}
+EXAMPLES = {  # a call of every function, with all its optional words
+    "accuracy_over_cost": lambda draw: draw({"cost": ({"a": ("f", 1, 90, 1)}, {"b": (2, 91)})}, {"f": "#e8730c"}),
+    "alternatives": lambda draw: draw(BENCH),
+    "bars": lambda draw: draw("abc", THREE, "label"),
+    "blends": lambda draw: draw(COLOURS, np.full((4, 4), 0.25), COLOURS),
+    "brackets": lambda draw: draw(8, 8, 2, 3, heads=2),
+    "colour_table": lambda draw: draw(COLOURS[None] - 4, ["row"], "abcd"),
+    "confusion": lambda draw: draw(np.array([[3, 1], [0, 4]]), "ab", "title"),
+    "cost_bars": lambda draw: draw({"panel": {"a": 100, "b": 1e6}}, ["a"], (10, 1e15), "title"),
+    "counted_and_clocked": lambda draw: draw({"shape": {"a": (1, 2, 3), "b": (3, 2, 1)}}),
+    "coverage": lambda draw: draw([8, 4], [3, 5], np.full((2, 2), 0.5)),
+    "dataflow": lambda draw: draw(),
+    "differences": lambda draw: draw({"a": (1.0, 0.5), "b": (0.1, 0.5)}, "points", ["x", "y"]),
+    "dots": lambda draw: draw("abc", THREE, THREE, points=[[1], [2], [3]], lit=["a"], notes="xyz"),
+    "embedding_matrices": lambda draw: draw(RANDOM.standard_normal((4, 4, 2)).round(1), ["a", "b"]),
+    "error_curves": lambda draw: draw(RUNS),
+    "faders": lambda draw: draw(np.full((2, 2), 50), [0, 1], (0, 1), IMAGE, "ab", [0.3, 0.7], 1),
+    "growth": lambda draw: draw(THREE, {"a": THREE, "b": THREE}, ("line", 2), (2, 2)),
+    "hybrids": lambda draw: draw({"CCLL": (15, 1000, 78), "LLCC": (20, 2000, 77)}),
+    "kernels_in_place": lambda draw: draw(IMAGE, [(1, 2), (3, 4)], RANDOM.standard_normal((2, 3, 3))),
+    "maps": lambda draw: draw([IMAGE, MAP], ["light", "signed"]),
+    "measured": lambda draw: draw(BENCH, GROWTH),
+    "one_picture": lambda draw: draw(),
+    "one_pixel": lambda draw: draw(IMAGE, (1, 2), THREE, np.ones((3, 4)), np.ones(4), (3, 2, 1)),
+    "one_row": lambda draw: draw(IMAGE, np.full((8, 8), 1 / 64), (1, 2), THREE / 3),
+    "palette_card": lambda draw: draw(IMAGE, COLOURS / 8, np.full((4, 8, 8), 1 / 64), IMAGE),
+    "palettes_in_time": lambda draw: draw(COLOURS, RANDOM.random((4, 2, 3)) * 8),
+    "phases": lambda draw: draw({"panel": np.eye(2, dtype=int)}, [8, 16], [1, 2], "ab", [8, 16], [(8, 1, "mark")]),
+    "puzzle_answers": lambda draw: draw(IMAGE, np.ones((2, 8, 8)), np.ones((2, 8, 8)), {"a": -np.ones((2, 8, 8))}),
+    "reruns": lambda draw: draw({"a": (93.0, [92.5], "lit"), "b": (None, [91], "ink")}),
+    "scale_curves": lambda draw: draw(THREE, {"with position": THREE, "without": THREE}),
+    "seeds": lambda draw: draw({"a": [1.0, 2.0], "b": [3.0]}, "label", ["a"], "xy"),
+    "spectra": lambda draw: draw({"a": THREE[::-1], "b": THREE[::-1]}),
+    "squares": lambda draw: draw({"row": {"a": 100, "b": 25}}),
+    "stage_bars": lambda draw: draw({"left": np.ones((2, 4)), "right": np.ones((2, 4))}, "ab", "title"),
+    "steering": lambda draw: draw(IMAGE, MAP, np.eye(3), 90, [0, 90, 360], THREE / 10, (1, 2)),
+    "strip_palette": lambda draw: draw(COLOURS, np.full((4, 2), 0.25), COLOURS[:2]),
+    "strip_readings": lambda draw: draw(COLOURS, np.eye(3)[:2], RANDOM.standard_normal((4, 2, 3)).round(1)),
+    "tiles": lambda draw: draw(8, 3, [(0, 0), (1, 2)], np.eye(4, 16)),
+    "traces": lambda draw: draw({"a": THREE, "b": THREE}, "x", "y", ("level", 2)),
+    "two_bottlenecks": lambda draw: draw(256, 64),
+    "two_steps": lambda draw: draw("ab", [2.0, 1.0]),
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(figures.__all__) - set(figures.output.__all__)))
+def test_the_words_of_every_figure_can_be_read(name):
+    assert not unreadable(EXAMPLES[name](getattr(figures, name)))
+
+
+def test_pale_words_are_found():
+    assert contrast("white", "black") == pytest.approx(21) and contrast("#777777", "white") == pytest.approx(
+        4.48, abs=0.01
+    )
+    figure, ax = plt.subplots()
+    ax.set_title("pale", color="#e8730c")
+    ax.annotate("white", (0.5, 0.5), color="white")
+    ax.annotate("boxed", (0.5, 0.2), color="white", bbox={"facecolor": "#2b2f36"})
+    assert [words.split()[0] for words in unreadable(figure)] == ["'white'", "'pale'"]
+    ax.imshow(np.zeros((2, 2)))
+    assert [words.split()[0] for words in unreadable(figure)] == ["'pale'"]
+
+
+def test_the_bars_of_a_colour_have_letters_on_the_other_side_of_the_axis():
+    figure = figures.colour_table(np.array([[[8, -8, 0]]]), ["row"], ["column"])
+    letters = {
+        text.get_text(): text.get_verticalalignment() for text in figure.axes[0].texts if text.get_text() in "RGB"
+    }
+    assert letters == {"R": "top", "G": "bottom", "B": "top"}
+
+
+@pytest.mark.parametrize(
+    "name", ["brackets", "cost_bars", "faders", "one_pixel", "one_row", "palette_card", "stage_bars", "steering"]
+)
+def test_what_a_widget_draws_stays_on_its_canvas(name):
+    """A widget shows the whole canvas and nothing more, so that its frames have one size."""
+    figure = EXAMPLES[name](getattr(figures, name))
+    figure.canvas.draw()
+    box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
+    assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
+
+
+def test_fewer_colours_leave_the_images_of_a_palette_card_where_they_are():
+    cards = [figures.palette_card(IMAGE, COLOURS[:k] / 8, np.full((k, 8, 8), 1 / 64), IMAGE) for k in (2, 4)]
+    few, four = ([ax.get_position().bounds for ax in card.axes[:2]] for card in cards)
+    np.testing.assert_allclose(few, four)
+    assert (cards[0].get_size_inches() == cards[1].get_size_inches()).all()

@@ -6,6 +6,7 @@ from pathlib import Path
 import make_figures
 import matplotlib.pyplot as plt
 import pytest
+from readable import unreadable
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -28,4 +29,4 @@ def test_every_image_is_drawn_and_shown():
 def test_an_image_can_be_drawn(name):
     figure = make_figures.PICTURES[name]()
     figure.canvas.draw()
-    assert figure.axes
+    assert figure.axes and not unreadable(figure)

@@ -1,7 +1,10 @@
 """A control that moves draws anew; a draw function that fails says so beside the controls."""
 
+import io
+
 import matplotlib.pyplot as plt
 import pytest
+from PIL import Image
 from traitlets import TraitError
 
 from lambdalib.course import widgets
@@ -9,7 +12,7 @@ from lambdalib.course import widgets
 
 def bar(height=1):
     if height == 3:
-        raise ValueError("three is too high")
+        raise ValueError("<three> is too high")
     figure, ax = plt.subplots(figsize=(1, 1))
     ax.bar(0, height)
     ax.set_ylim(0, 10)
@@ -27,13 +30,54 @@ def test_a_moved_slider_draws_another_picture():
     assert not plt.get_fignums(), "figures are closed after drawing"
 
 
+def test_the_picture_has_two_pixels_for_each_of_the_page():
+    box = widgets.explore(bar, height=widgets.slider("height", 0, 9, 1))
+    assert Image.open(io.BytesIO(box.picture.value)).width == 180 and box.picture.width == "90"
+
+
+def test_the_picture_is_described_by_what_the_controls_say():
+    box = widgets.explore(bar, "One bar", height=widgets.slider("its height", 0, 9, 1))
+    assert box.picture.tooltip == "One bar: its height 1"
+    box.controls["height"].value = 7
+    assert box.picture.tooltip == "One bar: its height 7"
+
+
 def test_an_error_is_shown_and_goes_away():
     box = widgets.explore(bar, height=widgets.slider("height", 0, 9, 2))
     kept = box.picture.value
     box.controls["height"].value = 3
-    assert "three is too high" in box.message.value and box.picture.value == kept
+    assert "ValueError: &lt;three&gt; is too high" in box.message.value and box.picture.value == kept
     box.controls["height"].value = 2
     assert box.message.value == ""
+
+
+@pytest.mark.parametrize("limit, fast", [(1e9, True), (0, False)])
+def test_a_fast_figure_follows_the_mouse_and_a_slow_one_says_that_it_draws(monkeypatch, limit, fast):
+    monkeypatch.setattr(widgets, "LIVE", limit)
+    said = []
+
+    def draw(height):
+        said.append(box.message.value if box else None)
+        return bar(height)
+
+    box = None
+    box = widgets.explore(draw, height=widgets.slider("height", 0, 9, 1))
+    box.controls["height"].value = 7
+    assert box.controls["height"].continuous_update is fast
+    assert ("drawing" in said[1]) is not fast
+    assert box.message.value == "", "the sign goes away when the figure is there"
+
+
+def test_the_fastest_frame_decides(monkeypatch):
+    times = iter([0, 9, 10, 11, 20, 29])  # two each: 9 s, 1 s, 9 s
+    monkeypatch.setattr(widgets.time, "perf_counter", lambda: next(times))
+    monkeypatch.setattr(widgets, "LIVE", 5)
+    box = widgets.explore(bar, height=widgets.slider("height", 0, 9, 1))
+    live = [box.controls["height"].continuous_update]
+    for height in (2, 4):
+        box.controls["height"].value = height
+        live.append(box.controls["height"].continuous_update)
+    assert live == [False, True, True]
 
 
 def test_controls():
@@ -42,7 +86,19 @@ def test_controls():
     assert not widgets.slider("a", 0, 9, 1).continuous_update
     assert widgets.choice("c", {"one": 1, "two": 2}, 2).value == 2
     assert widgets.choice("c", ["one", "two"]).value == "one"
+    assert widgets.choice("c", ["one", "two"]).tooltips == ("c: one", "c: two"), (
+        "a button alone says what it is of"
+    )
     assert widgets.switch("s", True).value is True
+
+
+def test_labels_have_one_width_and_controls_share_rows():
+    controls = {"a": widgets.slider("a", 0, 9, 1), "b": widgets.choice("a long label", [1, 2])}
+    box = widgets.explore(lambda a, b, c: bar(a), **controls, c=widgets.switch("c"))
+    panel = box.children[0]
+    assert {control.style.description_width for control in panel.children} == {"13ch"}
+    assert panel.children == tuple(box.controls.values())
+    assert panel.layout.display == "grid" and "auto-fill" in panel.layout.grid_template_columns
 
 
 def test_control_and_argument_names_must_agree():

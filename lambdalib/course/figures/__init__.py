@@ -1,17 +1,19 @@
-"""Every figure of the lessons and of README: functions from arrays to a matplotlib Figure.
+"""Every figure of the lessons and of README: functions from arrays to a matplotlib Figure; `show` shows one.
 
 Each stands in the file of the lesson that shows it first, and can be called from here: `figures.brackets(...)`.
 Taught in notebooks/00_start_here.
 """
 
 # ruff: noqa: F403, RUF100
-from lambdalib.course.figures import attention, cost, lambdas, layer, nets, picture, results
+from lambdalib.course.figures import attention, cost, lambdas, layer, nets, output, picture, results
 from lambdalib.course.figures.attention import *
 from lambdalib.course.figures.cost import *
 from lambdalib.course.figures.lambdas import *
 from lambdalib.course.figures.layer import *
 from lambdalib.course.figures.nets import *
+from lambdalib.course.figures.output import *
 from lambdalib.course.figures.picture import *
 from lambdalib.course.figures.results import *
 
-__all__ = [name for module in (attention, cost, lambdas, layer, nets, picture, results) for name in module.__all__]
+MODULES = (attention, cost, lambdas, layer, nets, output, picture, results)
+__all__ = [name for module in MODULES for name in module.__all__]

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lambdalib.course.figures.style import GREY, INK, LIT, QUIET, RGB, array, light, signed
+from lambdalib.course.figures.style import GREY, INK, LIT, LIT_TEXT, QUIET, RGB, array, light, signed
 
 __all__ = ["bars", "blends", "brackets", "growth", "maps", "one_row"]
 
@@ -45,7 +45,7 @@ def brackets(
     }
     fig, axes = plt.subplots(1, 2, figsize=(10, 2.9))
     for ax, (made, (title, inside, shape)) in zip(axes, panels.items()):
-        colour = LIT if lit in (made, "both") else INK
+        colour, words = (LIT, LIT_TEXT) if lit in (made, "both") else (INK, INK)
         for place, (name, rows, columns, copies) in enumerate((*factors, ("", *shape))):
             middle, result = lefts[place] + widths[place] / 2, place == 3
             for copy in reversed(range(copies)):
@@ -61,7 +61,7 @@ def brackets(
                 )
             label = f"{name}\n{f'{copies} · ' if copies > 1 else ''}{rows}×{columns}"
             ax.annotate(
-                label, (middle, 0.03 + lift), ha="center", va="bottom", fontsize=8, color=colour if result else INK
+                label, (middle, 0.03 + lift), ha="center", va="bottom", fontsize=8, color=words if result else INK
             )
         first, last = lefts[inside[0]], lefts[inside[1]] + widths[inside[1]]
         ax.plot(
@@ -72,7 +72,7 @@ def brackets(
         )
         ax.annotate("→", (lefts[3] - 0.25, -depth / 2), ha="center", va="center", fontsize=14, color=INK)
         ax.set(xlim=(-0.05, lefts[3] + widths[3] + lift + 0.05), ylim=(-depth - 0.14, 0.36 + lift), aspect="equal")
-        ax.set_title(title, fontsize=10, color=colour)
+        ax.set_title(title, fontsize=10, color=words)
         ax.axis("off")
     fig.tight_layout(w_pad=3)
     return fig
@@ -174,8 +174,9 @@ def one_row(image, weights, pixel: tuple[int, int], answer) -> Figure:
     """
     image, weights, answer = array(image), array(weights), array(answer)
     fig, axes = plt.subplots(
-        1, 5, figsize=(11.5, 2.7), gridspec_kw={"width_ratios": [1, 1, 1.1, 1.1, 0.35], "wspace": 0.42}
+        1, 5, figsize=(11.5, 2.9), gridspec_kw={"width_ratios": [1, 1, 1.1, 1.1, 0.35], "wspace": 0.42}
     )
+    fig.subplots_adjust(left=0.01, right=0.94, bottom=0.19, top=0.84)
     axes[0].imshow(light(image), interpolation="nearest")
     axes[1].imshow(weights, cmap="Oranges", vmin=0, interpolation="nearest")
     for ax, title in zip(axes, ("picture and asking pixel", f"weights, 0 … {weights.max():.2g}")):
@@ -207,7 +208,7 @@ def one_row(image, weights, pixel: tuple[int, int], answer) -> Figure:
         yticks=(0, 0.5, 1),
         xlim=(-0.6, 2.6),
         xticks=range(3),
-        xticklabels=["red", "green", "blue"],
+        xticklabels=["R", "G", "B"],
     )
     axes[3].set_title("dot: answer, line: mean,\nbar: range of the values", fontsize=9)
     axes[4].imshow(np.stack([image[:, pixel[0], pixel[1]], np.clip(answer, 0, 1)])[:, None], aspect="auto")

@@ -157,7 +157,7 @@ def cost_bars(panels, lit, limits, title: str = "") -> Figure:
     fig, axes = plt.subplots(
         1,
         len(panels),
-        figsize=(3.9 * len(panels), 0.28 * len(names) + 0.5),
+        figsize=(3.9 * len(panels), 0.28 * len(names) + 1.0),
         sharey=True,
         squeeze=False,
         gridspec_kw={"wspace": 0.08},
@@ -183,7 +183,9 @@ def cost_bars(panels, lit, limits, title: str = "") -> Figure:
         ax.set_yticklabels(names, fontsize=9)
         ax.set_title(heading, fontsize=10)
     axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
-    fig.suptitle(title, fontsize=9, y=1.08)
+    height = fig.get_figheight()
+    fig.suptitle(title, fontsize=9, y=1 - 0.08 / height)
+    fig.subplots_adjust(left=0.135, right=0.98, bottom=0.3 / height, top=1 - 0.55 / height)
     return fig
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from lambdalib.course.figures.style import INK, LIT, QUIET, array, colour_bars, light, signed
+from lambdalib.course.figures.style import INK, LIT, LIT_TEXT, QUIET, array, colour_bars, light, signed
 
 __all__ = [
     "colour_table",
@@ -44,7 +44,7 @@ def strip_palette(values, soft_keys, palette) -> Figure:
                 if made
                 else f"{8 * soft_keys[j, i]:.3g}/8 of"
             )
-            ax.set_title(title, fontsize=9, color=LIT if made else INK)
+            ax.set_title(title, fontsize=9, color=LIT_TEXT if made else INK)
         row[0].set_ylabel(f"colour {i}", fontsize=9)
     fig.tight_layout()
     return fig
@@ -79,9 +79,12 @@ def palette_card(image, palette, soft_keys, repainted) -> Figure:
     """
     palette, soft_keys = array(palette), array(soft_keys)
     k, shown = len(palette), light(image)
+    room = max(k, 4)  # fewer colours leave a gap, so that the images stay where they are
     shown[soft_keys.sum(0) == 0] = 0.8
-    fig = plt.figure(figsize=(1.25 * (k + 4), 2.9))
-    grid = fig.add_gridspec(2, k + 4, height_ratios=[1, 2])
+    fig = plt.figure(figsize=(1.25 * (room + 4), 2.9))
+    grid = fig.add_gridspec(
+        2, room + 4, height_ratios=[1, 2], left=0.01, right=0.99, bottom=0.1, top=0.88, wspace=0.12, hspace=0.12
+    )
     for place, colours, title in (
         (grid[:, :2], shown, "the picture"),
         (grid[:, -2:], repainted, "repainted with the palette"),
@@ -101,7 +104,6 @@ def palette_card(image, palette, soft_keys, repainted) -> Figure:
         writers.set_xlabel(f"≈ {count:.0f} pixels" if count > 9.5 else f"≈ {count:.1f} pixels", fontsize=8)
         for ax in (swatch, writers):
             ax.set(xticks=[], yticks=[])
-    fig.tight_layout()
     return fig
 
 
@@ -218,7 +220,7 @@ def steering(image, response, kernel, angle: float, angles, readings, pixel: tup
     axes[3].plot(angle, np.interp(angle, angles, readings), "o", color=LIT)
     axes[3].set(xlabel="angle of the query (degrees)", xticks=range(0, 361, 90), ylim=(-0.3, 0.3))
     axes[3].set_title("reading of the marked pixel", fontsize=9)
-    fig.tight_layout()
+    fig.subplots_adjust(left=0.025, right=0.98, bottom=0.18, top=0.9, wspace=0.22)  # the same at every angle
     return fig
 
 
@@ -242,7 +244,7 @@ def kernels_in_place(image, pixels, kernels) -> Figure:
             ha="center",
             va="center",
             fontsize=9,
-            bbox={"boxstyle": "circle,pad=0.15", "facecolor": LIT, "edgecolor": "white"},
+            bbox={"boxstyle": "circle,pad=0.15", "facecolor": LIT_TEXT, "edgecolor": "white"},
         )
         signed(axes[i + 1], kernels[i], limit=float(np.abs(kernels).max()))
         axes[i + 1].set_title(f"kernel at pixel {i}", fontsize=9)

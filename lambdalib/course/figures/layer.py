@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lambdalib.course.figures.style import GREY, INK, LIT, QUIET, array, light, signed
+from lambdalib.course.figures.style import GREY, INK, LIT, LIT_TEXT, QUIET, array, light, signed
 
 __all__ = ["one_pixel", "palettes_in_time", "puzzle_answers", "scale_curves", "traces"]
 
@@ -26,6 +26,7 @@ def one_pixel(image, pixel: tuple[int, int], query, lam, output, limits: tuple[f
     fig, axes = plt.subplots(
         1, 4, figsize=(11.5, 2.9), gridspec_kw={"width_ratios": [1.1, 0.8, 0.9, 0.9], "wspace": 0.5}
     )
+    fig.subplots_adjust(left=0.01, right=0.99, bottom=0.17, top=0.91)
     axes[0].imshow(light(image), interpolation="nearest")
     for colour, width in (("white", 4), (LIT, 2)):  # a white rim, since the plane is nearly orange itself
         axes[0].plot(
@@ -152,7 +153,7 @@ def palettes_in_time(values, palettes) -> Figure:
     for t in range(n):
         seen = np.where(np.arange(n)[:, None] <= t, values / 8, 0.85)
         axes[0, t].imshow(light(seen[None]), aspect="auto")
-        axes[0, t].set_title(f"after pixel {t}", fontsize=9, color=LIT)
+        axes[0, t].set_title(f"after pixel {t}", fontsize=9, color=LIT_TEXT)
         for i, colour in enumerate(palettes[t]):
             axes[i + 1, t].imshow(light(colour[None, None] / 8), aspect="auto")
             axes[i + 1, t].annotate(

@@ -189,7 +189,9 @@ def dataflow() -> Figure:
     fig, ax = plt.subplots(figsize=(9.4, 4.4))
     for x, y, words, learned in BOXES.values():
         edge = {"edgecolor": LIT, "linewidth": 1.8} if learned else {"edgecolor": GREY, "linewidth": 0.8}
-        ax.add_patch(Rectangle((x - 0.68, y - 0.45), 1.36, 0.9, facecolor="white" if learned else "#eef0f3", **edge))
+        ax.add_patch(
+            Rectangle((x - 0.68, y - 0.45), 1.36, 0.9, facecolor="white" if learned else "#eef0f3", **edge)
+        )
         ax.text(x, y, words, ha="center", va="center", fontsize=9, color=INK)
     for start, end, words in ARROWS:
         (x, y), (to_x, to_y) = BOXES[start][:2], BOXES[end][:2]

@@ -12,7 +12,18 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lambdalib.course.figures.style import GREY, INK, LIT, PALE, QUIET, array, light, logarithmic
+from lambdalib.course.figures.style import (
+    GREY,
+    GREY_TEXT,
+    INK,
+    LIT,
+    LIT_TEXT,
+    PALE,
+    QUIET,
+    array,
+    light,
+    logarithmic,
+)
 
 __all__ = [
     "accuracy_over_cost",
@@ -87,6 +98,7 @@ def accuracy_over_cost(panels, families) -> Figure:
 def label_point(ax, name: str, point: tuple[float, float], offset: tuple[float, float], colour: str) -> None:
     """Write a name beside a point, to its left where the offset, in typographic points, is negative."""
     side = "right" if offset[0] < 0 else "left"
+    colour = {LIT: LIT_TEXT, GREY: GREY_TEXT}.get(colour, colour)  # what suits lines is too pale for words
     ax.annotate(name, point, textcoords="offset points", xytext=offset, fontsize=8, color=colour, ha=side)
 
 
@@ -112,7 +124,7 @@ def confusion(counts, names, title: str = "") -> Figure:
                 ha="center",
                 va="center",
                 fontsize=6.5,
-                color=GREY if row == column else INK,
+                color=GREY_TEXT if row == column else INK,
             )
     left.set(xticks=range(len(names)), yticks=range(len(names)), yticklabels=names)
     left.set_xticklabels(names, rotation=45, ha="right")
@@ -234,7 +246,7 @@ def faders(accuracies, fades, chosen: tuple[float, float], image, names, probabi
     answer.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 1), xlabel="probability")
     answer.tick_params(axis="y", labelsize=8)
     answer.invert_yaxis()
-    fig.tight_layout()
+    fig.subplots_adjust(left=0.06, right=0.98, bottom=0.14, top=0.92, wspace=0.45)
     return fig
 
 
@@ -271,7 +283,9 @@ def reruns(rows, label: str = "accuracy, %") -> Figure:
         colour = LIT if colour == "lit" else INK
         if claimed is not None:
             ax.plot(claimed, row, "o", markerfacecolor="white", markeredgecolor=colour, markersize=7, zorder=3)
-            ax.annotate(f"{claimed:.1f}", (claimed, row + 0.17), ha="center", va="top", fontsize=8, color=GREY)
+            ax.annotate(
+                f"{claimed:.1f}", (claimed, row + 0.17), ha="center", va="top", fontsize=8, color=GREY_TEXT
+            )
         for number in found:
             if claimed is not None:
                 ax.annotate(

@@ -1,17 +1,20 @@
 """What all figures share: colours, and helpers that draw on one axis.
 
 Colours mean the same everywhere: light is drawn as light, signed numbers are drawn purple (above 0) and brown
-(below) with white at 0, and what a lesson is about is orange. Used by the other files of this folder.
+(below) with white at 0, and what a lesson is about is orange. Text is dark enough to read: a contrast of at least
+4.5 to white, which LIT and GREY do not have. Used by the other files of this folder.
 """
 
 import numpy as np
 from matplotlib.ticker import NullLocator
 
-__all__ = ["GREY", "INK", "LIT", "PALE", "QUIET", "RGB", "array", "colour_bars", "light", "logarithmic", "signed"]
+__all__ = ["GREY", "GREY_TEXT", "INK", "LIT", "LIT_TEXT", "PALE", "QUIET", "RGB", "array", "colour_bars", "light",
+           "logarithmic", "signed"]  # fmt: skip
 
 LIT, QUIET, INK = "#e8730c", "#c9ced6", "#2b2f36"
 PALE, GREY = "#f6c79b", "#8a93a0"
-RGB = ("#d43c3c", "#2f9e44", "#2f6fd6")
+LIT_TEXT, GREY_TEXT = "#b35400", "#646c78"
+RGB = ("#d55e00", "#009e73", "#0072b2")  # of Okabe and Ito: told apart by colour-blind readers too
 
 
 def array(tensor) -> np.ndarray:
@@ -48,7 +51,7 @@ def signed(ax, values, limit: float | None = None, **options):
 
 
 def colour_bars(ax, colour, limit: float = 10, title: str = "") -> None:
-    """One colour as three signed bars (red, green, blue) with their numbers: a colour may be negative.
+    """One colour as three signed bars, R, G and B, with their numbers: a colour may be negative.
 
     Args:
         ax: the axis.
@@ -61,6 +64,8 @@ def colour_bars(ax, colour, limit: float = 10, title: str = "") -> None:
     ax.axhline(0, color=INK, linewidth=0.8)
     for i, value in enumerate(colour):
         ax.annotate(f"{value:g}", (i, value), ha="center", va="bottom" if value >= 0 else "top", fontsize=8)
+        ax.annotate("RGB"[i], (i, 0), xytext=(0, -2 if value >= 0 else 2), textcoords="offset points", ha="center",
+                    va="top" if value >= 0 else "bottom", fontsize=8, color=INK)  # fmt: skip
     ax.set(xticks=[], yticks=[], ylim=(-1.3 * limit, 1.3 * limit))
     ax.set_title(title, fontsize=9)
     ax.spines[["top", "right", "bottom", "left"]].set_visible(False)

@@ -1,0 +1,73 @@
+"""How a figure leaves Python: as a PNG for sharp screens, and as the output of a cell, with its caption.
+
+Used by the lessons, for figures with a caption, and by their widgets.
+"""
+
+import io
+from base64 import b64encode
+
+import matplotlib.pyplot as plt
+import numpy as np
+from IPython.display import HTML, display
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image
+
+__all__ = ["frame", "show"]
+
+PAGE_PIXELS = 90  # of a page for one inch of a figure; its PNG has twice as many
+COLOURS = 64
+
+
+def frame(figure: Figure) -> bytes:
+    """A figure as PNG with twice the pixels that it takes on the page, made quickly.
+
+    It shows the whole canvas, so all frames of a widget have one size; savefig would draw twice.
+
+    Args:
+        figure: is closed.
+    """
+    figure.set_dpi(2 * PAGE_PIXELS)
+    canvas, file = FigureCanvasAgg(figure), io.BytesIO()
+    canvas.draw()
+    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(file, format="png", compress_level=1)
+    plt.close(figure)
+    return file.getvalue()
+
+
+def show(figure: Figure, caption: str, alt: str) -> None:
+    """Show a figure under a cell: cut to what is drawn, sharp at twice the page's pixels, with a caption below.
+
+    The output's metadata holds the width on the page and the words for readers who cannot see the figure. Tools
+    that show no images print these words. The PNG is stored with 64 colours if that makes it smaller and changes
+    the image by less than half a step of 256 on average. That suits plots; photographs keep all their colours.
+
+    Args:
+        figure: is closed.
+        caption: one sentence that says what to see, one that explains the colours if they are not obvious. HTML.
+        alt: what the figure shows, in words, for readers who cannot see it.
+    Raises:
+        ValueError: caption or alt is empty.
+    """
+    for name, words in (("caption", caption), ("alt", alt)):
+        if not words.strip():
+            raise ValueError(f"{name} must say something about the figure, got {words!r}")
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=2 * PAGE_PIXELS, bbox_inches="tight")
+    plt.close(figure)
+    image = Image.open(file).convert("RGB")
+    width = image.width // 2
+    display(
+        {"image/png": b64encode(few_colours(file.getvalue(), image)).decode(), "text/plain": alt},
+        metadata={"image/png": {"width": width, "alt": alt}},
+        raw=True,
+    )
+    display(HTML(f'<p style="max-width: {width}px; margin: 0"><small>{caption}</small></p>'))
+
+
+def few_colours(png: bytes, image: Image.Image) -> bytes:
+    """The PNG of an image with a palette of 64 colours, or as it is where that is smaller or too far off."""
+    indexed, file = image.quantize(COLOURS, kmeans=1, dither=Image.Dither.NONE), io.BytesIO()
+    indexed.save(file, format="png", optimize=True)
+    change = np.abs(np.asarray(image, float) - np.asarray(indexed.convert("RGB"), float)).mean()
+    return min(png, file.getvalue(), key=len) if change < 0.5 else png
