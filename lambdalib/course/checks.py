@@ -5,14 +5,26 @@ which mistake it looks like, an empty stub that it is empty. Nothing here raises
 lesson goes on. Taught in notebooks/00_start_here.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from lambdalib import attention, cost, lambdas
+from lambdalib.course.compare_arrays import shape_difference, side_by_side
 from lambdalib.course.examples import strip
-from lambdalib.course.verdict import NOT_ATTEMPTED, Refused, Verdict, never_raises, numbers, right, wrong
+from lambdalib.course.probe import PRIMES, between, close, difference, first_run, gap, random, run
+from lambdalib.course.verdict import (
+    NOT_ATTEMPTED,
+    Refused,
+    Verdict,
+    never_raises,
+    numbers,
+    right,
+    unanswered,
+    words_of,
+    wrong,
+)
 from lambdalib.layer import LambdaLayer
 from lambdalib.models import create_model
 
@@ -29,63 +41,6 @@ __all__ = [
     "check_position_lambdas",
 ]
 
-PRIMES = {"b": 2, "h": 3, "n": 5, "m": 7, "k": 11, "v": 13}  # every axis its own size: a wrong size names its axis
-
-
-def random(*shape: int) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-
-
-def close(a: Tensor, b: Tensor | float) -> bool:
-    return torch.allclose(a, torch.as_tensor(b, dtype=a.dtype).expand_as(a), atol=1e-6)
-
-
-def run(function: Callable, shape: tuple[int, ...], *arguments) -> Tensor:
-    """The function's answer, of this shape and in float64; Refused with the verdict on why it is none.
-
-    The function gets copies: one that works in place is right too, and must not spoil what it is compared with.
-    """
-    copies = [argument.clone() if isinstance(argument, Tensor) else argument for argument in arguments]
-    try:
-        answer = function(*copies)
-    except (Exception, SystemExit) as error:  # noqa: BLE001
-        hint = " (is 0 <= row < height tested, and 0 <= column < width?)" if isinstance(error, IndexError) else ""
-        raise Refused(wrong(f"your function raised {type(error).__name__}: {error}{hint}")) from None
-    if answer is None:
-        raise Refused(NOT_ATTEMPTED)
-    if not isinstance(answer, Tensor):
-        raise Refused(wrong(f"expected a tensor of shape {shape}, got {type(answer).__name__}"))
-    if tuple(answer.shape) != shape:
-        hint = " (two axes have changed places)" if sorted(answer.shape) == sorted(shape) else ""
-        raise Refused(wrong(f"expected shape {shape}, got {tuple(answer.shape)}{hint}"))
-    return numbers(answer)
-
-
-def first_run(function: Callable, shape: tuple[int, ...], *arguments) -> Tensor:
-    """As run, where an answer of zeros means that the stub still stands."""
-    answer = run(function, shape, *arguments)
-    if not answer.any():
-        raise Refused(NOT_ATTEMPTED)
-    return answer
-
-
-def gap(answer: Tensor, reference: Tensor) -> str | None:
-    """None if they agree, else the words that say by how much they do not."""
-    largest = (answer - reference).abs().max().item()
-    return None if largest < 1e-4 else f"differs by up to {largest:.3g} on random input"
-
-
-def difference(function: Callable, reference: Tensor, *arguments) -> str | None:
-    """None if the function answers with the reference, else the words for what it does instead."""
-    try:
-        return gap(run(function, tuple(reference.shape), *arguments), reference)
-    except Refused as refusal:
-        return refusal.verdict.message
-
-
-def between(answer: Tensor) -> str:
-    return f"lie between {answer.min():.3g} and {answer.max():.3g}"
-
 
 @never_raises
 def check_content_lambda(function: Callable) -> Verdict:
@@ -95,7 +50,7 @@ def check_content_lambda(function: Callable) -> Verdict:
     """
     b, m, k, v = (PRIMES[axis] for axis in "bmkv")
     keys, ones = random(b, m, k, 1), torch.ones(b, m, v, 1, dtype=torch.float64)
-    answer = first_run(function, (b, k, v), keys, ones)
+    answer = first_run(function, "bkv", (b, k, v), keys, ones)
     due = "With every value 1, every entry of the lambda must be 1, because each column of soft keys sums to 1"
     if close(answer, m):
         return wrong(f"{due}; yours are all {m} = m: the values were summed over the context on their own")
@@ -113,10 +68,11 @@ def check_content_lambda(function: Callable) -> Verdict:
         hint = "is the softmax over the context, and is its division by the sum there?"
         return wrong(f"{due}; yours {between(answer)}: {hint}")
     keys, values = random(b, m, k, 2), random(b, m, v, 2)
-    if (message := difference(function, lambdas.content_lambda(keys, values), keys, values)) is not None:
+    if (off := difference(function, "bkv", lambdas.content_lambda(keys, values), keys, values)) is not None:
         return wrong(
-            f"right for constant values and u = 1, but {message}: does every soft key meet the value of its own "
-            "position and its own u, and is each u divided by its own sum before the u are added?"
+            f"right for constant values and u = 1, but {off.message}: does every soft key meet the value of its "
+            "own position and its own u, and is each u divided by its own sum before the u are added?",
+            off.detail,
         )
     return right("every entry is right: a softmax over the context, and one sum over m (and u)")
 
@@ -127,7 +83,7 @@ def check_other_strip(values) -> Verdict:
 
     Taught in notebooks/02_content_lambdas.
     """
-    if values is None:
+    if unanswered(values):
         return NOT_ATTEMPTED
     try:
         values = numbers(values)
@@ -183,21 +139,22 @@ def check_position_lambdas(function: Callable) -> Verdict:
     counting = torch.arange(1.0, 16.0, dtype=torch.float64).view(one_value)
     tap = torch.zeros(1, 1, 3, 3, dtype=torch.float64)
     tap[0, 0, 1, 2] = 1  # one pixel to the right
-    first_row = first_run(function, one_value, tap, counting, height, width).flatten()[:5].round().int().tolist()
+    answer = first_run(function, "bnkv", one_value, tap, counting, height, width)
+    first_row = answer.flatten()[:5].round().int().tolist()
     if first_row != [2, 3, 4, 5, 0]:
         hint = READINGS.get(tuple(first_row), "check the offset of each tap")
         return wrong(
             "The probe's stencil reads one pixel to the right, and each pixel's value is its number: the first "
             f"row of 3 × 5 must read 2, 3, 4, 5, 0; yours reads {', '.join(map(str, first_row))}: {hint}"
         )
-    left = run(function, one_value, tap.flip(3), counting, height, width)
+    left = run(function, "bnkv", one_value, tap.flip(3), counting, height, width)
     if not close(left.flatten()[:5], torch.arange(5.0)):
         return wrong(
             "Reading to the right is right, but one pixel to the left the first row must read 0, 1, 2, 3, 4: "
             "a column of -1 is outside, and not the last one (0 <= column)"
         )
     ones = torch.ones(one_value, dtype=torch.float64)
-    if close(run(function, one_value, torch.ones_like(tap), ones, height, width), 9):
+    if close(run(function, "bnkv", one_value, torch.ones_like(tap), ones, height, width), 9):
         return wrong(
             "A stencil of nine ones over a map of ones must read 4 in a corner and 6 on an edge; "
             "yours reads 9 everywhere: outside there is nothing to read"
@@ -211,9 +168,11 @@ def check_position_lambdas(function: Callable) -> Verdict:
     }.items():
         table, values = random(k, u, 5, 5), random(b, 15, v, u)
         reference = lambdas.position_lambdas(lambdas.relative_embeddings(table, height, width), values)
-        if (message := difference(function, reference, table, values, height, width)) is not None:
+        if (off := difference(function, "bnkv", reference, table, values, height, width)) is not None:
             return wrong(
-                f"right for one stencil and one channel, but {message} with more than one entry on the axis {axes}"
+                f"right for one stencil and one channel, but not with more than one entry on the axis {axes}: "
+                f"{off.message}",
+                off.detail,
             )
     return right("every reading is right, borders included")
 
@@ -225,8 +184,9 @@ def check_merge_heads(function: Callable) -> Verdict:
     Probe: 0, 1, ..., 5 for two heads of three.
     Taught in notebooks/04_lambda_layer.
     """
+    axes = ("b", "h · v", "height", "width")
     probe = torch.arange(6.0, dtype=torch.float64).view(1, 2, 1, 3)
-    order = first_run(function, (1, 6, 1, 1), probe, 1, 1).flatten().int().tolist()
+    order = first_run(function, axes, (1, 6, 1, 1), probe, 1, 1).flatten().int().tolist()
     if order != [0, 1, 2, 3, 4, 5]:
         hint = ": value-major, but channel = head · v + value" if order == [0, 3, 1, 4, 2, 5] else ""
         return wrong(
@@ -236,11 +196,9 @@ def check_merge_heads(function: Callable) -> Verdict:
     b, h, v = (PRIMES[axis] for axis in "bhv")
     output = random(b, h, 35, v)
     reference = output.transpose(2, 3).reshape(b, h * v, 5, 7)
-    if (message := difference(function, reference, output, 5, 7)) is not None:
-        hint = (
-            ": a reshape cannot swap axes, the n axis must first go last" if message.startswith("differs") else ""
-        )
-        return wrong(f"right for one pixel, but {message}{hint}")
+    if (off := difference(function, axes, reference, output, 5, 7)) is not None:
+        hint = ": a reshape cannot swap axes, the n axis must first go last" if off.detail else ""
+        return wrong(f"right for one pixel, but {off.message}{hint}", off.detail)
     return right("head-major, and every pixel in its place")
 
 
@@ -255,7 +213,7 @@ def check_masked_content_lambdas(function: Callable) -> Verdict:
     b, _, n, m, k, v = PRIMES.values()
     keys, ones = random(b, m, k), torch.ones(b, m, v, dtype=torch.float64)
     visible = torch.arange(m) <= torch.arange(n)[:, None] + 1  # query n sees context 0 ... n + 1
-    answer = first_run(function, (b, n, k, v), keys, ones, visible)
+    answer = first_run(function, "bnkv", (b, n, k, v), keys, ones, visible)
     if not close(answer, 1):
         part = keys.softmax(1)[:, None] * visible[None, :, :, None]
         if close(answer, part.sum(2)[..., None].expand_as(answer)):
@@ -265,22 +223,23 @@ def check_masked_content_lambdas(function: Callable) -> Verdict:
         return wrong(f"With every value 1, a palette is 1 everywhere; yours {between(answer)}: {hint}")
     values = random(b, m, v)
     whole = lambdas.content_lambda(keys[..., None], values[..., None])[:, None].expand(b, n, k, v)
-    answer = run(function, (b, n, k, v), keys, values, visible)
+    answer = run(function, "bnkv", (b, n, k, v), keys, values, visible)
     if close(answer, whole):
         return wrong("every query got the palette of the whole context: where does the mask come in?")
     edited = torch.cat([values[:, :2], values[:, 2:] + 1], 1)
-    if not close(run(function, (b, n, k, v), keys, edited, visible)[:, 0], answer[:, 0]):
+    if not close(run(function, "bnkv", (b, n, k, v), keys, edited, visible)[:, 0], answer[:, 0]):
         return wrong(
             "query 0 may see context 0 and 1 only, but its palette moved when a hidden pixel changed: "
             "a hidden score must be minus infinity before the softmax; a score of 0 still has weight"
         )
-    if not close(run(function, (b, n, k, v), keys, values, torch.ones(n, m, dtype=torch.bool)), whole):
+    if not close(run(function, "bnkv", (b, n, k, v), keys, values, torch.ones(n, m, dtype=torch.bool)), whole):
         return wrong("with everything visible, each query must get the content lambda of lesson 02")
     seen = [lambdas.content_lambda(keys[:, mask, :, None], values[:, mask, :, None]) for mask in visible]
-    if (message := gap(answer, torch.stack(seen, 1))) is not None:
+    if (off := gap(answer, torch.stack(seen, 1))) is not None:
         return wrong(
-            f"the weights sum to 1 and hidden values do not matter, but the palette {message}: "
-            "does the softmax run over m?"
+            f"the weights sum to 1 and hidden values do not matter, but the palette {off.message}: "
+            "does the softmax run over m?",
+            off.detail,
         )
     return right("a palette for each query, over exactly what it may see")
 
@@ -295,7 +254,7 @@ def check_causal_content_lambda(function: Callable) -> Verdict:
     """
     b, n, k, v = (PRIMES[axis] for axis in "bmkv")
     keys, ones = random(b, n, k), torch.ones(b, n, v, dtype=torch.float64)
-    answer = first_run(function, (b, n, k, v), keys, ones)
+    answer = first_run(function, "bnkv", (b, n, k, v), keys, ones)
     due = "With every value 1, every palette is 1 everywhere"
     if answer[:, 0].isnan().any() or close(answer[:, 0], 0):
         hint = "off by one, since a position sees itself as well as what came before"
@@ -312,7 +271,7 @@ def check_causal_content_lambda(function: Callable) -> Verdict:
         hint = "for each position and each of the k columns, the weights of what it sees must sum to 1"
         return wrong(f"{due}; yours {between(answer)}: {hint}")
     values = random(b, n, v)
-    answer = run(function, (b, n, k, v), keys, values)
+    answer = run(function, "bnkv", (b, n, k, v), keys, values)
     reference = torch.stack(
         [lambdas.content_lambda(keys[:, :t, :, None], values[:, :t, :, None]) for t in range(1, n + 1)], 1
     )
@@ -322,7 +281,7 @@ def check_causal_content_lambda(function: Callable) -> Verdict:
     if close(answer, mean[:, :, None].expand_as(answer)):
         return wrong("a plain mean of the values so far: what do the keys do?")
     edited = [torch.cat([rows[:, :3], rows[:, 3:] + 1 + random(*rows[:, 3:].shape)], 1) for rows in (keys, values)]
-    moved = run(function, (b, n, k, v), *edited)
+    moved = run(function, "bnkv", (b, n, k, v), *edited)
     if not close(moved[:, :3], answer[:, :3]):
         if close(moved[:, :2], answer[:, :2]):
             hint = "by one position: the sums run one too far"
@@ -331,10 +290,11 @@ def check_causal_content_lambda(function: Callable) -> Verdict:
         return wrong(
             f"positions 3 to {n - 1} were edited, and palettes 0 to 2 moved: they hear the future, {hint}"
         )
-    if (message := gap(answer, reference)) is not None:
+    if (off := gap(answer, reference)) is not None:
         return wrong(
-            f"the weights sum to 1 and the future is not heard, but the answer {message}: "
-            "does position n weigh each value up to its own with exp K?"
+            f"the weights sum to 1 and the future is not heard, but the answer {off.message}: "
+            "does position n weigh each value up to its own with exp K?",
+            off.detail,
         )
     return right(
         "every position has a palette over exactly what it has seen, and the last one is the content lambda"
@@ -349,7 +309,7 @@ def check_attention(function: Callable) -> Verdict:
     """
     b, h, n, m, k, v = PRIMES.values()
     queries, keys = random(b, h, n, k), random(b, h, m, k) / 3
-    answer = first_run(function, (b, h, n, v), queries, keys, torch.ones(b, h, m, v, dtype=torch.float64))
+    answer = first_run(function, "bhnv", (b, h, n, v), queries, keys, torch.ones(b, h, m, v, dtype=torch.float64))
     if not close(answer, 1):
         if close(answer.sum(2), m):
             hint = "they sum to m over the queries: the softmax ran over n instead of m"
@@ -357,31 +317,36 @@ def check_attention(function: Callable) -> Verdict:
             hint = "the weights of a query must sum to 1 over the context"
         return wrong(f"With every value 1, a weighted average is 1; yours {between(answer)}: {hint}")
     values = random(b, h, m, v)
-    answer = run(function, (b, h, n, v), queries, keys, values)
+    answer = run(function, "bhnv", (b, h, n, v), queries, keys, values)
     if gap(answer, attention.softmax_attention(queries * k**-0.5, keys, values)) is None:
         return wrong("the scores were divided by √k: here the queries have absorbed that factor already")
-    if (message := gap(answer, attention.softmax_attention(queries, keys, values))) is not None:
+    if (off := gap(answer, attention.softmax_attention(queries, keys, values))) is not None:
         return wrong(
-            f"the weights sum to 1, but the answer {message}: are the weights exponentials of the scores, "
-            "does query n meet key m, and weight (n, m) value m?"
+            f"the weights sum to 1, but the answer {off.message}: are the weights exponentials of the scores, "
+            "does query n meet key m, and weight (n, m) value m?",
+            off.detail,
         )
     return right("a blend, with weights that sum to 1 over the context")
 
 
 @never_raises
-def check_close(mine, reference: Tensor, hint: str = "") -> Verdict:
-    """Compare numbers with the tensor that they should equal; the hint is shown if they differ.
+def check_close(mine, reference: Tensor, hint: str = "", axes: Sequence[str] = ()) -> Verdict:
+    """Compare numbers with the tensor that they should equal.
 
     Taught in notebooks/00_start_here.
+
+    Args:
+        hint: shown if they differ.
+        axes: the names of the reference's axes, such as "bnkv", for the words on a wrong shape.
     """
-    if mine is None:
+    if unanswered(mine):
         return NOT_ATTEMPTED
     mine, reference, hint = numbers(mine), numbers(reference), hint and f": {hint}"
-    if mine.shape != reference.shape:
-        return wrong(f"expected shape {tuple(reference.shape)}, got {tuple(mine.shape)}{hint}")
-    largest = (mine - reference).abs().max().item()
-    if not largest < 1e-5 * max(1.0, reference.abs().max().item()):  # a NaN is no match either
-        return wrong(f"the largest difference is {largest:.3g}{hint}")
+    if (words := shape_difference(reference.shape, mine.shape, axes)) is not None:
+        return wrong(f"{words}{hint}")
+    largest, tolerance = (mine - reference).abs().max().item(), 1e-5 * max(1.0, reference.abs().max().item())
+    if not largest < tolerance:  # a NaN is no match either
+        return wrong(f"the largest difference is {largest:.3g}{hint}", side_by_side(reference, mine, tolerance))
     return right("equal")
 
 
@@ -391,6 +356,8 @@ def check_mix(make: Callable) -> Verdict:
 
     Probe: odd sides. Taught in notebooks/06_lambda_resnet.
     """
+    if make is None:
+        return NOT_ATTEMPTED
     width, options = 6, {"dim_k": 5, "heads": 2, "scope": 3}
     for stride in (1, 2, 3):
         features = random(2, width, 7, 11).float()
@@ -401,7 +368,7 @@ def check_mix(make: Callable) -> Verdict:
             layers = [module for module in mix.modules() if isinstance(module, LambdaLayer)]
             answer = mix(features.clone())
         except (Exception, SystemExit) as error:  # noqa: BLE001
-            return wrong(f"at stride {stride} your module raised {type(error).__name__}: {error}")
+            return wrong(f"at stride {stride} your module raised {words_of(error)}")
         if len(layers) != 1:
             return wrong(f"expected one lambda layer in the module, found {len(layers)}")
         due, answer = (2, width, -(-7 // stride), -(-11 // stride)), numbers(answer).float()
@@ -430,7 +397,8 @@ def check_mix(make: Callable) -> Verdict:
             )
         return wrong(
             f"the shapes are right, but at stride {stride} the numbers are not those of "
-            "lambda layer, 3×3 average pool, norm, in this order"
+            "lambda layer, 3×3 average pool, norm, in this order",
+            side_by_side(norm(paper(features)).detach().double(), answer.double(), 1e-5),
         )
     return right("layer, pool, norm: it fits where the convolution was, odd sides included")
 
@@ -453,7 +421,7 @@ def check_budget(options: dict | None, parameters: float, multiply_adds: float) 
             model = create_model("lambda_resnet50", 1000, stem="imagenet", **options)
         have = cost.count_parameters(model) / 1e6, cost.multiply_adds(model, (1, 3, 224, 224)) / 1e9
     except Exception as error:  # noqa: BLE001
-        return wrong(f"no model: {error}")
+        return wrong(f"no model: {words_of(error)}")
     made = f"{have[0]:.2f} M parameters and {have[1]:.2f} G multiply-adds"
     if not any(isinstance(module, LambdaLayer) for module in model.modules()):
         return wrong(f"{made}, but not one lambda layer")

@@ -1,5 +1,6 @@
 """Every mistake that a check knows gets its own message; a right answer passes; an empty stub is never wrong."""
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -8,6 +9,8 @@ from torch import einsum
 from lambdalib import attention, lambdas, sequences
 from lambdalib.course import checks
 from lambdalib.course.examples import plane, strip
+from lambdalib.course.questions import QUESTIONS, check_answer
+from lambdalib.course.verdict import Verdict
 from lambdalib.layer import LambdaLayer
 
 C = "bmku,bmvu->bkv"
@@ -153,7 +156,7 @@ POSITION_MISTAKES = {
     "the axis k": lambda T, V, H, W: readings(T[[0] * len(T)], V, height=H, width=W),
     "the axis v": lambda T, V, H, W: readings(T, V[:, :, [0] * V.shape[2]], height=H, width=W),
     "the axis b": lambda T, V, H, W: readings(T, V[[0] * len(V)], height=H, width=W),
-    "two axes have changed places": lambda T, V, H, W: readings(T, V, height=H, width=W).transpose(1, 2),
+    "two axes have changed places, n and k": lambda T, V, H, W: readings(T, V, height=H, width=W).transpose(1, 2),
 }
 
 
@@ -184,7 +187,7 @@ ATTENTION_MISTAKES = {
     "must sum to 1 over the context": lambda q, k, v: einsum("bhnm,bhmv->bhnv", scores(q, k), v),
     "divided by √k": lambda q, k, v: attention.softmax_attention(q / 11**0.5, k, v),
     "does query n meet key m": lambda q, k, v: attention.softmax_attention(q, k, v.flip(2)),
-    "two axes have changed places": lambda q, k, v: attention.softmax_attention(q, k, v).transpose(1, 2),
+    "two axes have changed places, h and n": lambda q, k, v: attention.softmax_attention(q, k, v).transpose(1, 2),
 }
 
 
@@ -192,6 +195,24 @@ ATTENTION_MISTAKES = {
 def test_attention_mistakes(message):
     verdict = checks.check_attention(ATTENTION_MISTAKES[message])
     assert verdict.ok is False and message in verdict.message, verdict
+
+
+def test_wrong_numbers_stand_beside_the_right_ones():
+    """Where random inputs are compared, the verdict shows entries, and where the shape is wrong, its axis."""
+    swapped = checks.check_attention(lambda q, k, v: attention.softmax_attention(q, k, v.flip(2)))
+    assert "expected" in swapped.detail and "yours" in swapped.detail and "390 of 390 entries" in swapped.detail
+    mixed = checks.check_mix(lambda width, stride, options: LambdaLayer(width, stride=stride, **options).double())
+    assert mixed.ok is False
+    for check, mistake in {
+        checks.check_position_lambdas: POSITION_MISTAKES["the axis v"],
+        checks.check_content_lambda: CONTENT_MISTAKES["does every soft key meet"],
+        checks.check_merge_heads: lambda y, H, W: y.transpose(2, 3).reshape(y.shape[0], -1, H, W).flip(2),
+    }.items():
+        assert "entries differ" in check(mistake).detail, check
+    assert checks.check_content_lambda(lambda K, V: torch.zeros(2, 11, 12)).message.endswith(
+        "v must be 13, yours is 12"
+    )
+    assert "(b, h · v, height, width)" in checks.check_merge_heads(lambda y, H, W: y).message
 
 
 SOLUTIONS = {
@@ -215,7 +236,7 @@ SOLUTIONS = {
 def test_solution_passes_and_stub_is_not_wrong(check):
     solution, stub = SOLUTIONS[check]
     assert check(solution).ok is True, check(solution)
-    assert check(stub).ok is None and "not attempted" in repr(check(stub))
+    assert check(stub).ok is None and "no answer yet" in repr(check(stub))
     assert check(lambda *arguments: None).ok is None
 
 
@@ -223,7 +244,10 @@ def test_close():
     three = torch.tensor([1.0, 2.0, 3.0])
     assert checks.check_close(three + 1e-7, three).ok is True
     assert checks.check_close(None, three).ok is None
-    assert repr(checks.check_close(three + 1, three, "why")) == "✗ the largest difference is 1: why"
+    verdict = checks.check_close(three + 1, three, "why")
+    assert verdict.message == "the largest difference is 1: why" and "1  2  3   2  3  4   ←" in verdict.detail
+    assert checks.check_close([1, None, 3], three).ok is None
+    assert checks.check_close(three[:2], three, axes="m").message.endswith("m must be 3, yours is 2")
     assert checks.check_close(three[:2], three).ok is False
     assert checks.check_close(three * float("nan"), three).ok is False
 
@@ -339,3 +363,102 @@ def test_ctrl_c_stops_a_check():
 
     with pytest.raises(KeyboardInterrupt):
         checks.check_attention(interrupt)
+
+
+class Mute(Exception):
+    def __str__(self):
+        raise RuntimeError("an error without words")
+
+
+class Unspeakable:
+    def __repr__(self):
+        raise RuntimeError("a value without words")
+
+    __eq__ = __float__ = __len__ = __iter__ = __repr__
+    __hash__ = None
+
+
+def mute(*arguments):
+    raise Mute
+
+
+endless = [1]
+endless.append(endless)
+
+NASTY = {
+    "a word": "three",
+    "bytes": b"3",
+    "a dict": {"a": 1},
+    "a set": {1, 2},
+    "a number": 3,
+    "a number too large": 10**400,
+    "a number too large to be written": 10**5000,
+    "nan": float("nan"),
+    "inf": float("inf"),
+    "a complex number": 1j,
+    "a bool": True,
+    "nothing in a list": [],
+    "lists of unequal length": [[1.0, 2.0], [3.0]],
+    "a list within itself": endless,
+    "a type": int,
+    "a module": torch,
+    "a generator": (number for number in range(3)),
+    "a value without words": Unspeakable(),
+    "words in an array": np.array(["a", "b"]),
+    "objects in an array": np.array([None, {}], dtype=object),
+    "an empty tensor": torch.empty(0),
+    "a tensor of nan": torch.full((2, 2), torch.nan),
+    "a tensor without numbers": torch.ones(3, device="meta"),
+    "a sparse tensor": torch.eye(3).to_sparse(),
+    "a tensor of complex numbers": torch.ones(3, dtype=torch.complex64),
+    "a tensor of bool": torch.ones(3, dtype=torch.bool),
+    "a tensor of five axes": torch.ones(1, 1, 1, 1, 1),
+    "a nested tensor": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged),
+    "a function that leaves": leave,
+    "a function that fails without words": mute,
+}
+ALL = {  # every public check, by what it makes of a learner's value
+    "check_close": lambda value: checks.check_close(value, torch.tensor([2.0, 0.0, 1.0])),
+    "check_other_strip": checks.check_other_strip,
+    "check_budget": lambda value: checks.check_budget(value, 15, 8),
+    **{name: lambda value, name=name: check_answer(name, value) for name in QUESTIONS},
+    **{
+        name: getattr(checks, name)
+        for name in checks.__all__
+        if name not in {"check_close", "check_other_strip", "check_budget"}
+    },
+}
+
+
+def test_every_check_is_tried():
+    assert ALL.keys() == set(checks.__all__) | set(QUESTIONS) and len(checks.__all__) > 9
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_whatever_a_check_is_given_it_does_not_raise(name):
+    check = ALL[name]
+    verdict = check(None)
+    assert verdict.ok is None and verdict.message.startswith("no answer yet: "), verdict
+    for kind, value in NASTY.items():
+        verdict = check(value)
+        assert isinstance(verdict, Verdict) and verdict.ok is not True and verdict.message, kind
+        assert verdict._repr_html_() and repr(verdict)
+
+
+@pytest.mark.parametrize("check", [*FUNCTIONS, checks.check_mix], ids=lambda check: check.__name__)
+def test_whatever_a_function_answers_its_check_does_not_raise(check):
+    assert check(lambda *arguments: None).ok is None
+    for kind, value in NASTY.items():
+        verdict = check(lambda *arguments, value=value: value)
+        assert isinstance(verdict, Verdict) and verdict.ok is not True and repr(verdict), kind
+
+
+def test_no_check_changes_a_learners_tensors():
+    values = [
+        torch.tensor([[0, 8, 0], [0, 0, 8], [8, 0, 0], YELLOW], dtype=dtype) for dtype in (None, torch.float64)
+    ]
+    for value in values:
+        before = value.clone()
+        assert checks.check_close(value, value + 1).ok is False and checks.check_close(value, before).ok
+        assert checks.check_other_strip(value).ok and check_answer("01.1", value).ok is False
+        assert torch.equal(value, before) and value.dtype == before.dtype

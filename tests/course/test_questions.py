@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from lambdalib.course.questions import LESSONS, QUESTIONS, check_answer
+from lambdalib.course.questions import LESSONS, QUESTIONS, check_answer, revealed
 
 
 @pytest.mark.parametrize("number", QUESTIONS)
@@ -88,3 +88,11 @@ def test_tensors_and_arrays_are_guesses_too():
 
 def test_a_choice_names_what_can_be_chosen():
     assert check_answer("01.4", "e").message == '\'e\' is not it: the answer is one of "a", "b" and "c"'
+
+
+def test_an_answer_is_revealed_once_there_is_a_guess(capsys):
+    for open_guess in (None, (None, 1), (None, None)):
+        assert revealed(open_guess) is False and capsys.readouterr().out == "Guess first.\n"
+        assert check_answer("00.2", open_guess).ok is None
+    for guess in (0, False, "", (6, 6, 1), torch.zeros(2), np.zeros(2), float("nan")):
+        assert revealed(guess) is True and capsys.readouterr().out == ""

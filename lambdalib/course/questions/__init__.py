@@ -13,9 +13,9 @@ from lambdalib.course.questions.layer import LAYER_QUESTIONS
 from lambdalib.course.questions.nets import NET_QUESTIONS
 from lambdalib.course.questions.question import matches
 from lambdalib.course.questions.results import RESULT_QUESTIONS
-from lambdalib.course.verdict import Verdict, never_raises, numbers, right, wrong
+from lambdalib.course.verdict import NOT_ATTEMPTED, Verdict, never_raises, numbers, right, unanswered, wrong
 
-__all__ = ["check_answer"]
+__all__ = ["check_answer", "revealed"]
 
 LESSONS = (
     ATTENTION_QUESTIONS,
@@ -30,7 +30,7 @@ QUESTIONS = {number: question for lesson in LESSONS for number, question in less
 
 @never_raises
 def check_answer(question: str, guess) -> Verdict:
-    """Compare a guess with the answer to a question of the lessons; None is no guess yet.
+    """Compare a guess with the answer to a question of the lessons; a None in it is no guess yet.
 
     Taught in notebooks/00_start_here.
 
@@ -40,8 +40,8 @@ def check_answer(question: str, guess) -> Verdict:
     """
     if question not in QUESTIONS:
         return wrong(f"there is no question {question!r}; there are {', '.join(sorted(QUESTIONS))}")
-    if guess is None:
-        return Verdict(None, "no guess yet")
+    if unanswered(guess):
+        return NOT_ATTEMPTED
     if isinstance(guess, (Tensor, np.ndarray)):
         guess = numbers(guess).tolist()
     known = QUESTIONS[question]
@@ -54,3 +54,14 @@ def check_answer(question: str, guess) -> Verdict:
         return wrong(f"{guess!r} is not it: {known.otherwise(guess)}")
     except Exception:  # the guess is of another kind than the hint expects  # noqa: BLE001
         return wrong(f"{guess!r} is not it, and not of the form that is asked for")
+
+
+def revealed(guess) -> bool:
+    """Whether an answer may be shown: True once there is a guess, else False, and "Guess first." is printed.
+
+    Used by the cells titled "Reveal", which follow each guess: `if revealed(guess): print(...)`.
+    """
+    if unanswered(guess):
+        print("Guess first.")
+        return False
+    return True
