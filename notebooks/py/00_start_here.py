@@ -15,22 +15,57 @@ if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
-# > **After this lesson you know** what a lambda is in one picture, that your machine runs the course, and how its exercises talk back.
+#
+
+# %% [markdown]
+# > **After this lesson you can** explain a lambda layer with one picture, say which product of matrices it avoids, and use the course's exercises.
 # >
-# > **You need** Python, a first acquaintance with PyTorch (what a tensor is), and the product of two matrices. Code that you cannot follow today may wait: the lessons take it apart.
+# > **You need** Python, a first look at PyTorch (what a tensor is), and the product of two matrices. Some code here is for later. The lessons take it apart.
 # >
-# > **Time** 10 minutes to read, 5 for the exercises; the code runs in about 10 seconds on two CPU cores.
+# > **Time** 30 minutes to read, 10 for the exercises. The code runs in 10 seconds on two CPU cores. **Short path:** the picture, steps 1 and 2.
 
 # %% [markdown]
 # ## What is a lambda, in one picture?
 #
-# Attention compares every pixel with every pixel. A **lambda layer** (Irwan Bello, *LambdaNetworks: Modeling Long-Range Interactions Without Attention*, ICLR 2021) first turns the picture into small functions, and then only applies them to the pixels. Such a function is called a lambda, after the λ of mathematics; it has nothing to do with Python's keyword. It is the sum of two halves: one for *what* is in the picture, the same for all pixels, and one for *where* it is, another for each pixel. This course finds out what that buys, what it costs, and which half does the work.
+# Attention compares every pixel with every other pixel. A **lambda layer** does something else. It first summarises the image into small tables of numbers. Each table is a small linear function, called a *lambda*. Then the layer applies one lambda at each pixel.
+#
+# The idea is from Irwan Bello, *LambdaNetworks: Modeling Long-Range Interactions Without Attention*, ICLR 2021. The name comes from the λ of mathematics. It has nothing to do with Python's keyword.
+
+# %%
+import torch
+
+from lambdalib import LambdaLayer, load_pretrained, normalize
+from lambdalib.attention import softmax_attention
+from lambdalib.course import figures, widgets
+from lambdalib.course.checks import check_close, check_content_lambda
+from lambdalib.course.examples import plane, strip
+from lambdalib.course.progress import progress
+from lambdalib.course.questions import check_answer, revealed
+from lambdalib.training.data import CLASSES, load_sample
+
+figures.show(
+    figures.one_picture(),
+    "A lambda layer at two pixels of one image. Bars are amounts of red, green and blue; down means minus.",
+    alt="A plane; its palette of four colours; at pixels A and B the stencils, their readings, the lambda, the query "
+        "and the output; in grey, the weights of attention.",
+)
+
+# %% [markdown]
+# Read it from the top:
+#
+# 1. **Once for the whole image**, the layer mixes a few colours from all pixels: here four, the **palette**. This half of the lambda says *what* is in the image. It is the same for every pixel.
+# 2. **At each pixel**, a few small patterns of weights read the neighbours: the **stencils**. This half says *where* things are. It is different at every pixel.
+# 3. Palette plus readings are the pixel's **lambda**: a table with four rows, one for each colour, and three columns.
+# 4. The pixel has a **query**, four numbers. They mix the four rows into one output colour.
+# 5. In grey, at the right: **attention** computes one weight for each of the 1,024 pixels instead, again for every pixel.
+#
+# A real layer has more rows (16 are usual), and its "colours" are features that a network has learned. Nothing else changes. This course finds out what the idea buys, what it costs, and which half does the work.
 #
 # | lesson | its question |
 # |---|---|
 # | **00** | what is a lambda, in one picture? |
 # | [01 Self-attention](01_self_attention.ipynb) | how does one pixel ask all the others? |
-# | [02 Content lambdas](02_content_lambdas.ipynb) | what if the picture is summarised before anyone asks? |
+# | [02 Content lambdas](02_content_lambdas.ipynb) | what if the image is summarised before anyone asks? |
 # | [03 Position lambdas](03_position_lambdas.ipynb) | how can a function of fixed size know where things are? |
 # | [04 The lambda layer](04_lambda_layer.ipynb) | how do the halves become one layer, and why the norms? |
 # | [04b Sequences](04b_sequences.ipynb), a side path | what if the future must not be seen? |
@@ -39,134 +74,51 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # | [07 Train it on CIFAR-10](07_train_on_cifar10.ipynb) | does it learn, and how would I know? |
 # | [09 What the lambda is worth](09_what_the_lambda_is_worth.ipynb) | which part of it earned the accuracy? |
 #
-# (Lesson 08, which will look into a trained net, is not written yet.)
-#
-# Every code cell that defines something the library `lambdalib` has *is* the library's code; a test compares them. First a look at your machine (`lambdalib doctor`, in a terminal, says more):
+# The library `lambdalib` holds the same code as the lessons: a test compares the two. On your machine:
 
 # %% tags=["nbval-ignore-output"]
 import platform
-
-import matplotlib.pyplot as plt
-import torch
 
 print("Python", platform.python_version(), "· torch", torch.__version__, "·", torch.get_num_threads(), "threads ·",
       torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU, which is fine")
 
 # %% [markdown]
-# ## 1 · The plane and the strip
+# ## 1 · A network that uses it
 #
-# Two pictures come along through all lessons. The first is a photograph of 32 × 32 pixels, test picture 44 of CIFAR-10, a data set of small photographs in ten classes: the **plane**. It is part of the sample that ships with the library, so nothing is downloaded. The second is the **strip**: four pixels in the plane's colours, red, green, blue and yellow, small enough that every number can be worked by hand.
-
-# %%
-from lambdalib import load_pretrained, normalize
-from lambdalib.attention import softmax_attention
-from lambdalib.course import figures, widgets
-from lambdalib.course.checks import check_close
-from lambdalib.course.examples import plane, strip
-from lambdalib.course.questions import check_answer
-from lambdalib.training.data import CLASSES, load_sample
-
-queries, keys, values, table = strip()  # the table is for lesson 03
-colours = values[0, :, :, 0]  # (4, 3): one row per pixel; 8 is full light
-print(colours.int())
-figures.maps([plane(), colours.T[:, None] / 8], ["the plane", "the strip"])
-plt.show()
-
-# %% [markdown]
-# ## 2 · Two brackets
-#
-# Each pixel has three things: a **query** (what it asks), a **key** (what a query is compared with) and a **value** (what it gives away), each a short list of numbers. As matrices with one row for each pixel they are $Q\in\mathbb{R}^{n\times k}$, $K\in\mathbb{R}^{m\times k}$ and $V\in\mathbb{R}^{m\times v}$: $n$ pixels ask, $m$ pixels are asked, and on one picture these are the same pixels. Queries and keys are $k$ numbers long, values $v$.
-#
-# Leave out, for this one lesson, everything that makes attention more than a product of matrices. Then there are two ways to set the brackets:
-#
-# $$\underbrace{(Q\,K^\top)}_{n\times m}\,V \qquad\text{or}\qquad Q\,\underbrace{(K^\top V)}_{k\times v}$$
-#
-# On the left, the bracket holds one number for every *pair* of pixels: that is an attention map, and we call it the **square**. On the right, it holds a small table, the **tile**, that has summed over all pixels already, and each query is only multiplied with it: that is a lambda. Matrix products may be bracketed as one likes, so the results are the same:
-
-# %%
-# the strip: n = m = 4, k = 2, v = 3; exp makes its keys whole numbers
-Q, K, V = queries[0, 0], keys[0, :, :, 0].exp(), colours
-left, right = (Q @ K.T) @ V, Q @ (K.T @ V)
-assert torch.equal(left, right)
-assert (Q @ K.T).numel() == 16 and (K.T @ V).numel() == 6
-
-n, k, v = 32 * 32, 16, 16  # a map of 32 × 32 pixels
-print(f"strip: the square holds {(Q @ K.T).numel()} numbers, the tile {(K.T @ V).numel()}")
-print(f"32 × 32 pixels: the square holds {n * n:,}, the tile {k * v}: {n * n // (k * v)} times fewer")
-figures.brackets(4, 4, 2, 3, keys="Kᵀ")
-plt.show()
-
-
-# %% [markdown]
-# Grey is what comes in, orange is what the bracket makes and has to store. Now let the picture grow. The square grows with the *square* of the number of pixels, the tile does not move:
-
-# %%
-def draw_brackets(pixels: int = 64, depth: int = 16):
-    return figures.brackets(pixels, pixels, depth, depth, keys="Kᵀ")
-
-
-draw_brackets()
-plt.show()
-print("64 pixels: the square is", 64 * 64 // (16 * 16),
-      "times the tile; 256 pixels:", 256 * 256 // (16 * 16), "times")
-
-# %% [markdown]
-# Move the sliders (they need a running kernel; the picture above is their first position). When is the tile no smaller than the square?
-
-# %% tags=["nbval-ignore-output"]
-widgets.explore(draw_brackets, pixels=widgets.slider("pixels n = m", 4, 256, 64, 4),
-                depth=widgets.slider("depth k = v", 2, 64, 16, 2))
-
-# %% [markdown]
-# So the trick is one bracket, and it is older than lambdas. What stands in the way is the **softmax** that real attention puts around $QK^\top$. It turns a list of numbers into positive weights that sum to 1: take the exponential of each, and divide by their sum. Written $\mathrm{softmax}_m$, it does so over the context pixels $m$. With it, the bracket cannot move. The two lines below are the whole course. Most lessons show one of them again and box the term that they are about.
-#
-# $$\text{attention}\qquad y_n = \sum_m \mathrm{softmax}_m\big(q_n\cdot k_m + q_n\cdot e_{nm}\big)\; v_m$$
-# $$\text{lambda}\qquad\;\; y_n = \Big(\sum_m \mathrm{softmax}_m(K)_m\,v_m^\top + \sum_m e_{nm}\,v_m^\top\Big)^{\!\top} q_n$$
-#
-# In the second line, $\mathrm{softmax}_m(K)_m$ is row $m$ of the keys after the softmax, $k$ numbers, taken as a column. A column of $k$ numbers times a row of $v$ numbers is a table of $k\times v$, and the sum of these tables over all $m$ is the tile $K^\top V$ of step 2, with soft keys. With $q_n$ as a column, the transposed table times $q_n$ is one row of $Q\,(K^\top V)$.
-#
-# The ingredients are the same: queries $q$, keys $k$, values $v$, and vectors $e_{nm}$ that say where pixel $m$ lies as seen from pixel $n$. In the second line the softmax has moved from the pairs onto the keys alone. Everything else in this course follows from that: the sums in the brackets no longer contain the query, so they can be made before anyone asks. The first is one **content lambda** for all pixels (lesson 02, which calls it a *palette*), the second a **position lambda** for each pixel (lesson 03, which makes it with a few small patterns of weights, *stencils*). So the tile of step 2 is the content half. The position half, written out, has a tile for each pixel; lesson 05 counts what that costs.
-
-# %% [markdown]
-# ## 3 · A net that does it
-#
-# This net was trained on the 50,000 training pictures of CIFAR-10, without a GPU (lesson 07 shows the record of that run). It has two lambda layers, at maps of 7 × 7 and 3 × 3 pixels. Does it know the plane?
+# This network has two lambda layers. It was trained on the 50,000 training images of CIFAR-10, a data set of small photographs in ten classes. Two CPU cores were enough (lesson 07). Does it know what it sees? The sample that ships with the course has 500 test images, 50 of each class. The network has never seen them.
 
 # %%
 net = load_pretrained("small")
-print(f"{sum(parameter.numel() for parameter in net.parameters()):,} parameters")
-
-# %%
-images = normalize((plane() * 255).round().to(torch.uint8)[None])
-with torch.no_grad():
-    chances = net(images).softmax(dim=1)[0]
-best = chances.topk(3).indices.tolist()
-print("most likely:", CLASSES[best[0]])
-assert CLASSES[best[0]] == "airplane"
-
-# %% [markdown]
-# One picture proves little. The sample holds 500 test pictures, 50 of each class, on which the net was not trained. Below are ten of them, with its answers as titles:
-
-# %%
 sample = load_sample()
+images, labels = normalize(sample.test_images), sample.test_labels
 with torch.no_grad():
-    guesses = net(normalize(sample.test_images)).argmax(dim=1)
-right_ones = int((guesses == sample.test_labels).sum())
-print("more than four of five right:", right_ones > 400)
-assert right_ones > 400
-shown = [0, 60, 120, 180, 240, 300, 360, 420, 480, 499]
-figures.maps([sample.test_images[i] / 255 for i in shown], [CLASSES[guesses[i]] for i in shown], columns=5)
-plt.show()
+    guesses = net(images).argmax(dim=1)
+
+print(f"{sum(parameter.numel() for parameter in net.parameters()):,} parameters")
+print("right:", int((guesses == labels).sum()), "of 500")
+first_wrong = int((guesses != labels).nonzero()[0])
+shown = [0, 60, 120, 180, 240, 300, 360, 420, 480, first_wrong]
+titles = [CLASSES[guesses[i]] if guesses[i] == labels[i] else f"{CLASSES[guesses[i]]} (wrong)" for i in shown]
+figures.show(
+    figures.maps([sample.test_images[i] / 255 for i in shown], titles, columns=5),
+    "Ten test images and the network's answers. The last one is its first mistake.",
+    alt="Ten small photographs, each with a class name above it.",
+)
 
 # %% [markdown]
-# Which half of the lambdas carries the answer? The output of each layer is a sum, content plus position, so we can fade either half without touching the rest: the content half is what is left when all stencils are set to zero, and the position half is the difference. Each block also has a shortcut around its lambda layer, so the net does not go blind when both halves are gone.
+# ## 2 · Which half carries the answer?
 #
-# **Predict**, before you look at the bars below: which loss hurts more, that of the palettes (content) or that of the stencils (position)? (This one is for your head; later there is a cell for the guess.) The code is for later; today its last picture is enough.
+# Each lambda is a sum: palette plus readings. So we can fade out one half and keep the other, without training again. Each lambda layer also has a shortcut around it, so the network still sees something when both halves are gone.
+#
+# **Predict.** What hurts more: to fade out the palettes, or to fade out the stencils?
 
 # %%
-from lambdalib import LambdaLayer
+guess = None  # "palettes" or "stencils"
+check_answer("00.half", guess)
 
 
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true}
+# @title Reveal
 def fade(net, content: float, position: float):
     """Weigh the two halves of every lambda layer; returns the hooks that do it, so that they can be removed."""
     def mix(layer, inputs, output):
@@ -177,113 +129,159 @@ def fade(net, content: float, position: float):
     return [layer.register_forward_hook(mix) for layer in net.modules() if isinstance(layer, LambdaLayer)]
 
 
-share = {}
-for name, weights in {"both halves": (1, 1), "stencils faded out": (1, 0),
-                      "palettes faded out": (0, 1), "both faded out": (0, 0)}.items():
+right = {}
+for name, weights in {"both halves": (1, 1), "no stencils": (1, 0), "no palettes": (0, 1), "neither": (0, 0)}.items():
     hooks = fade(net, *weights)
     with torch.no_grad():
-        share[name] = (net(normalize(sample.test_images)).argmax(dim=1)
-                       == sample.test_labels).double().mean().item()
+        right[name] = 100 * float((net(images).argmax(dim=1) == labels).double().mean())
     for hook in hooks:
         hook.remove()
-assert share["both halves"] == right_ones / 500  # with weights (1, 1) nothing changes
-one_half = share["stencils faded out"], share["palettes faded out"]
-print("with either half faded out it does worse:", max(one_half) < share["both halves"])
-print("stencils without palettes do worse than neither:", share["palettes faded out"] < share["both faded out"])
-assert (max(one_half) < share["both halves"]
-        and share["palettes faded out"] < share["both faded out"] < share["stencils faded out"])
-figures.bars(list(share), [100 * value for value in share.values()], "right answers on 500 test pictures, %")
-plt.show()
+if revealed(guess):
+    for name, share in right.items():
+        print(f"{name:12} {share:5.1f} % right")
+figures.show(
+    figures.bars(list(right), list(right.values()), "right answers on 500 test images, %"),
+    "The same network with halves of its lambdas faded out.",
+    alt="Four bars: both halves, no stencils, no palettes, neither.",
+)
 
 # %% [markdown]
-# Both halves count in this net, and to lose the palettes hurts more. One bar is a surprise: with the palettes faded out and the stencils left, the net does worse than with both faded out. What comes after a lambda layer was trained on the *sum* of the halves. Half of a sum is not half of an answer; it may point somewhere else, and that can be worse than silence. For the same reason this picture does not yet say what each half is *worth*: a net that was trained with both and then loses one is not a net that was trained without it. For that, twins have to be trained, one without stencils and one without palettes; [lesson 09](09_what_the_lambda_is_worth.ipynb) reports on them. Keep your guess for it.
+# Both halves count in this network. One bar is a surprise: with one half alone it can do worse than with neither. What comes after the layer was trained on the *sum*. Half of a sum is not half of an answer.
+#
+# So this figure does not say what each half is *worth*. For that we must train networks without one half from the start. [Lesson 09](09_what_the_lambda_is_worth.ipynb) does, and its result is not the one of this figure. Keep your guess for it.
 
 # %% [markdown]
-# <a id="Notation"></a>
-# ## Notation
+# ## 3 · Two brackets
 #
-# In the code, letters are axes and words are tensors. In formulas a letter with an index is a vector ($q_n$, $k_m$, $v_m$, $e_{nm}$), and a capital is a matrix with one such vector in each row ($Q$, $K$, $V$); a bare $k$ or $v$ is a length. They are the same in all lessons, in the library and in the figures, and nearly the paper's.
+# Why is a summary cheaper than comparing all pairs? Each pixel has three short lists of numbers: a **query** (what it asks), a **key** (what a query is compared with) and a **value** (what it gives). As matrices with one row per pixel these are $Q$, $K$ and $V$. For one lesson, leave out everything from attention but the products. Then the brackets can stand in two places:
 #
-# | letter | axis | tensors it appears in |
-# |---|---|---|
-# | b, d | pictures of a batch, channels | `features` (b, d, H, W), or as rows (b, n, d) |
-# | n, m | query positions, context positions; n = m = H · W on one map | |
-# | k, v | depth of queries and keys, depth of values | `queries` (b, h, n, k), `keys` (b, m, k, u), `values` (b, m, v, u) |
-# | h | heads: queries per position; v = d / h | |
-# | u | intra-depth: values per position; 1 unless said otherwise, and then not written | |
-# | r | *side* of the window in pixels, odd; the paper's scope of 23 × 23 is r = 23 | `table` of stencils (k, u, r, r), `embeddings` (n, m, k, u) |
+# $$\underbrace{(Q\,K^\top)}_{n\times m}\,V \qquad\text{or}\qquad Q\,\underbrace{(K^\top V)}_{k\times v}$$
 #
-# Further: `soft_keys` is the softmax of the keys over m, `content_lambda` is (b, k, v), `position_lambdas` (b, n, k, v). The factor $1/\sqrt{k}$ of attention is taken to be part of the queries. A map becomes rows by `flatten(2).transpose(1, 2)`, and channels are head-major: channel = head · v + value.
-
-# %% [markdown]
-# ## 4 · How an exercise works
+# The left bracket holds one number for each *pair* of pixels. We call it the **square**. The right bracket has already summed over all pixels. It holds a small table, the **tile**. That is a lambda. The result is the same, because matrix products may be bracketed as you like.
 #
-# Steps marked **Predict** ask before they show: replace `None` by your guess and run the cell. A wrong guess costs nothing and is often the point. Other exercises ask for a function. Their checks feed it inputs whose answer gives the mistake away. An answer begins with ✓ (right), ✗ (not right, and why) or · (not tried yet). Here is a content lambda, the first sum above, with a mistake in it: its softmax runs over the wrong axis. (`einsum` multiplies along named axes and sums those that are missing behind the arrow; lesson 01 uses it slowly.) See what the check makes of it:
+# Our toy image, the **strip**, has four pixels: red, green, blue and yellow. All its numbers can be checked by hand.
 
 # %%
-from lambdalib.course.checks import check_content_lambda
+queries, keys, values, table = strip()  # the table is for lesson 03
+Q, K, V = queries[0, 0], keys[0, :, :, 0].exp(), values[0, :, :, 0]  # exp makes the strip's keys whole numbers
+print("colours:", V.int().tolist(), "(8 is full light)")
+print("same result:", torch.equal((Q @ K.T) @ V, Q @ (K.T @ V)))
+print("numbers in the square:", (Q @ K.T).numel(), "· in the tile:", (K.T @ V).numel())
 
 
+def draw_brackets(pixels: int = 64, depth: int = 16):
+    return figures.brackets(pixels, pixels, depth, depth, keys="Kᵀ", largest=256)
+
+
+for pixels in (64, 256):
+    figures.show(
+        draw_brackets(pixels),
+        f"{pixels} pixels, depth 16. Orange: what the bracket must store.",
+        alt=f"The matrices Q, K and V with {pixels} rows, once with the square and once with the tile in orange.",
+    )
+
+# %% [markdown]
+# Both figures have one scale. With more pixels the square grows, with the *square* of their number. The tile stays the same. On a map of 32 × 32 pixels with depth 16, the square has 1,048,576 numbers and the tile 256.
+#
+# **Try it:** make the image small and the tile deep. When is the tile no smaller than the square?
+
+# %% tags=["nbval-ignore-output"]
+widgets.explore(draw_brackets, pixels=widgets.slider("pixels n = m", 4, 256, 64, 4),
+                depth=widgets.slider("depth k = v", 2, 64, 16, 2))
+
+
+# %% [markdown]
+# The trick with the bracket is older than lambdas. Real attention cannot use it, because there is a **softmax** around $QK^\top$. A softmax turns a list of numbers into positive weights that sum to 1. With it, the bracket cannot move. A lambda layer moves the softmax onto the keys alone, and adds positions. These two lines are the whole course. Each lesson boxes the term that it is about:
+#
+# $$\text{attention}\qquad y_n = \sum_m \mathrm{softmax}_m\big(q_n\cdot k_m + q_n\cdot e_{nm}\big)\; v_m$$
+# $$\text{lambda}\qquad\;\; y_n = \Big(\underbrace{\sum_m \mathrm{softmax}_m(K)_m\,v_m^\top}_{\text{palette}} + \underbrace{\sum_m e_{nm}\,v_m^\top}_{\text{readings of the stencils}}\Big)^{\!\top} q_n$$
+#
+# Do not worry if they look dense today. In the second line, the sums in the bracket do not contain the query. So the layer can compute them before anyone asks.
+
+# %% [markdown]
+# ## 4 · How the exercises work
+#
+# Steps marked **Predict** ask before they show. Replace `None` by your guess and run the cell. Then open the cell named *Reveal* below it and run that too. A wrong guess costs nothing. It is often the point.
+#
+# Other exercises ask for a function. Their checks feed it inputs whose answer gives the mistake away. Here is a content lambda (the palette) with a mistake: its softmax runs over the wrong axis. See what the check says. (`einsum` multiplies along named axes and sums over those that are missing after the arrow. Lesson 01 explains it slowly.)
+
+# %%
 def wrong_content_lambda(keys, values):
     return torch.einsum("bmku,bmvu->bkv", keys.softmax(dim=2), values)  # axes 0, 1, 2, 3 are b, m, k, u
 
 
 check_content_lambda(wrong_content_lambda)
 
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Checks of this lesson's sentences
+assert CLASSES[guesses[0]] == CLASSES[labels[0]] and guesses[first_wrong] != labels[first_wrong]
+assert int((guesses == labels).sum()) > 400
+assert right["no palettes"] < right["neither"] < right["no stencils"] < right["both halves"]
+assert (Q @ K.T).numel() == 16 and (K.T @ V).numel() == 6 and 1024**2 == 1_048_576
+
 # %% [markdown]
 # ## Exercises
 #
-# **1 · Predict.** With k = v = 16, at how many pixels n = m do the square and the tile hold as many numbers?
+# **1 ★ Predict.** With k = v = 16, at how many pixels n = m do the square and the tile hold as many numbers?
 
 # %%
-guess = None  # one number
-check_answer("00.1", guess)
+first = None  # one number
+exercise_1 = check_answer("00.1", first)
+exercise_1
 
 # %% [markdown]
+# <details><summary>Hint</summary>The square has n · m numbers, the tile k · v.</details>
+#
 # <details><summary>Solution</summary>
 #
-# n · m = n² on the left, k · v = 256 on the right: n = 16. Beyond sixteen pixels the tile is smaller.
+# n · m = n² on the left, k · v = 256 on the right, so n = 16. With more than sixteen pixels the tile is smaller.
 #
 # ```python
-# guess = 16
-# check_answer("00.1", guess)
+# first = 16
+# check_answer("00.1", first)
 # ```
 #
 # </details>
 
 # %% [markdown]
-# **2 · Predict.** A picture of 7 × 5 pixels, k = 16 and v = 8: how many numbers do the square and the tile hold?
+# **2 ★ Predict.** An image has 7 × 5 pixels, k = 16 and v = 8. How many numbers do the square and the tile hold?
 
 # %%
-guess = None  # a pair (square, tile)
-check_answer("00.2", guess)
+second = None  # a pair (square, tile)
+exercise_2 = check_answer("00.2", second)
+exercise_2
 
 
 # %% [markdown]
+# <details><summary>Hint</summary>How many pixels has the image? n and m both count all of them.</details>
+#
 # <details><summary>Solution</summary>
 #
-# n = m = 35, so the square holds 35 · 35 = 1225; the tile holds 16 · 8 = 128.
+# n = m = 35, so the square holds 35 · 35 = 1225 numbers. The tile holds 16 · 8 = 128.
 #
 # ```python
-# guess = (1225, 128)
-# check_answer("00.2", guess)
+# second = (1225, 128)
+# check_answer("00.2", second)
 # ```
 #
 # </details>
 
 # %% [markdown]
-# **3 · Implement.** Put a softmax over m into the left form, softmax(Q Kᵀ) V, as attention does. (`K.log()` undoes the `exp` of step 2: these are the strip's own keys.) And a question for your head: could Q (softmax(K)ᵀ V), with the softmax on the keys alone, give the same answer? The cell after the solution compares the two.
+# **3 ★★ Implement.** Put a softmax over m into the left form: softmax(Q Kᵀ) V, as attention does. (`K.log()` undoes the `exp` of step 3, so these are the strip's own keys.)
 
 # %%
 def attention(Q, K, V):
-    return None  # replace: the softmax runs over the context, so each row of weights sums to 1
+    return None  # replace this line
 
 
-# the library's; lesson 01 writes it
+# the library's function; lesson 01 writes it
 truth = softmax_attention(Q[None, None], K.log()[None, None], V[None, None])[0, 0]
-check_close(attention(Q, K.log(), V), truth, "over which axis does each row of weights sum to 1?")
+exercise_3 = check_close(attention(Q, K.log(), V), truth, "over which axis does each row of weights sum to 1?")
+exercise_3
 
 # %% [markdown]
+# <details><summary>Hint</summary>Q @ K.T has one row for each query. Its columns are the m pixels that are asked.</details>
+#
 # <details><summary>Solution</summary>
 #
 # ```python
@@ -295,26 +293,43 @@ check_close(attention(Q, K.log(), V), truth, "over which axis does each row of w
 # ```
 #
 # </details>
+#
+# If the softmax sits on the keys alone, $Q\,(\mathrm{softmax}(K)^\top V)$, the bracket can move. But the answers change: at two of the strip's four pixels by several units of light. It is another function. Lesson 02 compares the two.
 
 # %%
-# the softmax on the keys, over the pixels; then the bracket on the right
-moved = Q @ (K.log().softmax(dim=0).T @ V)
-print("largest difference at each pixel:",
-      [round(value, 3) for value in (moved - truth).abs().amax(dim=1).tolist()])
-assert torch.allclose(moved[:2], truth[:2]) and not torch.allclose(moved[2:], truth[2:])
-
-# %% [markdown]
-# Pixels 0 and 1 get the same answer, because their queries, (1, 0) and (0, 1), read one column of the keys each. At pixels 2 and 3 the two answers differ by several units of light, and that is no rounding: with the softmax on the keys alone, it is another function. Lesson 02 compares the two query by query.
+progress({
+    "1 equal sizes": exercise_1,
+    "2 square and tile": exercise_2,
+    "3 attention": exercise_3,
+})
 
 # %% [markdown]
 # ## What we now know
 #
-# * Moving one bracket changes the largest thing to be stored from n × m to k × v, and leaves the answer as it was (rounding aside), as long as no softmax stands in the way.
-# * A lambda layer puts the softmax on the keys, so that the bracket can move, and adds a second sum that knows positions.
-# * A small net with two such layers, trained without a GPU, names most of 500 pictures on which it was not trained.
+# * A lambda is a small table: a palette that is the same for the whole image, plus stencil readings at the pixel.
+# * A pixel's query mixes the rows of its lambda into one output.
+# * Moving one bracket replaces the square (n × m numbers) by a tile (k × v numbers).
+# * The softmax of attention stands in the way. A lambda layer puts it on the keys.
+# * A small network with two such layers names most of 500 new images.
 #
-# **Ledger.** The paper claims five things for lambda layers: long-range interactions, without attention maps, with less memory, faster, and more accurate. The course keeps a ledger of what speaks for and against each. It is empty so far.
+# **Ledger.** The paper claims five things for lambda layers: long-range interactions, without attention matrices, with less memory, faster, and more accurate. The course collects evidence for and against each claim. This ledger is empty so far.
 #
 # **The code of this lesson** lives in `lambdalib/course/examples.py` and `lambdalib/course/checks.py`.
 #
 # **Next.** Why would anyone want the square? [Lesson 01: self-attention](01_self_attention.ipynb).
+#
+# <a id="Notation"></a>
+# ## Notation
+#
+# Letters are axes, words are tensors. They are the same in all lessons, in the library and in the figures, and nearly the paper's. In a formula, a letter with an index is a vector ($q_n$, $k_m$, $v_m$, $e_{nm}$). A capital is a matrix with one such vector per row ($Q$, $K$, $V$).
+#
+# | letter | axis | tensors |
+# |---|---|---|
+# | b, d | images of a batch, channels | `features` (b, d, H, W), or as rows (b, n, d) |
+# | n, m | query positions, context positions; n = m = H · W on one map | |
+# | k, v | depth of queries and keys, depth of values | `queries` (b, h, n, k), `keys` (b, m, k, u), `values` (b, m, v, u) |
+# | h | heads: queries per position; v = d / h | |
+# | u | intra-depth: values per position; 1 unless said otherwise | |
+# | r | *side* of the window in pixels, odd; the paper's scope of 23 × 23 is r = 23 | `table` of stencils (k, u, r, r), `embeddings` (n, m, k, u) |
+#
+# `soft_keys` is the softmax of the keys over m. `content_lambda` is (b, k, v), `position_lambdas` (b, n, k, v). The factor $1/\sqrt{k}$ of attention is part of the queries. A map becomes rows by `flatten(2).transpose(1, 2)`. Channels are head-major: channel = head · v + value.

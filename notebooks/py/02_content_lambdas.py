@@ -14,27 +14,22 @@ if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
-# > **After this lesson you can** mix a palette from a picture, say when a content lambda gives what attention gives and when it does not, and name three things that it cannot know.
+# > **After this lesson you can** mix a palette from an image, say when it agrees with attention, and name three things that it does not know.
 # >
-# > **You need** [lesson 01](01_self_attention.ipynb) (attention as a weighted average). Words and letters are on the [notation page](00_start_here.ipynb#Notation).
+# > **You need** [lesson 01](01_self_attention.ipynb): attention as a weighted average. All letters are on the [notation page](00_start_here.ipynb#Notation).
 # >
-# > **Time** 30 minutes to read, 25 for the exercises; the code runs in about 10 seconds on two CPU cores.
+# > **Time** 45 minutes to read, 30 for the exercises. The code runs in 10 seconds on two CPU cores. **Short path:** steps 1 to 5.
 
 # %% [markdown]
-# ## What if the picture is summarised before anyone asks?
+# ## What if the image is summarised before anyone asks?
 #
-# In attention every query meets every key. The table of these meetings has $n\times m$ entries for each head and picture, and lesson 01 added up its bill. This lesson turns the order round. First the whole context is summarised, once, into a small matrix. Then each query is multiplied with that matrix, and the context is not needed any more.
+# In attention every query meets every key. For an image of 32 × 32 pixels that makes more than a million weights, in every head.
 #
-# Such a matrix is called a **lambda**, as functions are in mathematics: it is a small linear function that was made from the context and is then applied to queries. It has two parts, and the boxed term is this lesson's, the **content lambda**:
+# This lesson reverses the order. First, the layer summarises all the pixels into a small table, once. Then each query is multiplied by that table. The pixels are not needed any more.
 #
-# $$y_n \;=\; \Big(\boxed{\sum_m \mathrm{softmax}_m(K)_m\,v_m^\top} \;+\; \underbrace{\sum_m e_{nm}\,v_m^\top}_{\lambda^p_n,\;k\times v}\Big)^{\!\top} q_n$$
-#
-# Here $q_n\in\mathbb{R}^k$ is the query at position $n$, and $v_m\in\mathbb{R}^v$ is the value at context position $m$. The keys are the rows of $K\in\mathbb{R}^{m\times k}$, and $\mathrm{softmax}_m(K)_m\in\mathbb{R}^k$ holds $k$ weights for position $m$. The second term is lesson 03's. (Python's word `lambda`, a function without a name, has nothing to do with it.)
-#
-# Our picture of it is a **palette**. From all the pixels, $k$ colours are mixed. A query is a recipe: so much of the first colour, so much of the second.
+# Our name for the table is the **palette**: $k$ colours, mixed from all the pixels. A query is a recipe: so much of the first colour, so much of the second.
 
 # %%
-import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, einsum
@@ -43,49 +38,63 @@ from lambdalib.attention import linear_attention, softmax_attention
 from lambdalib.course import figures, widgets
 from lambdalib.course.checks import check_close, check_content_lambda, check_other_strip
 from lambdalib.course.examples import plane, plane_colours, strip
-from lambdalib.course.questions import check_answer
+from lambdalib.course.progress import progress
+from lambdalib.course.questions import check_answer, revealed
 from lambdalib.lambdas import apply_lambdas
 
 torch.manual_seed(0)
-bill = 128 * 8 * 4096**2 * 4 / 2**30  # pictures · heads · (64 · 64 pixels)² · bytes, in GiB
-print(f"lesson 01's bill, for 128 pictures of 64 × 64 pixels and 8 heads: {bill:g} GiB")
-assert bill == 64
+figures.show(
+    figures.one_picture(lit="palette"),
+    "The palette is mixed once, from the whole image. Pixels A and B, and all others, use the same one.",
+    alt="The picture of the course. Lit: the plane, its palette, and the palette's numbers.",
+)
+
+# %% [markdown]
+# In the formula, the boxed sum is this palette. The paper calls it the **content lambda** (Bello, *LambdaNetworks*, ICLR 2021, section 3):
+#
+# $$y_n \;=\; \Big(\boxed{\sum_m \mathrm{softmax}_m(K)_m\,v_m^\top} \;+\; \underbrace{\sum_m e_{nm}\,v_m^\top}_{\text{readings of the stencils},\;k\times v}\Big)^{\!\top} q_n$$
+#
+# Pixel $n$ asks with the query $q_n\in\mathbb{R}^k$. Pixel $m$ gives the value $v_m\in\mathbb{R}^v$. The keys are the rows of the matrix $K$, one key of $k$ numbers per pixel. The second sum belongs to lesson 03.
 
 # %% [markdown]
 # ## 1 · A palette, by hand
 #
-# The strip again: four pixels, red, green, blue and yellow, with 8 for full light. Every pixel has a key of $k = 2$ numbers. As in lesson 01, three pixels have the key (0, 0), and yellow has (0, log 5). A softmax over the **context** turns each of the two columns of keys into weights that sum to 1:
+# Our toy image has four pixels: red, green, blue and yellow, with 8 for full light. Each pixel has a key of $k = 2$ numbers. Three pixels have the key (0, 0). Yellow has the key (0, log 5).
+#
+# A softmax over the **pixels** turns each column of keys into weights that sum to 1. These weights are the **soft keys**, $\sigma$. Each row of the content lambda $\lambda^c$ is then one colour, a weighted average of all pixels:
 #
 # $$\sigma_m \;=\; \mathrm{softmax}_m(K)_m \;=\; \frac{\exp K_m}{\sum_{m'}\exp K_{m'}}\in\mathbb{R}^k,\qquad \lambda^c \;=\; \sum_m \sigma_m\,v_m^\top\in\mathbb{R}^{k\times v}$$
 #
-# (exp and the division work on each of the $k$ entries alone). Each row of $\lambda^c$ is one colour: a weighted average of all pixels.
+# The exponential and the division work on each of the $k$ columns alone. The loops below are this formula.
 
 # %%
 queries, keys, values, _ = strip()
 pixels, exponentials = values[0, :, :, 0], keys[0, :, :, 0].exp()  # (m=4, v=3) and (m=4, k=2)
 
-weights = exponentials / exponentials.sum(0)  # (m, k): each column sums to 1
+soft_keys = exponentials / exponentials.sum(0)  # (m, k): each column sums to 1
 by_hand = torch.zeros(2, 3, dtype=torch.float64)  # (k, v)
 for m in range(4):
     for colour in range(2):
-        by_hand[colour] += weights[m, colour] * pixels[m]
+        by_hand[colour] += soft_keys[m, colour] * pixels[m]
 
-print("weights, in eighths (one row per pixel, one column per colour):")
-print((8 * weights).round(decimals=4))
+print("soft keys, in eighths (one row per pixel, one column per colour):")
+print((8 * soft_keys).round(decimals=4))
 print("the palette (one row per colour):")
 print(by_hand.round(decimals=4))
-assert torch.allclose(by_hand, torch.tensor([[4, 4, 2], [6, 6, 1]], dtype=torch.float64))
-figures.strip_palette(pixels, weights, by_hand)
-plt.show()
+figures.show(
+    figures.strip_palette(pixels, soft_keys, by_hand),
+    "Each row mixes the four pixels into one colour of the palette, at the right.",
+    alt="Two rows. In each, the strip's four pixels with their weights in eighths, and the colour that they mix.",
+)
 
 
 # %% [markdown]
-# Colour 0 takes two eighths of everybody: it is the mean of the strip. Colour 1 takes five eighths of yellow and one of each other pixel. No query was needed for any of this.
+# Colour 0 takes two eighths of every pixel: it is the mean of the strip. Colour 1 takes five eighths of yellow and one eighth of each other pixel. Nobody has asked anything yet.
 
 # %% [markdown]
 # ## 2 · The same in one line
 #
-# This is the function of `lambdalib.lambdas`. Its last axis, $u$, gives each position several keys and values; it has size 1 until lesson 03. (The sign ⊗ in the docstring is the outer product: every entry of a key with every entry of a value, as in $\sigma_m v_m^\top$.)
+# The two loops are one `einsum`. This is the library's code. In its docstring, ⊗ is the outer product $\sigma_m v_m^\top$: every number of a key times every number of a value. The last axis, $u$, has size 1 until lesson 03.
 
 # %%
 def content_lambda(keys: Tensor, values: Tensor) -> Tensor:
@@ -95,30 +104,32 @@ def content_lambda(keys: Tensor, values: Tensor) -> Tensor:
 
 
 # %% [markdown]
-# Two quick tests. It finds the palette that we mixed by hand. And if every value is 1, every entry of the lambda is 1, because a weighted average of ones is one. The second is a good probe for any code of this kind: a softmax over the wrong axis fails it.
+# We test it twice. First, it must find the palette that we mixed by hand. Second, if every value is 1, every entry of the lambda must be 1: an average of ones is one. The second test is good for any code of this kind. A softmax over the wrong axis fails it.
 
 # %%
 palette = content_lambda(keys, values)
-assert palette.shape == (1, 2, 3) and torch.allclose(palette[0], by_hand)
+assert torch.allclose(palette[0], by_hand)
 
 some_keys = torch.randn(2, 7, 11, 1, dtype=torch.float64)  # b, m, k, u
 ones = torch.ones(2, 7, 13, 1, dtype=torch.float64)  # b, m, v, u
 assert torch.allclose(content_lambda(some_keys, ones), torch.ones(2, 11, 13, dtype=torch.float64))
 
-square, tile = 1024 * 1024, 4 * 3  # numbers stored for a map of 32 × 32: attention's map; a palette of 4 colours
-print(f"32 × 32 pixels: attention's square holds {square:,} numbers, a palette of four colours {tile}")
-figures.brackets(n=4, m=4, k=2, v=3, lit="tile")
-plt.show()
+print(f"an image of 32 × 32: the square has {1024 * 1024:,} numbers, a palette of four colours {4 * 3}")
+figures.show(
+    figures.brackets(n=4, m=4, k=2, v=3, lit="tile"),
+    "The strip's matrices, drawn to scale. Orange: the palette. At the left: the square, which it avoids.",
+    alt="The products of Q, the soft keys and V, bracketed in two ways. The tile of 2 × 3 numbers is orange.",
+)
 
 # %% [markdown]
-# The drawing is to scale for the strip; the line below shows what is multiplied first. With more pixels the square grows in both directions; the orange tile never does, since its sides $k$ and $v$ do not count pixels. The work of making it grows with $m$, that of asking it with $n$, and none with $n\cdot m$.
+# The line under the matrices shows what is multiplied first. With more pixels, the square grows in both directions. The tile never grows, because its sides $k$ and $v$ do not count pixels. The work of mixing it grows with $m$ and the work of asking it with $n$, but nothing grows with $n\cdot m$.
 
 # %% [markdown]
 # ## 3 · Against attention
 #
-# To apply the lambda is one product, $y_n = (\lambda^c)^\top q_n$. `apply_lambdas` does it; its code belongs to lesson 03, where each position gets its own lambda.
+# To ask the palette is one product: $y_n = (\lambda^c)^\top q_n$. The function `apply_lambdas` does it. Lesson 03 shows its code.
 #
-# The strip's four queries are (1, 0), (0, 1), (1, −1) and (1, 1). The palette is still (4, 4, 2) and (6, 6, 1). In lesson 01, attention answered the query (0, 1) with (6, 6, 1), and (1, 1) with the same (6, 6, 1).
+# The strip's four queries are (1, 0), (0, 1), (1, −1) and (1, 1). The palette is (4, 4, 2) and (6, 6, 1). In lesson 01, attention answered (6, 6, 1) to the query (0, 1), and the same (6, 6, 1) to (1, 1).
 #
 # **Predict.** What does the content lambda answer to (1, 1)?
 
@@ -126,41 +137,39 @@ plt.show()
 guess = None  # (red, green, blue)
 check_answer("02.3", guess)
 
-# %%
-# lesson 01 writes the heads where u stands here: (b, h, m, ...)
-one_head = keys[..., 0][:, None], values[..., 0][:, None]
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true}
+# @title Reveal
+one_head = keys[..., 0][:, None], values[..., 0][:, None]  # lesson 01 writes them as (b, h, m, ...)
 by_attention = softmax_attention(queries, *one_head)[0, 0]  # (n, v)
 by_lambda = apply_lambdas(queries, palette)[0, 0]
-
-print("attention:")
-print(by_attention.round(decimals=4))
-print("content lambda:")
-print(by_lambda.round(decimals=4))
-assert torch.allclose(by_lambda,
-                      torch.tensor([[4, 4, 2], [6, 6, 1], [-2, -2, 1], [10, 10, 3]], dtype=torch.float64))
-assert torch.allclose(by_attention[:2], by_lambda[:2]) and not torch.allclose(by_attention[2:], by_lambda[2:])
-names = ["query (1, 0)", "query (0, 1)", "query (1, −1)", "query (1, 1)"]
-figures.colour_table([by_attention, by_lambda], ["attention", "content lambda"], names)
-plt.show()
+if revealed(guess):
+    for row in zip(queries[0, 0], by_attention, by_lambda):
+        print("query {}: attention {}, lambda {}".format(*(part.round(decimals=4).tolist() for part in row)))
+figures.show(
+    figures.colour_table([by_attention, by_lambda], ["attention", "content lambda"],
+                         ["query (1, 0)", "query (0, 1)", "query (1, −1)", "query (1, 1)"]),
+    "Answers to four queries, all on one scale. The first two columns agree. The bars are red, green and blue.",
+    alt="Eight panels with three bars each: above the answers of attention, below those of the content lambda.",
+)
 
 # %% [markdown]
-# (Bars: red, green and blue, all panels to the same scale.) For a query that picks one colour, a single 1 and zeros, the two are equal. For the other two queries they are not: they are different functions.
+# A query that is *one-hot* (a single 1, the rest zeros) picks one colour. For such a query the two functions agree. For the other two queries they do not.
 #
-# What is gained and what is lost come in the same breath:
+# * **Gain.** The answer is linear in the query. So (1, −1) subtracts, and its answer has negative parts. And (1, 1) adds, and its answer is brighter than any pixel. No average of pixels can do either.
+# * **Loss.** Attention makes new weights for each query. A large query can come near to picking out one pixel. Here the weights were fixed before any query came. A query can only mix $k$ colours.
 #
-# * **Gain.** The answer is linear in the query. (1, −1) subtracts, and (−2, −2, 1) is outside the range of the pixels, where no average can go; (1, 1) adds, and (10, 10, 3) is brighter than any pixel.
-# * **Loss.** Attention's weights are made anew for each query, so a strong query can come near to singling out one pixel. Here the weights were fixed before any query came. All that a query can do is mix $k$ colours.
-#
-# So a content lambda is no approximation of softmax attention. It is another function with the same ingredients.
+# So a content lambda does not approximate attention. It is another function of the same ingredients.
 
 # %% [markdown]
 # ## 4 · The palette of the plane
 #
-# Now a photograph. The values are the plane's own colours, three numbers between 0 and 1 at each of 1024 pixels. For the keys we choose four *anchors*, pure red, green, blue and yellow. A pixel's key for an anchor is larger the closer its colour lies to it:
+# Now a photograph. The values are the plane's own colours: three numbers between 0 and 1 at each of 1,024 pixels.
+#
+# For the keys, we choose four colours by hand: pure red, green, blue and yellow. We call them the *anchors* $a_i$. A pixel's key for an anchor is larger the closer its colour is to it:
 #
 # $$K_{m,i} \;=\; -\beta\,\lVert v_m-a_i\rVert^2$$
 #
-# β is the *sharpness*: at β = 0 all keys are equal, at a large β only the closest pixels count. In a trained net the keys are learnt; with these, we can see what they do.
+# β is the *sharpness*. At β = 0 all pixels count alike. At a large β only the closest pixels count.
 
 # %%
 # red, green, blue, yellow
@@ -173,82 +182,96 @@ def colour_keys(values: Tensor, sharpness: float, anchors: Tensor = anchors) -> 
     return -sharpness * (values[:, :, None, :, 0] - anchors).square().sum(3)[..., None]
 
 
-def repaint(keys: Tensor, palette: Tensor) -> Tensor:
-    """Every pixel asks for a mixture of the palette that suits its own colour.
+plane_keys = colour_keys(colours, 30)
+plane_palette = content_lambda(plane_keys, colours)
+print("light from 0 to 255, one colour per row:")
+print((255 * plane_palette[0]).round().int())
 
-    (b, n, k, u=1), (b, k, v) -> (b, n, v).
-    """
-    recipes = keys[..., 0].softmax(2)  # over k: the shares of a recipe sum to 1
+
+# %% [markdown]
+# Now let the pixels ask. Each pixel's recipe is a softmax of its own keys, this time over the $k$ colours. So we can paint the plane again, with only four colours:
+
+# %%
+def repaint(keys: Tensor, palette: Tensor) -> Tensor:
+    """Every pixel asks for the colours that its own keys prefer. (b, n, k, u=1), (b, k, v) -> (b, n, v)."""
+    recipes = keys[..., 0].softmax(2)  # over k: the parts of a recipe sum to 1
     return apply_lambdas(recipes[:, None], palette)[:, 0]
 
 
-def card(values: Tensor, keys: Tensor, kept: Tensor | None = None):
-    """Draw a 32 × 32 picture, the palette that its kept pixels (m,) mix,
-    and the picture repainted by all its pixels.
-    """
+def draw_palette(values: Tensor, keys: Tensor, kept: Tensor | None = None):
+    """The image, the palette that its kept pixels (m,) mix, and the image repainted by all its pixels."""
     # exp(-∞) = 0: no weight
     visible = keys if kept is None else keys.masked_fill(~kept[:, None, None], -torch.inf)
     palette = content_lambda(visible, values)
     rows = values[..., 0], visible[..., 0].softmax(1), repaint(keys, palette)  # each (b=1, m, channels)
-    picture, soft_keys, painted = (row[0].T.reshape(-1, 32, 32) for row in rows)
-    return figures.palette_card(picture, palette[0], soft_keys, painted)
+    image, soft_keys, painted = (row[0].T.reshape(-1, 32, 32) for row in rows)
+    return figures.palette_card(image, palette[0], soft_keys, painted)
 
 
-plane_keys = colour_keys(colours, 30)
-plane_palette = content_lambda(plane_keys, colours)
-print((255 * plane_palette[0]).round().int())
-assert (255 * plane_palette[0]).round().int().tolist() == [
-    [209, 27, 68], [82, 125, 66], [54, 138, 248], [227, 212, 15]
-]
-smallest, largest = colours.amin(1)[..., 0], colours.amax(1)[..., 0]  # (b, v)
-# averages stay in range
-assert (plane_palette >= smallest[:, None]).all() and (plane_palette <= largest[:, None]).all()
-card(colours, plane_keys)
-plt.show()
+figures.show(
+    draw_palette(colours, plane_keys),
+    "The plane, its four colours (light from 0 to 255), and the plane painted with these four alone. "
+    "Under each colour: the weights of the pixels that mixed it, from white (0) to orange (the largest).",
+    alt="The plane; red, green, blue and yellow swatches with their weights; the plane in four flat colours.",
+)
 
 # %% [markdown]
-# From the left: the picture; the four colours, with their light on the scale 0 to 255, and below each the pixels that wrote it; the picture painted with these four colours alone. In the orange maps white is weight 0, and full orange is the largest weight of that map. "≈ pixels" is the effective number of writers: 50, say, if 50 pixels share the weight evenly (in general, the exponential of the weights' entropy). The palette has found the red band, the grass, the sky and the yellow wings: the four colours of our strip.
+# The number of pixels under each colour says how many share the weight. If 50 share it evenly, it is 50.
 #
-# For the last panel every pixel asked with a recipe: a softmax of its own keys, this time over $k$, so that the shares of the colours sum to 1. That is our choice for painting. A layer leaves its queries as they are.
+# The palette did not discover these four colours: *we* asked for red, green, blue and yellow. What it found is this image's version of each. Its red is not pure, (255, 0, 0), but (209, 27, 68), mixed from the red band. Other keys give other colours, as in the picture at the top. In a trained network nobody chooses anchors: the keys are learned.
+#
+# Now look at the body of the plane. It is brown, and it comes out red. Why?
+
+# %%
+brown = 19 * 32 + 12  # row 19, column 12
+recipe = plane_keys[0, brown, :, 0].softmax(0)
+print("a pixel of the body:", (255 * colours[0, brown, :, 0]).round().int().tolist())
+names = ("red", "green", "blue", "yellow")
+print("its recipe:", ", ".join(f"{part:.0%} {name}" for part, name in zip(recipe, names)))
+
+# %% [markdown]
+# No anchor is brown. For this pixel red is the nearest of the four, so it asks for red. A palette of four colours has no fifth.
 
 # %% [markdown]
 # ## 5 · Twice, shuffled, hidden
 #
-# **Predict.** Write every pixel of the strip twice, with its key: red, red, green, green and so on, eight pixels in all. Colour 1 of the palette was (6, 6, 1). What is it now?
+# What does a palette depend on? We change the image in three ways.
+#
+# **Predict.** First, write every pixel of the strip twice, with its key: red, red, green, green and so on, eight pixels in all. Colour 1 of the palette was (6, 6, 1). What is it now?
 
 # %%
 guess = None  # (red, green, blue)
 check_answer("02.5", guess)
 
-# %%
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true}
+# @title Reveal
 twice = content_lambda(keys.repeat_interleave(2, dim=1), values.repeat_interleave(2, dim=1))
-print(twice[0].round(decimals=4))
-assert torch.allclose(twice, palette)
-
-enlarged = (F.interpolate(plane()[None].double(), scale_factor=2, mode="nearest")
-            .flatten(2).transpose(1, 2)[..., None])
-assert enlarged.shape == (1, 4096, 3, 1)
-assert torch.allclose(content_lambda(colour_keys(enlarged, 30), enlarged), plane_palette)
-print("the plane at 64 × 64 has the palette of the plane at 32 × 32")
+if revealed(guess):
+    print("colour 1:", twice[0, 1].round(decimals=4).tolist())
 
 # %% [markdown]
-# How often the whole set is repeated does not matter, and neither does the order of the pixels. Shuffle the plane into confetti. Then the sum over $m$ has the same terms, in another order:
+# A mean does not care how often the whole set is repeated. So the plane at twice the size, with every pixel four times, has the palette of the small plane.
+#
+# Second, shuffle the pixels of the plane into confetti:
 
 # %%
+large = F.interpolate(plane()[None].double(), scale_factor=2, mode="nearest").flatten(2).transpose(1, 2)[..., None]
+print("64 × 64, the same palette:", torch.allclose(content_lambda(colour_keys(large, 30), large), plane_palette))
+
 shuffle = torch.randperm(1024, generator=torch.Generator().manual_seed(0))
 confetti = colours[:, shuffle]
-gap = (content_lambda(colour_keys(confetti, 30), confetti) - plane_palette).abs().max()
-in_order = content_lambda(plane_keys.float(), colours.float())
-gap_32 = (content_lambda(plane_keys[:, shuffle].float(), confetti.float()) - in_order).abs().max()
-print("the same palette, in float64 to 1e-13:", bool(gap < 1e-13), "· in float32 to 1e-5:", bool(gap_32 < 1e-5))
-assert gap < 1e-13 and gap_32 < 1e-5
-card(confetti, colour_keys(confetti, 30))
-plt.show()
+confetti_keys = colour_keys(confetti, 30)
+print("confetti, the same palette:", torch.allclose(content_lambda(confetti_keys, confetti), plane_palette))
+figures.show(
+    draw_palette(confetti, confetti_keys),
+    "The same pixels in another order give the same four colours.",
+    alt="The plane's pixels shuffled, the same four swatches, and the shuffled image in four flat colours.",
+)
 
 # %% [markdown]
-# The same four swatches. (The two sums may differ in their last digits, since rounding depends on the order of the terms; float32 keeps about seven digits, float64 about sixteen.) Attention without positions did not notice the shuffle in lesson 01 either: its answers moved along with their pixels. *Global* means that every pixel is counted, not that anyone knows where it was.
+# The sum over $m$ has the same terms in another order. So a content lambda is *global*: it counts every pixel. But it does not know where any pixel was.
 #
-# What a palette does depend on is who takes part. Hide rows 14 to 27, where most of the plane is, by setting their keys to −∞, which is weight 0. That is the same as leaving these pixels out of the context:
+# Third, hide rows 14 to 27, where most of the plane is. Their keys become −∞, so their weights become 0. This is the same as leaving these pixels out:
 
 # %%
 kept = torch.ones(32, 32, dtype=torch.bool)
@@ -257,19 +280,19 @@ kept = kept.flatten()
 without_plane = content_lambda(plane_keys.masked_fill(~kept[:, None, None], -torch.inf), colours)
 assert torch.allclose(without_plane, content_lambda(plane_keys[:, kept], colours[:, kept]))
 print((255 * without_plane[0]).round().int())
-assert (255 * without_plane[0]).round().int().tolist() == [
-    [133, 79, 46], [79, 124, 66], [54, 138, 250], [102, 119, 66]
-]
-card(colours, plane_keys, kept)
-plt.show()
+figures.show(
+    draw_palette(colours, plane_keys, kept),
+    "Without the plane's rows (grey), red and yellow are lost from the palette.",
+    alt="The plane, its middle rows grey; brown, green, blue and dark green swatches; a painting without yellow.",
+)
 
 # %% [markdown]
-# Red and yellow lived in these rows: (209, 27, 68) fell to (133, 79, 46), and (227, 212, 15) to (102, 119, 66), the nearest that the other rows have to offer. Blue and green hardly moved. (Hidden pixels are grey in the figure.) All pixels still ask, but there is no yellow left to paint the wings with.
+# Red and yellow lived in these rows. Now (209, 27, 68) has become (133, 79, 46), and (227, 212, 15) has become (102, 119, 66). They are mixed from what the other rows have. Blue and green hardly moved. All pixels still ask, but there is no yellow left for the wings.
 
 # %% [markdown]
 # ## 6 · Repainting
 #
-# How good is such a painting? We measure the root mean square error over all pixels and channels, on the scale 0 to 255. The sharpness β sets both the palette and the recipes.
+# How good is such a painting? We measure its error: the root mean square over all pixels and channels, on the scale 0 to 255. The sharpness β sets both the palette and the recipes.
 #
 # **Predict.** Of β = 0, 3, 10, 30 and 100, which one paints best?
 
@@ -277,222 +300,143 @@ plt.show()
 guess = None  # one of 0, 3, 10, 30, 100
 check_answer("02.6", guess)
 
-# %%
-paintings, errors = [], []
+# %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true}
+# @title Reveal
+paintings, errors = [], {}
 for sharpness in (0, 3, 10, 30, 100):
     sharper_keys = colour_keys(colours, sharpness)
     painted = repaint(sharper_keys, content_lambda(sharper_keys, colours))  # (1, n, v)
     paintings.append(painted[0].T.view(3, 32, 32))
-    errors.append(round(255 * float((painted - colours[..., 0]).square().mean().sqrt())))
-print("errors:", errors)
-assert errors == [63, 36, 25, 33, 39]
-figures.maps([plane(), *paintings],
-             ["the plane", *(f"β = {s}: error {e}" for s, e in zip((0, 3, 10, 30, 100), errors))])
-plt.show()
+    errors[sharpness] = 255 * float((painted - colours[..., 0]).square().mean().sqrt())
+if revealed(guess):
+    for sharpness, error in errors.items():
+        print(f"β = {sharpness:3d}: error {error:.0f}")
+figures.show(
+    figures.maps([plane(), *paintings], ["the plane", *(f"β = {s}" for s in errors)]),
+    "The plane, and its paintings from the lowest sharpness to the highest.",
+    alt="The plane, then five paintings: one flat grey blue, pale, soft, strong, and a poster of four colours.",
+)
+
 
 # %% [markdown]
-# Not the sharpest. At β = 0 there is one colour, the mean. At β = 100 there are four pure colours and hardly a mixture: a poster. In between, the colours differ *and* get mixed.
+# At β = 0 there is only one colour, the mean. At β = 100 there are four pure colours and hardly a mixture: a poster. In between, the colours differ *and* get mixed.
 #
-# These recipes were shares, positive and summing to 1. In a layer, a query has signs. Three of our four colours are linearly independent (the palette has rank 3), so with signs they reach every point in the space of colours. There are then exact recipes for each pixel, more than one since four colours meet three channels; the pseudo-inverse (`pinv`) finds the shortest:
-
-# %%
-# (n, k): the smallest q_n with λᵀ q_n = v_n
-signed_recipes = colours[0, :, :, 0] @ torch.linalg.pinv(plane_palette[0])
-exact = apply_lambdas(signed_recipes[None, None], plane_palette)[0, 0]
-negative = round(100 * float((signed_recipes < 0).double().mean()))
-print("every pixel is exact:", torch.allclose(exact, colours[0, :, :, 0]),
-      "· negative entries in the recipes:", negative, "%")
-assert (torch.linalg.matrix_rank(plane_palette[0]) == 3
-        and torch.allclose(exact, colours[0, :, :, 0]) and negative == 20)
-
-
-# %% [markdown]
-# This is less of a feat than it looks. Any three independent colours could do it, the palette of another picture too. Here the queries did all the work.
+# Our recipes are positive and sum to 1. That was our choice, for painting. The queries of a layer have signs and any size. The appendix shows what signs can do here.
 
 # %% [markdown]
 # ## 7 · Turn the knobs
 #
-# The next figure gathers steps 4 to 6, and the controls below it change them. Try β from 0 to 100: who writes each colour? Shuffle: what changes? Hide rows: which colours move? Take fewer anchors.
+# The next figure gathers steps 4 to 6, with a narrow band of hidden rows.
 
 # %%
-def palette_lab(sharpness: int = 10, anchor_count: int = 4, shuffled: bool = False,
-                first_row: int = 14, hidden_rows: int = 0):
-    shown = confetti if shuffled else colours
+def palette_lab(sharpness: int = 30, anchor_count: int = 4, shuffled: bool = False,
+                first_row: int = 0, hidden_rows: int = 6):
     visible = torch.ones(32, 32, dtype=torch.bool)
     visible[first_row : first_row + hidden_rows] = False
-    return card(shown, colour_keys(shown, sharpness, anchors[:anchor_count]), visible.flatten())
+    order = shuffle if shuffled else torch.arange(1024)  # hidden pixels are shuffled along
+    shown = colours[:, order]
+    return draw_palette(shown, colour_keys(shown, sharpness, anchors[:anchor_count]), visible.flatten()[order])
 
 
-palette_lab()
-plt.show()
+figures.show(
+    palette_lab(),
+    "Six rows of sky are hidden (grey): blue is mixed from the rest. Orange: the pixels that mix a colour.",
+    alt="The plane with its top six rows grey, its four swatches and their weights, and the repainted plane.",
+)
+
+# %% [markdown]
+# **Try it:** move the hidden band down the image. Which colour changes, and where? Then turn β from 0 to 100: how many pixels mix each colour? Shuffle the pixels, and take fewer anchors.
 
 # %% tags=["nbval-ignore-output"]
 widgets.explore(
     palette_lab,
-    sharpness=widgets.slider("sharpness β", 0, 100, 10),
+    sharpness=widgets.slider("sharpness β", 0, 100, 30),
     anchor_count=widgets.choice("anchors", {"red, green": 2, "+ blue": 3, "+ yellow": 4}, 4),
     shuffled=widgets.switch("shuffle the pixels"),
-    first_row=widgets.slider("first hidden row", 0, 31, 14),
-    hidden_rows=widgets.slider("hidden rows", 0, 20, 0),
+    first_row=widgets.slider("first hidden row", 0, 26, 0),
+    hidden_rows=widgets.slider("hidden rows", 0, 20, 6),
 )
 
 # %% [markdown]
-# What you should have seen: β decides *who writes*, from all 1024 pixels at β = 0 to those nearest to the anchor. The order never matters. Hiding rows moves the colours that lived there, and little else. Taking an anchor away leaves the other colours as they were, since each column of keys has its own softmax; only the painting changes.
+# What you should have seen:
+#
+# * β decides *who mixes a colour*: all 1,024 pixels at β = 0 if none is hidden, only the nearest ones at β = 100.
+# * A hidden band changes the colours that live in it, and little else.
+# * The order of the pixels never changes a colour.
+# * Without an anchor, the other colours stay as they are. Each column of keys has its own softmax.
 
 # %% [markdown]
-# ## 8 · A bottleneck of rank k
+# ## 8 · What it forgets
 #
-# Put the two steps together, with $Q\in\mathbb{R}^{n\times k}$, $V\in\mathbb{R}^{m\times v}$ and all the weights as $\sigma\in\mathbb{R}^{m\times k}$:
-#
-# $$Y \;=\; Q\,(\sigma^\top V) \;=\; (Q\,\sigma^\top)\,V$$
-#
-# So $Q\,\sigma^\top\in\mathbb{R}^{n\times m}$ plays the part of attention's map, though it is never stored. It is a product through $k$ columns, hence its **rank** is at most $k$: no more than $k$ of its rows are linearly independent, however many pixels there are.
-#
-# We compare it with the softmax map of the same queries and keys. To be quick, the plane is halved to 16 × 16. The features of a pixel are the 27 numbers of its 3 × 3 neighbourhood, and two random matrices turn them into queries and keys of $k = 16$. A map's **singular values** say how many independent directions it has, and how strong each of them is.
-
-# %%
-small_plane = F.avg_pool2d(plane()[None].double(), 2)  # (1, 3, 16, 16)
-neighbourhoods = F.unfold(small_plane, 3, padding=1)[0].T  # (n=256, 27)
-neighbourhoods = (neighbourhoods - neighbourhoods.mean(0)) / neighbourhoods.std()
-to_queries, to_keys = torch.randn(2, 27, 16, dtype=torch.float64) / 27**0.5
-# (n, k), (m, k); attention's 1/√k = 1/4 is in the queries
-Q, K = neighbourhoods @ to_queries / 4, neighbourhoods @ to_keys
-
-lambda_map, softmax_map = Q @ K.softmax(0).T, (Q @ K.T).softmax(1)  # (n, m) each
-in_lambda, in_softmax = torch.linalg.svdvals(lambda_map), torch.linalg.svdvals(softmax_map)
-print("rank of the lambda's map:", int(torch.linalg.matrix_rank(lambda_map)), "of", len(lambda_map))
-for threshold in (1e-6, 1e-2):
-    counts = [int((strengths > threshold * strengths[0]).sum()) for strengths in (in_lambda, in_softmax)]
-    print(f"singular values above {threshold:g} of the largest: lambda {counts[0]}, softmax {counts[1]}")
-assert torch.linalg.matrix_rank(lambda_map) == 16 and counts == [13, 28]
-figures.spectra({"content lambda, Q σᵀ": in_lambda[:16], "attention, softmax(Q Kᵀ)": in_softmax})
-plt.show()
-
-# %% [markdown]
-# The lambda's map ends at 16, as it must. Attention's map has far more directions, yet most of them are faint: above one percent of the largest the count is 28 against 13. (Other random matrices give other counts; 16 stays the ceiling.) The bottleneck is real, and how much it hurts depends on what the faint directions are worth.
-
-# %% [markdown]
-# ## 9 · What it forgets
-#
-# The strip has 12 numbers, its palette 6. Something must get lost. Mix red and green evenly over the first two pixels, and keep all keys:
+# The strip has 12 numbers, its palette has 6. Something must get lost. Mix red and green evenly over the first two pixels, and keep all keys:
 
 # %%
 mixed = torch.tensor([[4, 4, 0], [4, 4, 0], [0, 0, 8], [8, 8, 0]], dtype=torch.float64)  # (m=4, v=3)
 assert torch.allclose(content_lambda(keys, mixed[None, :, :, None]), palette)
-print("another strip, the same palette")
-figures.strip_palette(mixed, weights, palette[0])
-plt.show()
+figures.show(
+    figures.strip_palette(mixed, soft_keys, palette[0]),
+    "Another strip, the same palette: the weights and the mixed colours are those of step 1.",
+    alt="Two rows. The first two pixels are dark yellow now; the two mixed colours are the same as in step 1.",
+)
 
 # %% [markdown]
-# No query can tell these two strips apart, because a query sees the palette only. Exercise 3 asks you for more such strips, and exercise 2 for something that is not lost.
+# A query sees only the palette. So no query can tell these two strips apart. Exercise 4 asks you for more such strips, exercise 2 for something that is not lost.
+
+# %% [markdown]
+# ## 9 · Older relatives
 #
-# ## 10 · The family
+# The content half of a lambda was not new in 2021. It is the linear attention of lesson 01, with one set of keys and values for all heads. A²-Nets (Chen et al., 2018) and efficient attention (Shen et al., 2018) also gather the context in this way.
 #
-# The content half of a lambda was not new in 2021. It is linear attention, lesson 01's last step: the same numbers, with one set of keys and values for all heads. A²-Nets (Chen et al., 2018) and efficient attention (Shen et al., 2018) gather the context in this way; they also put a softmax on the queries. And with $k = 1$ and equal keys everywhere, the palette has one colour, the mean of all pixels: the *global average pooling* that squeeze-and-excitation blocks use (Hu et al., 2018).
+# The simplest relative has $k = 1$ and equal keys everywhere. Its palette is one colour, the mean of all pixels. This is *global average pooling*, as squeeze-and-excitation blocks use it (Hu et al., 2018).
 
 # %%
 three_heads = torch.randn(2, 3, 5, 11, dtype=torch.float64)  # queries: b, h, n, k
-two_contexts = torch.randn(2, 7, 13, 1, dtype=torch.float64)  # values: b, m, v, u
+some_values = torch.randn(2, 7, 13, 1, dtype=torch.float64)  # b, m, v, u
 shared = (some_keys[..., 0][:, None].expand(-1, 3, -1, -1),
-          two_contexts[..., 0][:, None].expand(-1, 3, -1, -1))  # (b, h, m, ...)
-by_content_lambda = apply_lambdas(three_heads, content_lambda(some_keys, two_contexts))
-assert torch.allclose(by_content_lambda, linear_attention(three_heads, *shared))
+          some_values[..., 0][:, None].expand(-1, 3, -1, -1))  # (b, h, m, ...)
+by_content_lambda = apply_lambdas(three_heads, content_lambda(some_keys, some_values))
+print("linear attention:", torch.allclose(by_content_lambda, linear_attention(three_heads, *shared)))
 
 equal_keys = torch.full((1, 1024, 1, 1), 0.7, dtype=torch.float64)  # any constant
-assert torch.allclose(content_lambda(equal_keys, colours)[0, 0], colours[0, :, :, 0].mean(0))
-print("content lambda = linear attention with shared keys and values")
-print("equal keys = average pooling:", (255 * colours.mean(1)).flatten().round().int().tolist())
+pooled = content_lambda(equal_keys, colours)[0, 0]
+print("average pooling:", torch.allclose(pooled, colours[0, :, :, 0].mean(0)))
 
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Checks of this lesson's sentences
+assert torch.allclose(by_hand, torch.tensor([[4, 4, 2], [6, 6, 1]], dtype=torch.float64))
+assert torch.allclose(by_attention[:2], by_lambda[:2]) and not torch.allclose(by_attention[2:], by_lambda[2:])
+assert torch.allclose(by_attention[[1, 3]], pixels.new_tensor([6, 6, 1]))
+assert by_lambda[2].min() < 0 and by_lambda[3].sum() > pixels.sum(1).max()
+assert (255 * plane_palette[0]).round().int().tolist() == [
+    [209, 27, 68], [82, 125, 66], [54, 138, 248], [227, 212, 15]
+]
+# averages stay in range
+assert (plane_palette >= colours.amin(1)[..., 0]).all() and (plane_palette <= colours.amax(1)[..., 0]).all()
+assert recipe.argmax() == 0 and (colours[0, brown, :, 0] - anchors).square().sum(1).argmin() == 0
+assert (255 * without_plane[0]).round().int().tolist() == [
+    [133, 79, 46], [79, 124, 66], [54, 138, 250], [102, 119, 66]
+]
+assert torch.allclose(twice, palette)
+assert max(errors, key=errors.get) == 0 and min(errors, key=errors.get) not in (0, 100)
+assert torch.allclose(by_content_lambda, linear_attention(three_heads, *shared))
+assert torch.allclose(pooled, colours[0, :, :, 0].mean(0))
 
 # %% [markdown]
 # ## Exercises
 #
-# **1 · Implement.** Write the content lambda for a context that arrives one position at a time, so that the normalised keys are never held as a whole: no `softmax`. Keep two running sums, of $\exp(K_m)\,v_m^\top$ and of $\exp(K_m)$. (The last axis, $u$, is there too; each of its entries has a softmax of its own, and the results are summed.)
-
-# %%
-def streamed_lambda(keys: Tensor, values: Tensor) -> Tensor:
-    """(b, m, k, u), (b, m, v, u) -> (b, k, v)."""
-    (b, m, k, u), v = keys.shape, values.shape[2]
-    weighted = torch.zeros(b, k, v, u, dtype=values.dtype)  # the running sum of exp(key) · value
-    total = torch.zeros(b, k, 1, u, dtype=values.dtype)  # the running sum of exp(key)
-    for position in range(m):
-        pass  # add this position's part to both
-    return weighted.sum(3)  # something is still to be divided
-
-
-check_content_lambda(streamed_lambda)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# The softmax's denominator does not depend on $m$, so it can wait until the end. (Real code also subtracts the largest key so far, lest exp overflow.)
-#
-# ```python
-# def streamed_lambda(keys, values):
-#     (b, m, k, u), v = keys.shape, values.shape[2]
-#     weighted = torch.zeros(b, k, v, u, dtype=values.dtype)
-#     total = torch.zeros(b, k, 1, u, dtype=values.dtype)
-#     for position in range(m):
-#         share = keys[:, position].exp()[:, :, None]  # (b, k, 1, u)
-#         weighted += share * values[:, position][:, None]  # (b, 1, v, u)
-#         total += share
-#     return (weighted / total).sum(3)
-#
-#
-# check_content_lambda(streamed_lambda)
-# ```
-#
-# </details>
-
-# %% [markdown]
-# **2 · Construct.** One pixel of the strip is still in the palette, unharmed. Find the query that gets yellow, (8, 8, 0), back out of (4, 4, 2) and (6, 6, 1).
-
-# %%
-yellow_query = None  # a pair (q0, q1)
-check_answer("02.E2", yellow_query)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# Blue must vanish: $2q_0+q_1=0$. Red must be 8: $4q_0+6q_1=8$. So $q=(-1, 2)$. No blend of the two colours could do it. Attention can come as near to yellow as you like, with a query (0, $q_1$) and a large $q_1$, but never quite reaches it: its weights are all positive.
-#
-# ```python
-# yellow_query = (-1, 2)
-# check_answer("02.E2", yellow_query)
-# ```
-#
-# </details>
-
-# %% [markdown]
-# **3 · Construct.** Find another strip with the palette (4, 4, 2), (6, 6, 1) and the same keys, in which pixels 0, 1 and 2 have *all* changed. Why can pixel 3 not change?
-
-# %%
-my_strip = None  # four pixels [red, green, blue] in a list; numbers may be negative
-check_other_strip(my_strip)
-
-# %% [markdown]
-# <details><summary>Solution</summary>
-#
-# Pixels 0, 1 and 2 have equal keys, so they come in through their sum alone. Any three colours that add up to (8, 8, 8) will do, three times the same grey for instance. Pixel 3 is fixed, since exercise 2 reads it from the palette. In numbers: the changes $\Delta V$ that nobody sees obey $\sigma^\top\Delta V=0$, that is, in each channel, two equations for four unknowns, one for each pixel, so two numbers stay free.
-#
-# ```python
-# my_strip = [[8 / 3, 8 / 3, 8 / 3]] * 3 + [[8, 8, 0]]
-# check_other_strip(my_strip)
-# ```
-#
-# </details>
-
-# %% [markdown]
-# **4 · Predict.** A batch of 8 pictures of 128 × 128 pixels; 4 heads that share their keys and values, as in step 10; $k = 16$ and $v = 32$. How many numbers do all content lambdas hold together?
+# **1 ★ Predict.** A batch has 8 images of 128 × 128 pixels. There are 4 heads, which share their keys and values as in step 9, with $k = 16$ and $v = 32$. How many numbers do all content lambdas hold together?
 
 # %%
 lambda_numbers = None  # a whole number
-check_answer("02.E4", lambda_numbers)
+exercise_1 = check_answer("02.E4", lambda_numbers)
+exercise_1
 
 # %% [markdown]
+# <details><summary>Hint</summary>How many numbers has one palette? Who shares it: pixels, heads, images?</details>
+#
 # <details><summary>Solution</summary>
 #
-# Each picture has one lambda of $k\cdot v = 512$ numbers. The pixels are summed away, and the heads share it. So it is $8\cdot 512=4096$; attention's maps would hold $8\cdot 4\cdot 16384^2$, more than eight billion.
+# Each image has one lambda of $k\cdot v = 512$ numbers. The pixels are summed away, and the heads share it. So it is $8\cdot 512=4096$. The matrices of attention would hold $8\cdot 4\cdot 16384^2$ numbers, more than eight billion.
 #
 # ```python
 # lambda_numbers = 8 * 16 * 32
@@ -502,27 +446,100 @@ check_answer("02.E4", lambda_numbers)
 # </details>
 
 # %% [markdown]
-# **5 · Predict.** For one-hot queries, with a single 1 and zeros elsewhere, attention and content lambda agreed. Do they for every query whose entries are shares? Take $q = (½, ½)$ on the strip. The lambda weighs yellow with the mean of 2/8 and 5/8, which is 0.4375. What is attention's weight of yellow? (The strip's keys are (0, 0) for three pixels and (0, log 5) for yellow.)
+# **2 ★ Construct.** One pixel of the strip is still in the palette, unharmed. Find the query that gets yellow, (8, 8, 0), back out of (4, 4, 2) and (6, 6, 1).
 
 # %%
-yellow_weight = None  # a number, to three decimals
-check_answer("02.E5", yellow_weight)
+yellow_query = None  # a pair (q0, q1)
+exercise_2 = check_answer("02.E2", yellow_query)
+exercise_2
 
 
 # %% [markdown]
+# <details><summary>Hint</summary>Blue must vanish. Which numbers q0 and q1 make 2 · q0 + 1 · q1 zero?</details>
+#
 # <details><summary>Solution</summary>
 #
-# For a one-hot query $e_i$ the score is one column of keys, $e_i^\top K_m = K_{m,i}$. Attention's softmax over $m$ is then column $i$ of $\sigma$, so both agree. For $(½, ½)$ the scores are 0, 0, 0 and ½ log 5, and the weight is $\sqrt5/(3+\sqrt5)=0.427$. Attention averages keys *before* the exponential (a geometric mean, normalised), the lambda averages weights *after* it (an arithmetic mean).
+# Blue must vanish: $2q_0+q_1=0$. Red must be 8: $4q_0+6q_1=8$. So $q=(-1, 2)$. No blend of the two colours could do it. Attention can come near to yellow, with a query (0, $q_1$) and a large $q_1$. It never quite arrives, because its weights are all positive.
 #
 # ```python
-# yellow_weight = 5**0.5 / (3 + 5**0.5)
-# check_answer("02.E5", yellow_weight)
+# yellow_query = (-1, 2)
+# check_answer("02.E2", yellow_query)
 # ```
 #
 # </details>
 
 # %% [markdown]
-# **6 · Repair.** This habit was seen in the wild: code for rows, (b, m, k), is carried over to maps, (b, k, H, W). All shapes fit and nothing fails. But with values of 1 the entries of the lambda are no longer 1, and its columns, of $k=11$ entries, do not sum to 11. Change `map_lambda` so that the check passes.
+# **3 ★★ Implement.** The pixels now arrive one at a time. Write the content lambda without `softmax`, so that you never hold all soft keys at once. Keep two running sums: of $\exp(K_m)\,v_m^\top$ and of $\exp(K_m)$.
+#
+# The last axis, $u$, is there too. Each of its entries has a softmax of its own, and the results are added.
+
+# %%
+def streamed_lambda(keys: Tensor, values: Tensor) -> Tensor:
+    """(b, m, k, u), (b, m, v, u) -> (b, k, v)."""
+    (b, m, k, u), v = keys.shape, values.shape[2]
+    weighted = torch.zeros(b, k, v, u, dtype=values.dtype)  # the running sum of exp(key) · value
+    total = torch.zeros(b, k, 1, u, dtype=values.dtype)  # the running sum of exp(key)
+    for position in range(m):
+        pass  # add this position's part to both sums
+    return None  # replace this line
+
+
+exercise_3 = check_content_lambda(streamed_lambda)
+exercise_3
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>The denominator of the softmax is the same for all m. When do you have to divide by it?</details>
+#
+# <details><summary>Hint 2</summary><code>keys[:, position].exp()</code> has the shape (b, k, u). With <code>[:, :, None]</code> it becomes (b, k, 1, u), the shape of <code>total</code>.</details>
+#
+# <details><summary>Solution</summary>
+#
+# The denominator does not depend on $m$, so the division can wait until the end. (Real code also subtracts the largest key so far. Otherwise exp can overflow.)
+#
+# ```python
+# def streamed_lambda(keys, values):
+#     (b, m, k, u), v = keys.shape, values.shape[2]
+#     weighted = torch.zeros(b, k, v, u, dtype=values.dtype)
+#     total = torch.zeros(b, k, 1, u, dtype=values.dtype)
+#     for position in range(m):
+#         part = keys[:, position].exp()[:, :, None]  # (b, k, 1, u)
+#         weighted += part * values[:, position][:, None]  # (b, 1, v, u)
+#         total += part
+#     return (weighted / total).sum(3)
+#
+#
+# check_content_lambda(streamed_lambda)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **4 ★★ Construct.** Find another strip with the same keys and the same palette, (4, 4, 2) and (6, 6, 1). Pixels 0, 1 and 2 must *all* change. Why can pixel 3 not change?
+
+# %%
+my_strip = None  # four pixels [red, green, blue] in a list; numbers may be negative
+exercise_4 = check_other_strip(my_strip)
+exercise_4
+
+
+# %% [markdown]
+# <details><summary>Hint</summary>Pixels 0, 1 and 2 have equal keys. What does the palette know about the three of them?</details>
+#
+# <details><summary>Solution</summary>
+#
+# Pixels 0, 1 and 2 have equal keys, so the palette knows only their sum. Any three colours that add up to (8, 8, 8) will do, for instance three times the same grey. Pixel 3 is fixed, because exercise 2 reads it from the palette.
+#
+# In numbers: a change $\Delta V$ that nobody sees obeys $\sigma^\top\Delta V=0$. In each channel these are two equations for four pixels. Two numbers stay free.
+#
+# ```python
+# my_strip = [[8 / 3, 8 / 3, 8 / 3]] * 3 + [[8, 8, 0]]
+# check_other_strip(my_strip)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **5 ★★ Repair.** This habit was seen in public code: lines for rows, (b, m, k), are used on feature maps, (b, k, H, W). All shapes fit and nothing fails. With values of 1, every entry of the lambda should be 1, so a column of $k=11$ entries should sum to 11. Look at the printed sums. Then change `map_lambda` so that the check passes.
 
 # %%
 def map_lambda(key_map: Tensor, value_map: Tensor) -> Tensor:
@@ -536,13 +553,16 @@ as_rows = [feature_map.flatten(2).transpose(1, 2)[..., None]  # (b, m, channels,
            for feature_map in (key_map, value_map)]
 print("values of 1: three of the columns sum to",
       map_lambda(key_map, torch.ones_like(value_map)).sum(1)[0, :3].round(decimals=4).tolist())
-check_close(map_lambda(key_map, value_map), content_lambda(*as_rows),
+exercise_5 = check_close(map_lambda(key_map, value_map), content_lambda(*as_rows),
             "what do the weights of one colour sum to, over all pixels?")
+exercise_5
 
 # %% [markdown]
+# <details><summary>Hint</summary>The map has 5 · 7 pixels. Over which axis did the weights sum to 1?</details>
+#
 # <details><summary>Solution</summary>
 #
-# The sum over k was 35, which is $m = 5\cdot 7$: the softmax kept its `dim=1`, which on maps is $k$, so every *pixel* shared out a weight of 1 among the colours. Flatten first, then take the softmax over the positions. (`dim=3` before flattening would be wrong too: it would normalise each row of the map alone.)
+# The sum over k was 35, which is $m = 5\cdot 7$. The softmax kept its `dim=1`, and on maps this axis is $k$. So every *pixel* divided a weight of 1 among the colours. Flatten first, then take the softmax over the positions. (`dim=3` before flattening would be wrong too. It would normalise each row of the map alone.)
 #
 # ```python
 # def map_lambda(key_map, value_map):
@@ -556,7 +576,35 @@ check_close(map_lambda(key_map, value_map), content_lambda(*as_rows),
 # </details>
 
 # %% [markdown]
-# **7 · Derive.** Show that a content lambda does not change when the context is shuffled, and that its answers are shuffled along when the queries are.
+# **6 ★★★ Predict.** For one-hot queries, attention and content lambda agreed. Do they agree for every query whose entries are positive and sum to 1? Take q = (½, ½) on the strip. The lambda weighs yellow with the mean of 2/8 and 5/8, which is 0.4375. What is attention's weight of yellow? (The keys are (0, 0) for three pixels and (0, log 5) for yellow.)
+
+# %%
+yellow_weight = None  # a number, to three decimals
+exercise_6 = check_answer("02.E5", yellow_weight)
+exercise_6
+
+# %% [markdown]
+# <details><summary>Hint 1</summary>Write down the four scores q · k_m first.</details>
+#
+# <details><summary>Hint 2</summary>exp(½ log 5) is the square root of 5.</details>
+#
+# <details><summary>Solution</summary>
+#
+# For a one-hot query $e_i$ the score is one column of keys, $e_i^\top K_m = K_{m,i}$. Attention's softmax over $m$ is then column $i$ of $\sigma$, so the two agree. For (½, ½) the scores are 0, 0, 0 and ½ log 5. The weight is $\sqrt5/(3+\sqrt5)=0.427$.
+#
+# Attention averages keys *before* the exponential: a geometric mean, normalised. The lambda averages weights *after* it: an arithmetic mean.
+#
+# ```python
+# yellow_weight = 5**0.5 / (3 + 5**0.5)
+# check_answer("02.E5", yellow_weight)
+# ```
+#
+# </details>
+
+# %% [markdown]
+# **7 ★★★ Derive.** Show that a content lambda does not change when the pixels are shuffled. Then show that its answers are shuffled along when the queries are.
+#
+# <details><summary>Hint</summary>Call the shuffle π, so that the new keys are K'_m = K_π(m). Start with the denominator of the softmax.</details>
 #
 # <details><summary>Solution</summary>
 #
@@ -564,19 +612,89 @@ check_close(map_lambda(key_map, value_map), content_lambda(*as_rows),
 #
 # $$\lambda'=\sum_m\sigma_{\pi(m)}v_{\pi(m)}^\top=\sum_{m'}\sigma_{m'}v_{m'}^\top=\lambda .$$
 #
-# The lambda is *invariant*. If the queries move along, $q'_n=q_{\pi(n)}$, then $y'_n=\lambda^\top q_{\pi(n)}=y_{\pi(n)}$: the answers are *equivariant*, they move with their queries.
+# The lambda is *invariant*. If the queries move along, $q'_n=q_{\pi(n)}$, then $y'_n=\lambda^\top q_{\pi(n)}=y_{\pi(n)}$. The answers are *equivariant*: they move with their queries.
 #
 # </details>
+
+# %%
+progress({
+    "1 how many numbers": exercise_1,
+    "2 the unharmed pixel": exercise_2,
+    "3 one pixel at a time": exercise_3,
+    "4 another strip": exercise_4,
+    "5 repair the rows": exercise_5,
+    "6 where the two differ": exercise_6,
+})
 
 # %% [markdown]
 # ## What we now know
 #
-# * A content lambda is a palette: $k$ averages over the whole context, made before any query, of $k\cdot v$ numbers for any number of pixels.
-# * A query mixes the palette linearly. It can subtract and add, which a blend cannot; it cannot choose new weights, which attention can.
-# * Three things a palette cannot know: where a pixel lay (confetti has the same one), how often the whole set of pixels is repeated (step 5), and which of the many pictures with these averages it came from (step 9).
+# * A content lambda is a palette: $k$ averages over all pixels, $k\cdot v$ numbers, made before any query.
+# * A query mixes the palette linearly. It can add and subtract. It cannot choose new weights, as attention can.
+# * A palette does not know where a pixel was. Confetti has the same palette.
+# * It does not know how often the whole set of pixels is repeated.
+# * It does not know which of many images with these averages it came from.
 #
-# **Ledger.** *Without attention maps, less memory*: for, the content half never makes $n\cdot m$ numbers. *Long-range interactions*: for, every pixel counts, at a cost linear in the pixels; against, confetti looks the same. Not one of the five, but worth a line: the content half is not new, it is linear attention with shared keys and values (step 10).
+# **Ledger.** *Without attention matrices, less memory.* For: the content half never makes $n\cdot m$ numbers. *Long-range interactions.* For: every pixel counts, at a cost linear in the pixels. Against: confetti looks the same. One more line, beside the five claims: the content half is linear attention with shared keys and values, so it is not new.
 #
-# **The code of this lesson** lives in `lambdalib/lambdas.py`: `content_lambda`, and `apply_lambdas`, which lesson 03 writes out.
+# **The code of this lesson** lives in `lambdalib/lambdas.py`: `content_lambda`, and `apply_lambdas`, which lesson 03 writes.
 #
 # **Next.** A plane and its confetti have the same palette. Where is *where*? [Lesson 03: position lambdas](03_position_lambdas.ipynb).
+
+# %% [markdown]
+# ## Appendix: skip unless curious
+#
+# ### A bottleneck of rank k
+#
+# Does a content lambda use weights at all, as attention does? It does. Move the bracket:
+#
+# $$Y \;=\; Q\,(\sigma^\top V) \;=\; (Q\,\sigma^\top)\,V$$
+#
+# The matrix $Q\,\sigma^\top$ holds one weight for each pair of pixels. It does the work of the attention matrix, though nobody ever stores it. Here it is for the strip:
+
+# %%
+strip_weights = queries[0, 0] @ soft_keys.T  # (n, m)
+print("8 · Q σᵀ, one row per query:")
+print((8 * strip_weights).round(decimals=4))
+assert torch.allclose(strip_weights[2], strip_weights[0] - strip_weights[1])
+assert torch.allclose(strip_weights[3], strip_weights[0] + strip_weights[1])
+
+# %% [markdown]
+# Row 2 is row 0 minus row 1. Row 3 is row 0 plus row 1. So only two rows are really new. This number is the **rank** of the matrix. It can never be larger than $k$, because every row is a mixture of the $k$ columns of $\sigma$.
+#
+# Now for 256 pixels: the plane at 16 × 16, with $k = 16$. Queries and keys are random mixtures of each pixel's 3 × 3 neighbourhood. How strong are the independent directions in each matrix? Its **singular values** tell.
+
+# %%
+torch.manual_seed(0)
+small_plane = F.avg_pool2d(plane()[None].double(), 2)  # (1, 3, 16, 16)
+neighbourhoods = F.unfold(small_plane, 3, padding=1)[0].T  # (n=256, 27)
+neighbourhoods = (neighbourhoods - neighbourhoods.mean(0)) / neighbourhoods.std()
+to_queries, to_keys = torch.randn(2, 27, 16, dtype=torch.float64) / 27**0.5
+Q, K = neighbourhoods @ to_queries / 4, neighbourhoods @ to_keys  # (n, k), (m, k); 1/4 is attention's 1/√k
+
+lambda_matrix, attention_matrix = Q @ K.softmax(0).T, (Q @ K.T).softmax(1)  # (n, m) each
+print("rank: lambda", int(torch.linalg.matrix_rank(lambda_matrix)),
+      "· attention", int(torch.linalg.matrix_rank(attention_matrix)))
+assert torch.linalg.matrix_rank(lambda_matrix) == 16
+figures.show(
+    figures.spectra({"content lambda, Q σᵀ": torch.linalg.svdvals(lambda_matrix)[:16],
+                     "attention, softmax(Q Kᵀ)": torch.linalg.svdvals(attention_matrix)}),
+    "The strength of each direction (the largest is 1). The lambda stops at 16. Attention goes on, faintly.",
+    alt="Two falling curves on a logarithmic axis: one ends at 16 values, the other falls on to 256.",
+)
+
+# %% [markdown]
+# The lambda stops at 16, as it must. Attention has many more directions, but most of them are faint. So the bottleneck is real. How much it hurts depends on what the faint directions are worth. These matrices are random, not trained, so they cannot tell.
+#
+# ### What signs can do
+#
+# The recipes of step 6 were positive. With signs, four colours can be enough for every pixel. Three of the plane's four colours are linearly independent, so they reach every point of the space of colours. The pseudo-inverse (`pinv`) finds the shortest query for each pixel:
+
+# %%
+signed_recipes = colours[0, :, :, 0] @ torch.linalg.pinv(plane_palette[0])  # (n, k): λᵀ q_n = v_n
+exact = apply_lambdas(signed_recipes[None, None], plane_palette)[0, 0]
+print("every pixel is exact:", torch.allclose(exact, colours[0, :, :, 0]))
+print(f"negative entries in the recipes: {(signed_recipes < 0).double().mean():.0%}")
+
+# %% [markdown]
+# This is less of a feat than it looks. Any three independent colours could do it, even those of another image. Here the queries do all the work.

@@ -179,7 +179,7 @@ def one_row(image, weights, pixel: tuple[int, int], answer) -> Figure:
     fig.subplots_adjust(left=0.01, right=0.94, bottom=0.19, top=0.84)
     axes[0].imshow(light(image), interpolation="nearest")
     axes[1].imshow(weights, cmap="Oranges", vmin=0, interpolation="nearest")
-    for ax, title in zip(axes, ("picture and asking pixel", f"weights, 0 … {weights.max():.2g}")):
+    for ax, title in zip(axes, ("image and asking pixel", f"weights, 0 … {weights.max():.2g}")):
         ax.plot(
             pixel[1], pixel[0], "s", markersize=9, markerfacecolor="none", markeredgecolor=INK, markeredgewidth=2
         )

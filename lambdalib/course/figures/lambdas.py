@@ -86,7 +86,7 @@ def palette_card(image, palette, soft_keys, repainted) -> Figure:
         2, room + 4, height_ratios=[1, 2], left=0.01, right=0.99, bottom=0.1, top=0.88, wspace=0.12, hspace=0.12
     )
     for place, colours, title in (
-        (grid[:, :2], shown, "the picture"),
+        (grid[:, :2], shown, "the image"),
         (grid[:, -2:], repainted, "repainted with the palette"),
     ):
         ax = fig.add_subplot(place)

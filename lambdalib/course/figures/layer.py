@@ -96,7 +96,7 @@ def puzzle_answers(image, truth, scored, answers) -> Figure:
     for row, question in enumerate(("A, edge", "B, far marker")):
         axes[row, 0].imshow(shades, interpolation="nearest")
         axes[row, 0].set_ylabel(question, fontsize=10)
-        axes[row, 0].set_title("the picture" if row == 0 else "", fontsize=9)
+        axes[row, 0].set_title("the image" if row == 0 else "", fontsize=9)
         for ax, (name, given) in zip(axes[row, 1:], panels.items()):
             ax.imshow(given[row], cmap="Greys_r", vmin=-0.6, vmax=1, interpolation="nearest")
             for y, x in np.argwhere(~scored[row]):

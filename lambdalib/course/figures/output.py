@@ -16,7 +16,7 @@ from PIL import Image
 __all__ = ["frame", "show"]
 
 PAGE_PIXELS = 90  # of a page for one inch of a figure; its PNG has twice as many
-COLOURS = 64
+COLOURS = 256
 
 
 def frame(figure: Figure) -> bytes:
@@ -39,8 +39,8 @@ def show(figure: Figure, caption: str, alt: str) -> None:
     """Show a figure under a cell: cut to what is drawn, sharp at twice the page's pixels, with a caption below.
 
     The output's metadata holds the width on the page and the words for readers who cannot see the figure. Tools
-    that show no images print these words. The PNG is stored with 64 colours if that makes it smaller and changes
-    the image by less than half a step of 256 on average. That suits plots; photographs keep all their colours.
+    that show no images print these words. The PNG is stored with 256 colours if that makes it smaller and moves
+    fewer than one pixel in a thousand by more than 16 steps of 256. Photographs keep all their colours.
 
     Args:
         figure: is closed.
@@ -66,8 +66,8 @@ def show(figure: Figure, caption: str, alt: str) -> None:
 
 
 def few_colours(png: bytes, image: Image.Image) -> bytes:
-    """The PNG of an image with a palette of 64 colours, or as it is where that is smaller or too far off."""
+    """The PNG of an image with a palette of 256 colours, or as it is where that is smaller or too far off."""
     indexed, file = image.quantize(COLOURS, kmeans=1, dither=Image.Dither.NONE), io.BytesIO()
     indexed.save(file, format="png", optimize=True)
-    change = np.abs(np.asarray(image, float) - np.asarray(indexed.convert("RGB"), float)).mean()
-    return min(png, file.getvalue(), key=len) if change < 0.5 else png
+    change = np.abs(np.asarray(image, int) - np.asarray(indexed.convert("RGB"), int)).max(2)
+    return min(png, file.getvalue(), key=len) if (change > 16).mean() < 1e-3 else png

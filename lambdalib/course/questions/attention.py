@@ -19,6 +19,12 @@ def blend_of_the_strip(red: float, green: float, blue: float) -> str:
 
 ATTENTION_QUESTIONS = {
     # lesson 00
+    "00.half": Question(
+        "palettes",
+        "in this network, without training again; what each half is worth is another question, for lesson 09",
+        {"stencils": "in this network the other half hurts more, though both count"},
+        otherwise=choice_of("palettes", "stencils"),
+    ),
     "00.1": Question(
         16,
         "n · m = n² on the left and k · v = 256 on the right: equal at n = 16",
