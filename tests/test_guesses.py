@@ -20,7 +20,11 @@ from lambdalib.course.questions.question import Question, choice_of, matches
 ROOT = Path(__file__).resolve().parents[1]
 
 PROTECTED = [
-    "00_start_here", "01_self_attention", "02_content_lambdas", "03_position_lambdas", "04_lambda_layer",
+    "00_start_here",
+    "01_self_attention",
+    "02_content_lambdas",
+    "03_position_lambdas",
+    "04_lambda_layer",
 ]  # the lessons that keep the rule, by their stem, such as "03_position_lambdas"
 
 TITLE, FOLDED = "# @title Reveal", {"cellView": "form", "jupyter": {"source_hidden": True, "outputs_hidden": True}}

@@ -46,8 +46,8 @@ from lambdalib.training.data import CLASSES, load_sample
 figures.show(
     figures.one_picture(),
     "A lambda layer at two pixels of one image. Bars are amounts of red, green and blue; down means minus.",
-    alt="A plane; its palette of four colours; at pixels A and B the stencils, their readings, the lambda, the query "
-        "and the output; in grey, the weights of attention.",
+    alt="A plane; its palette of four colours; at pixels A and B the stencils, their readings, the lambda, "
+        "the query and the output; in grey, the weights of attention.",
 )
 
 # %% [markdown]
@@ -130,7 +130,8 @@ def fade(net, content: float, position: float):
 
 
 right = {}
-for name, weights in {"both halves": (1, 1), "no stencils": (1, 0), "no palettes": (0, 1), "neither": (0, 0)}.items():
+halves = {"both halves": (1, 1), "no stencils": (1, 0), "no palettes": (0, 1), "neither": (0, 0)}
+for name, weights in halves.items():
     hooks = fade(net, *weights)
     with torch.no_grad():
         right[name] = 100 * float((net(images).argmax(dim=1) == labels).double().mean())

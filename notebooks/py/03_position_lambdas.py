@@ -46,7 +46,7 @@ from lambdalib.course.verdict import Verdicts
 torch.manual_seed(0)
 figures.show(
     figures.one_picture(lit="stencils"),
-    "At each pixel, k stencils read the neighbourhood. Each reading is a colour: three bars, up for plus, down for minus.",
+    "At each pixel, k stencils read the neighbourhood. Each reading is a colour: three bars, down means minus.",
     alt="The picture of the course. Lit: the windows around pixels A and B, four stencils, and their readings.",
 )
 
@@ -99,7 +99,7 @@ if revealed(guess):
     print("stencil 1 at pixel 1:", readings[1, 1].tolist())
 figures.show(
     figures.strip_readings(colours, taps, readings),
-    "Every column is a pixel. Below it stands what each stencil reads there, as signed bars of red, green and blue.",
+    "Every column is a pixel. Below it: what each stencil reads there, as signed bars of red, green and blue.",
     alt="The strip's four pixels, and under each pixel the readings of the two stencils as bars.",
 )
 
@@ -202,7 +202,7 @@ def steer(degrees: float = 90, row: int = 20, column: int = 16):
 
 figures.show(
     steer(),
-    "A query at 90° asks for “below minus above”. The orange square marks one pixel; the curve is its answer to all angles.",
+    "A query at 90° asks for “below minus above”. The orange square marks a pixel; the curve is what it reads.",
     alt="The plane with a marked pixel, the mixed stencil, its reading at every pixel, and a cosine over the angle.",
 )
 
@@ -295,8 +295,8 @@ assert readings[1].tolist() == [[0, 8, 0], [-8, 0, 8]]
 assert outputs.tolist() == [[8, 0, 0], [-8, 0, 8], [-8, 0, 8], [8, 8, -8]]
 assert torch.equal(position_lambdas(embeddings[..., None], values), readings[None])  # E reads what the loop read
 assert torch.allclose(plane_readings[:, 0], plane())  # "me" reads the image itself
-for one in (by_convolution, by_einsum, lambdas.position_lambdas(lambdas.relative_embeddings(stencils, 5, 7), vals)):
-    assert torch.allclose(one, by_loops)
+by_library = lambdas.position_lambdas(lambdas.relative_embeddings(stencils, 5, 7), vals)
+assert all(torch.allclose(one, by_loops) for one in (by_convolution, by_einsum, by_library))
 
 # %% [markdown]
 # ## 6 · Shift the image
@@ -378,7 +378,8 @@ if revealed(guess):
 many_queries = torch.randn(3, 4, 15, 5, dtype=torch.float64)
 five_stencils = torch.randn(5, 3, 3, dtype=torch.float64)
 all_kernels = einsum("bhnk,kij->bhnij", many_queries, five_stencils).reshape(180, 9)
-print(len(all_kernels), "kernels of", all_kernels.shape[1], "taps; rank", int(torch.linalg.matrix_rank(all_kernels)))
+rank = int(torch.linalg.matrix_rank(all_kernels))
+print(len(all_kernels), "kernels of", all_kernels.shape[1], "taps; rank", rank)
 
 # %% [markdown]
 # There are many kernels and few directions: every kernel is a mixture of the same $k$ stencils. In the paper, k = 16. A kernel of 7 × 7 has 49 free numbers, so the query chooses among 16 of 49 directions.

@@ -101,8 +101,8 @@ def test_confusion_counts_every_picture():
 @pytest.mark.parametrize("name", ["A", "B"])
 def test_the_one_picture_adds_up(name):
     """Its numbers against sums over pixels and taps."""
-    palette, found = picture.answers()
-    image, (row, column) = np.array(plane()).transpose(1, 2, 0), picture.PIXELS[name]
+    palette, found = picture.numbers_of_the_picture()
+    image, (row, column) = plane().permute(1, 2, 0).numpy(), picture.PIXELS[name]
     looked_for = np.stack([image[anchor] for anchor in picture.ANCHORS])
     for colour, anchor in zip(palette, looked_for):
         weights = np.exp(-12 * ((image - anchor) ** 2).sum(2))

@@ -40,7 +40,7 @@ class Answer(NamedTuple):
     weights: np.ndarray  # (H, W), of attention
 
 
-def answers() -> tuple[np.ndarray, dict[str, Answer]]:
+def numbers_of_the_picture() -> tuple[np.ndarray, dict[str, Answer]]:
     """The palette (k, v), and what each marked pixel gets: computed by the functions of the lessons."""
     image, values = plane(), plane_colours()  # (3, 32, 32), (1, m, v, u=1)
     colours = values[0, :, :, 0]
@@ -73,7 +73,7 @@ def one_picture(lit: str | None = None) -> Figure:
     """
     if lit not in (None, *PARTS):
         raise ValueError(f"lit must be None or one of {', '.join(PARTS)}, got {lit!r}")
-    palette, found = answers()
+    palette, found = numbers_of_the_picture()
     colours = {part: INK for part in PARTS} | {"attention": "#5f6672"}
     strength = {part: 1.0 if lit in (None, part) else 0.25 for part in (*PARTS, "attention")}
     fig, image = plt.figure(figsize=(7.4, 5.5)), light(plane())
