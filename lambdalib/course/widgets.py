@@ -7,6 +7,7 @@ JupyterLab, in Colab and under nbval. Taught in notebooks/00_start_here.
 import html
 import math
 import time
+from base64 import b64encode
 
 import ipywidgets as ipw
 
@@ -15,7 +16,7 @@ from lambdalib.course.figures.output import frame
 __all__ = ["choice", "explore", "slider", "switch"]
 
 LIVE = 0.12  # seconds; a figure that is drawn faster follows the mouse, others wait for its release
-CELL = "310px"  # the least width of a control; a row holds as many as fit
+CELL = 200  # pixels of the page: the least width of a control without its label; a row holds as many as fit
 
 
 def slider(label: str, low, high, value, step=1):
@@ -40,6 +41,7 @@ def choice(label: str, options, value=None):
         tooltips=[f"{label}: {option}" for option in options],
         style={"button_width": "auto"},
     )
+    buttons.add_class("widget-inline-hbox")  # sliders have it: the label stands beside the buttons
     if value is not None:
         buttons.value = value
     return buttons
@@ -48,6 +50,14 @@ def choice(label: str, options, value=None):
 def switch(label: str, value: bool = False):
     """A box to tick. Taught in notebooks/01_self_attention."""
     return ipw.Checkbox(value=value, description=label)
+
+
+def image_tag(png: bytes, alt: str) -> str:
+    """A PNG with twice the page's pixels as HTML, of a fixed shape, so that nothing moves while it is replaced."""
+    width, height = (int.from_bytes(png[place : place + 4], "big") // 2 for place in (16, 20))  # from its header
+    source = f"data:image/png;base64,{b64encode(png).decode()}"
+    style = f"width: {width}px; max-width: 100%; aspect-ratio: {width} / {height}"
+    return f'<img alt="{html.escape(alt)}" decoding="sync" style="{style}" src="{source}">'
 
 
 def explore(draw, alt: str = "Figure", **controls):
@@ -64,16 +74,20 @@ def explore(draw, alt: str = "Figure", **controls):
         a VBox: the controls above the figure. Its `controls` are the dict of widgets, its `message` shows an
         error, and its `picture` is the figure as it is shown.
     """
-    width = f"{max(len(control.description) for control in controls.values()) + 1}ch"
+    label = f"{max(len(control.description) for control in controls.values()) + 1}ch"
     for control in controls.values():  # one width for all labels, so that the controls stand in columns
-        control.style.description_width = width
+        control.style.description_width = label
         control.layout.width = "auto"
     panel = ipw.Box(
         list(controls.values()),
-        layout={"display": "grid", "grid_template_columns": f"repeat(auto-fill, minmax({CELL}, 1fr))"},
+        layout={
+            "display": "grid",
+            "grid_template_columns": f"repeat(auto-fill, minmax(calc({label} + {CELL}px), 1fr))",
+            "grid_gap": "4px 0",
+        },
     )
     message = ipw.HTML(layout={"min_height": "28px"})  # kept free, so that the figure below stays where it is
-    picture = ipw.Image(format="png", layout={"max_width": "100%", "height": "auto"})
+    picture = ipw.HTML()  # an Image cannot have an alternative text
     fastest = math.inf
 
     def redraw(_=None):
@@ -89,10 +103,8 @@ def explore(draw, alt: str = "Figure", **controls):
             message.value = f"<b role='alert' style='color: var(--jp-error-color1, #b00020)'>{words}</b>"
             return
         fastest = min(fastest, time.perf_counter() - start)
-        picture.value, message.value = png, ""
-        picture.width = str(int.from_bytes(png[16:20], "big") // 2)  # where a PNG says its width
         settings = ", ".join(f"{control.description} {control.value}" for control in controls.values())
-        picture.tooltip = f"{alt}: {settings}"  # an Image has no alternative text, but its title is read out
+        picture.value, message.value = image_tag(png, f"{alt}: {settings}"), ""
         for control in controls.values():
             if control.has_trait("continuous_update"):
                 control.continuous_update = fastest < LIVE
