@@ -29,7 +29,7 @@ def test_every_figure_can_be_called_from_the_package():
         path.stem for path in Path(figures.__file__).parent.glob("*.py") if path.stem not in ("__init__", "style")
     ]
     names = [name for file in files for name in import_module(f"lambdalib.course.figures.{file}").__all__]
-    assert len(files) == 8 and sorted(names) == sorted(set(figures.__all__))
+    assert len(files) == 9 and sorted(names) == sorted(set(figures.__all__))
     assert all(callable(getattr(figures, name)) for name in names)
 
 
