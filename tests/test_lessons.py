@@ -43,6 +43,15 @@ DEFINED_IN = {  # what a lesson must define, not import, by the module's name in
     },
     "06_lambda_resnet": {"resnet": ["Bottleneck", "ResNet"]},
     "07_train_on_cifar10": {"training.train": ["train_steps", "evaluate"]},
+    "08_look_inside": {
+        "explain": [
+            "equivalent_matrices",
+            "effective_writers",
+            "replace_queries",
+            "within_image_share",
+            "unseen_directions",
+        ]
+    },
 }
 
 

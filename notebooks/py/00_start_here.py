@@ -72,6 +72,7 @@ figures.show(
 # | [05 What it costs](05_cost.ipynb) | cheaper in what, and when? |
 # | [06 LambdaResNet](06_lambda_resnet.ipynb) | where in a network does it belong? |
 # | [07 Train it on CIFAR-10](07_train_on_cifar10.ipynb) | does it learn, and how would I know? |
+# | [08 Look inside](08_look_inside.ipynb) | what did it learn? |
 # | [09 What the lambda is worth](09_what_the_lambda_is_worth.ipynb) | which part of it earned the accuracy? |
 #
 # The library `lambdalib` holds the same code as the lessons: a test compares the two. On your machine:

@@ -745,4 +745,4 @@ assert abs(best - 0.45) < 0.01
 #
 # **The code of this lesson** lives in `lambdalib/training/data.py`, `lambdalib/training/cifar10.py` (where the pictures come from), `lambdalib/training/recipes.py` (`Recipe`, `RECIPES`, `lr_factor`), `lambdalib/training/train.py` (`train_steps`, `predict`, `evaluate`, `fit`), `lambdalib/training/run.py` (`Run`) and `lambdalib/training/checkpoint.py`; `lambdalib train` in a terminal does what step 8 does.
 #
-# **Next.** It learns; but *what*? To open a trained net, look at its stencils and find out which half of a lambda carries the answer is a question for lesson 08, which is not written yet. And what is each half *worth*, measured by training without it? That is [lesson 09](09_what_the_lambda_is_worth.ipynb).
+# **Next.** It learns; but *what*? [Lesson 08: look inside](08_look_inside.ipynb) opens the trained model.

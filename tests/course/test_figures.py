@@ -235,3 +235,54 @@ def test_fewer_colours_leave_the_images_of_a_palette_card_where_they_are():
     few, four = ([ax.get_position().bounds for ax in card.axes[:2]] for card in cards)
     np.testing.assert_allclose(few, four)
     assert (cards[0].get_size_inches() == cards[1].get_size_inches()).all()
+
+
+def test_matrices_are_drawn_with_their_signs_and_scale():
+    maps = [np.array([[1.0, -0.2, 0], [0, -2.0, 0.5]]), np.array([[0, -1.0, 0], [0, 0, 0.1]])]
+    figure = figures.matrix_rows(
+        np.zeros((3, 4, 4)), (1, 2), {"one": maps, "other": [0 * maps[0], maps[1]]}, ["a", "b"]
+    )
+    axes = np.array(figure.axes).reshape(2, 3)
+    assert [ax.get_title() for ax in axes.ravel()] == ["the pixel", "a", "b", "", "", ""]
+    assert [ax.get_ylabel() for ax in axes[:, 0]] == ["one\n(scale ±2)", "other\n(scale ±1)"]
+    assert [[text.xy for text in ax.texts] for ax in axes[0]] == [[], [(0.5, 0.75)], [(0.5, 0.25)]]
+    purple, brown = (axes[0, 1].images[1].get_array()[place] for place in ((0, 0), (1, 1)))
+    assert purple[2] > purple[1] and brown[0] > brown[2] and purple[3] < brown[3] == 1
+    for ax in axes.ravel():
+        (frame,) = ax.patches
+        assert (*frame.get_xy(), frame.get_width(), frame.get_height()) == (2 / 3, 1 / 2, 1 / 3, 1 / 2)
+
+
+def test_stencil_banks_have_their_own_scales():
+    banks = {"big": np.arange(-5.0, 67).reshape(8, 3, 3), "small": -np.ones((6, 5, 5))}
+    figure = figures.stencil_banks(banks, rows=2)
+    drawn = [ax.images[0] for ax in figure.axes if ax.images]
+    assert len(figure.axes) == 16 and len(drawn) == 14
+    np.testing.assert_array_equal(drawn[7].get_array(), banks["big"][7])
+    assert drawn[0].get_clim() == (-66, 66) and drawn[-1].get_clim() == (-1, 1)
+
+
+def test_energy_bars_share_out_one():
+    (ax,) = figures.energy_bars({"a": 0.25, "b": 1.0}).axes
+    assert [(bar.get_x(), bar.get_width()) for bar in ax.patches] == [(0, 0.25), (0.25, 0.75), (0, 1), (1, 0)]
+    assert texts(ax.figure) == ["25 %", "100 %"]
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == [
+        "content (palette)",
+        "position (stencils)",
+    ]
+
+
+def test_receptive_fields_say_what_lies_outside_the_window():
+    field = np.zeros((5, 7))
+    field[2, 3], field[1, 2], field[4, 6] = 0.5, 0.25, 0.25
+    left, right = figures.receptive_fields({"a": field, "b": np.eye(1, 35, 17).reshape(5, 7)}, (1, 3, 2, 4)).axes
+    assert (left.get_xlabel(), right.get_xlabel()) == ("outside the frame: 25 %", "outside the frame: 0 %")
+    assert left.images[0].get_clim() == right.images[0].get_clim() == (0, 1)
+    assert left.patches[0].get_bbox().bounds == (1.5, 0.5, 3, 3)
+
+
+def test_points_lost_stand_at_their_bars():
+    (ax,) = figures.points_lost({"a": (1.0, 2.0), "b": (3.0, 4.0)}, ["one", "other"]).axes
+    assert [bar.get_width() for bar in ax.patches] == [1, 2, 3, 4]
+    assert [(text.xy[0], text.get_text()) for text in ax.texts] == [(x, f" {x:.1f}") for x in (1, 2, 3, 4)]
+    assert [round(text.xy[1], 6) for text in ax.texts] == [-0.2, 0.2, 0.8, 1.2]

@@ -153,6 +153,7 @@ def points_lost(lost, models) -> Figure:
     ax.tick_params(axis="x", labelsize=SIZE)
     ax.set_xlabel("points of accuracy lost", fontsize=SIZE)
     ax.spines[["top", "right"]].set_visible(False)
+    ax.margins(x=0.08)
     ax.legend(frameon=False, fontsize=SIZE, loc="center right")
     fig.tight_layout()
     return fig

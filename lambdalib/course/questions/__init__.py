@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lambdalib.course.questions.attention import ATTENTION_QUESTIONS
 from lambdalib.course.questions.cost import COST_QUESTIONS
+from lambdalib.course.questions.inside import INSIDE_QUESTIONS
 from lambdalib.course.questions.lambdas import LAMBDA_QUESTIONS
 from lambdalib.course.questions.layer import LAYER_QUESTIONS
 from lambdalib.course.questions.nets import NET_QUESTIONS
@@ -23,6 +24,7 @@ LESSONS = (
     LAYER_QUESTIONS,
     COST_QUESTIONS,
     NET_QUESTIONS,
+    INSIDE_QUESTIONS,
     RESULT_QUESTIONS,
 )
 QUESTIONS = {number: question for lesson in LESSONS for number, question in lesson.items()}
