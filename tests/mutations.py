@@ -801,6 +801,17 @@ MUTATIONS = [
     Mutation("a record of one entry", "experiments/steering.py", "read_steering(path) | measured", "measured"),
     # course/
     Mutation("checks hand out their own tensors", "course/probe.py",
+
+
+    Mutation("a minus for positive cells", "course/figures/inside.py", "if weight < -0.25 * limit:",
+             "if weight > 0.25 * limit:", "tests/course/test_figures.py"),
+    Mutation("the frame on another pixel", "course/figures/inside.py", "pixel[1] / width, pixel[0] / height",
+             "pixel[0] / width, pixel[1] / height", "tests/course/test_figures.py"),
+    Mutation("one scale for all rows", "course/figures/inside.py", "for one in maps) or 1.0", "for maps in rows.values() for one in maps) or 1.0",
+             "tests/course/test_figures.py"),
+    Mutation("a window without its last row", "course/figures/inside.py", "field[top : bottom + 1,", "field[top:bottom,",
+             "tests/course/test_figures.py"),
+    Mutation("checks hand out their own tensors", "course/checks.py",
              "argument.clone() if isinstance(argument, Tensor) else argument", "argument"),
     Mutation("a function's exit is not its mistake", "course/probe.py",
              "except (Exception, SystemExit) as error:  # noqa: BLE001\n        hint",

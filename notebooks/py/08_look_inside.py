@@ -18,9 +18,9 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # >
 # > **You need** [lesson 04](04_lambda_layer.ipynb) (the layer) and [lesson 07](07_train_on_cifar10.ipynb) (how `tiny` was trained). Words and letters are on the [notation page](00_start_here.ipynb#Notation).
 # >
-# > **Time** 50 minutes to read and run, 20 for the exercises. The code takes about 30 seconds on two CPU cores.
+# > **Time** 55 minutes to read and run, 20 for the exercises. The code takes about 30 seconds on two CPU cores.
 # >
-# > **Short path** Steps 1, 3, 6 and 8.
+# > **Short path** Steps 1, 3, 4 and 7.
 
 # %% [markdown]
 # ## What did the model learn?
@@ -52,7 +52,7 @@ from lambdalib.course.questions import check_answer
 from lambdalib.experiments.steering import read_steering
 from lambdalib.explain import (effective_receptive_field, lambda_layers, layer_inputs, layer_parts, mean_queries,
                                output_energies, pixel_kernels)
-from lambdalib.lambdas import relative_embeddings
+from lambdalib.lambdas import apply_lambdas, relative_embeddings
 from lambdalib.training.train import evaluate
 
 revealed = lambda guess: guess is not None or print("Guess first.")
@@ -126,7 +126,7 @@ assert torch.allclose(content.sum(1), queries[0, 0].sum(1))
 # %% [markdown]
 # ## 3 · A trained model, and one that learnt nothing
 #
-# A figure of a trained model can look meaningful by accident. So every figure below has a partner: the same model with random weights (a *sanity check*, Adebayo et al. 2018). We only believe what differs. The random model gets one courtesy: its norms measure mean and variance on 500 images.
+# A figure of a trained model can look meaningful by accident. So we draw a partner beside it: the same model with random weights (a *sanity check*, Adebayo et al. 2018). We only believe what differs. The random model gets one courtesy: its norms measure mean and variance on 500 images.
 #
 # `tiny` has two lambda layers. One works on a map of 7 × 7 pixels, the other on 3 × 3 pixels. The function `layer_parts` hands us the queries, soft keys, values and embeddings of a layer, on 64 test images. The first of them is the plane.
 
@@ -140,18 +140,17 @@ photos, images = data.test_images[rows] / 255, test_images[rows]
 torch.manual_seed(0)
 models = {"trained": load_pretrained("tiny"), "untrained": create_model("tiny")}
 update_bn(train_images.split(250), models["untrained"])
-layers = {(word, table.shape[2] // 2 + 1): layer  # a stencil of 13 × 13 belongs to a map of 7 × 7
-          for word, model in models.items() for layer in lambda_layers(model.eval()).values()
-          for table in [layer.table.detach()]}
-parts = {}
+layers, parts = {}, {}
 with torch.no_grad():
     for word, model in models.items():
-        for features in layer_inputs(model, images).values():
-            side = features.shape[3]
-            parts[word, side] = q, soft_keys, v, embeddings = layer_parts(layers[word, side], features)
+        inputs = layer_inputs(model.eval(), images)
+        for name, layer in lambda_layers(model).items():
+            side = inputs[name].shape[3]
+            layers[word, side], parts[word, side] = layer, layer_parts(layer, inputs[name])
+            q, soft_keys, v, embeddings = parts[word, side]
             A = sum(equivalent_matrices(q, soft_keys, embeddings))
             by_matrix = rearrange(einsum("bhnmu,bmvu->bhnv", A, v), "b h (y x) v -> b (h v) y x", y=side)
-            output = layers[word, side](features)
+            output = layer(inputs[name])
             gap = (by_matrix - output).abs().max() / output.abs().max()
             print(f"{word}, {side} × {side}: A V is the layer's output:", bool(gap < 1e-5),
                   f"· negative weights: {100 * (A < 0).float().mean():.0f} %")
@@ -212,6 +211,8 @@ for word, bank in banks.items():
     rank = int(torch.linalg.matrix_rank(kernels.flatten(0, 3).flatten(1)))
     print(f"{word}: {kernels[..., 0, 0].numel()} filters of 13 × 13, rank {rank};",
           f"energy in the inner 3 × 3 taps: {100 * near:.0f} %")
+    mirrored = torch.cosine_similarity(bank.flatten(1), bank.flip(2).flatten(1)).mean()
+    print(f"    a stencil and its mirror image (left and right swapped): cosine {abs(mirrored):.1f}, on average")
     assert rank == 16
 figures.stencil_banks(banks)
 plt.show()
@@ -220,7 +221,7 @@ plt.show()
 # %% [markdown]
 # *All 16 stencils of the 7 × 7 layer. Purple is positive, brown is negative, white is 0.*
 #
-# **What you should see.** The inner 9 of 169 taps hold 27 % of the energy, against 6 % before training. Many stencils are left-right symmetric, or nearly so; the training images were mirrored. The outer taps are weak and smooth, yet not 0.
+# **What you should see.** The inner 9 of 169 taps hold 27 % of the energy, against 6 % before training. Most stencils resemble their own mirror image, perhaps because training mirrored the images. The outer taps are weak and smooth, yet not 0.
 
 # %% [markdown]
 # ## 5 · Who writes the palette?
@@ -279,18 +280,30 @@ assert shares["7 × 7 map, trained"] < shares["7 × 7 map, untrained"] - 0.25
 figures.energy_bars(shares)
 plt.show()
 
-
 # %% [markdown]
 # *The share of each half in the energy of the output, on 64 test images.*
 #
-# **What you should see.** Training moved energy to the stencils, in both layers. Still, content holds the larger part. Is the palette then the more important half? No. The content half is similar at all pixels of an image, and the layers behind can ignore any part of it. Step 7 measures importance in another way: take a part away, and count.
+# **What you should see.** Training moved energy to the stencils, in both layers. Still, content holds the larger part. Is the palette then the more important half? Look at how much the content half differs between the pixels of an image:
+
+# %%
+moving = {}
+for word in models:
+    q, soft_keys, v, _ = parts[word, 7]
+    output = apply_lambdas(q, einsum("bmku,bmvu->bkv", soft_keys, v))  # (b, h, n, v)
+    moving[word] = (output - output.mean(2, keepdim=True)).square().sum() / output.square().sum()
+    print(f"{word}: {100 * moving[word]:.0f} % of the content half's energy differs within an image")
+assert moving["trained"] < 0.15 and moving["untrained"] > 0.5
+
+
+# %% [markdown]
+# In the trained 7 × 7 layer, nine tenths of the content half is one constant for each image. A layer behind can ignore it, or use it. Its energy does not say which. Step 7 measures use in another way: take a part away, and count.
 
 # %% [markdown]
 # ## 7 · ★ Take the steering away
 #
 # The query *steers*. At every pixel it decides how palette and stencils mix. It is why a lambda layer is more than a convolution. How much does `tiny` use it?
 #
-# The experiment: compute the mean query of each layer and head over many images, $\bar q_h\in\mathbb{R}^{k}$. Give this one query to *every pixel of every image*. All other weights stay. Nothing is trained again.
+# The experiment: compute the mean query of each layer and head over many images, $\bar q_h\in\mathbb{R}^{k}$. Give this one query to *every pixel of every image*. The position half is then a plain convolution (lesson 03), and the content half adds one colour to the whole image. All other weights stay. Nothing is trained again.
 #
 # $$q_{bhn}\;\longrightarrow\;\bar q_h \;=\; \frac{1}{b\,n}\sum_{b,n} q_{bhn}$$
 
@@ -642,7 +655,7 @@ for title, verdict in exercises.items():
 # ## What we now know
 #
 # * A lambda layer is a matrix $A$ times its values. $A$ is signed, its rows have no fixed sum, and it is content plus position.
-# * Training turned the stencils from noise into patterns around the pixel. It made the palettes of `tiny` nearly plain averages.
+# * Training turned the stencils from noise into patterns around the pixel. It made the palettes of `tiny` nearly plain averages, and its content half nearly constant within an image.
 # * Without its stencils `tiny` loses 14 points. Without its steering it loses 1.6, though its queries vary a lot within an image.
 # * Behind the layer, a feature depends on distant pixels, and more so after training: 37 % against 23 % outside the window of the convolutions.
 # * $A$ is one reading of many: any $z$ with $z^\top V=0$ can be added. Energy and weights suggest; taking a part away tests.

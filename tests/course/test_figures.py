@@ -274,7 +274,7 @@ def test_energy_bars_share_out_one():
 
 def test_receptive_fields_say_what_lies_outside_the_window():
     field = np.zeros((5, 7))
-    field[2, 3], field[1, 2], field[4, 6] = 0.5, 0.25, 0.25
+    field[2, 3], field[1, 2], field[3, 4], field[4, 6] = 0.5, 0.125, 0.125, 0.25
     left, right = figures.receptive_fields({"a": field, "b": np.eye(1, 35, 17).reshape(5, 7)}, (1, 3, 2, 4)).axes
     assert (left.get_xlabel(), right.get_xlabel()) == ("outside the frame: 25 %", "outside the frame: 0 %")
     assert left.images[0].get_clim() == right.images[0].get_clim() == (0, 1)
