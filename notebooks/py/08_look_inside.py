@@ -185,7 +185,7 @@ plt.show()
 # %% tags=["nbval-ignore-output"]
 widgets.explore(
     look,
-    image=widgets.choice("image", {"plane": 0, "second": 1, "third": 2, "fourth": 3}),
+    image=widgets.choice("image", {"plane": 0, "cat": 1, "ship": 2}),
     side=widgets.choice("layer", {"7 × 7": 7, "3 × 3": 3}),
     head=widgets.choice("head", [0, 1, 2, 3], 2),
     row=widgets.slider("row of the pixel", 0, 6, 2),
