@@ -800,9 +800,6 @@ MUTATIONS = [
              "in (data.train_images[:STATISTICS_IMAGES], data.test_images)", "in (data.train_images, data.test_images)"),
     Mutation("a record of one entry", "experiments/steering.py", "read_steering(path) | measured", "measured"),
     # course/
-    Mutation("checks hand out their own tensors", "course/probe.py",
-
-
     Mutation("a minus for positive cells", "course/figures/inside.py", "if weight < -0.25 * limit:",
              "if weight > 0.25 * limit:", "tests/course/test_figures.py"),
     Mutation("the frame on another pixel", "course/figures/inside.py", "pixel[1] / width, pixel[0] / height",
@@ -811,7 +808,7 @@ MUTATIONS = [
              "tests/course/test_figures.py"),
     Mutation("a window without its last row", "course/figures/inside.py", "field[top : bottom + 1,", "field[top:bottom,",
              "tests/course/test_figures.py"),
-    Mutation("checks hand out their own tensors", "course/checks.py",
+    Mutation("checks hand out their own tensors", "course/probe.py",
              "argument.clone() if isinstance(argument, Tensor) else argument", "argument"),
     Mutation("a function's exit is not its mistake", "course/probe.py",
              "except (Exception, SystemExit) as error:  # noqa: BLE001\n        hint",
@@ -873,9 +870,9 @@ MUTATIONS = [
     Mutation("a soft figure", "course/figures/output.py", "dpi=2 * PAGE_PIXELS", "dpi=PAGE_PIXELS"),
     Mutation("a soft frame", "course/figures/output.py", "set_dpi(2 * PAGE_PIXELS)", "set_dpi(PAGE_PIXELS)"),
     Mutation("twice the width", "course/figures/output.py", "width = image.width // 2", "width = image.width"),
-    Mutation("photographs in 64 colours", "course/figures/output.py", "if change < 0.5 else png", "if True else png"),
-    Mutation("always 64 colours", "course/figures/output.py", "min(png, file.getvalue(), key=len)", "file.getvalue()"),
-    Mutation("never 64 colours", "course/figures/output.py", "min(png, file.getvalue(), key=len)", "png"),
+    Mutation("photographs in few colours", "course/figures/output.py", "if (change > 16).mean() < 1e-3 else png", "if True else png"),
+    Mutation("always few colours", "course/figures/output.py", "min(png, file.getvalue(), key=len)", "file.getvalue()"),
+    Mutation("never few colours", "course/figures/output.py", "min(png, file.getvalue(), key=len)", "png"),
     Mutation("no words for the blind", "course/figures/output.py", '"alt": alt}', '"alt": ""}'),
     Mutation("a figure shown twice", "course/figures/output.py",
              "    plt.close(figure)\n    image =", "    image ="),

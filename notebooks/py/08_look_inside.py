@@ -38,7 +38,6 @@ import copy
 from collections.abc import Callable
 from functools import partial
 
-import matplotlib.pyplot as plt
 import torch
 from einops import rearrange
 from torch import Tensor, einsum, nn
@@ -48,20 +47,27 @@ from lambdalib import create_model, load_cifar10, load_pretrained, normalize
 from lambdalib.course import figures, widgets
 from lambdalib.course.checks import check_close
 from lambdalib.course.examples import strip
-from lambdalib.course.questions import check_answer
+from lambdalib.course.progress import progress
+from lambdalib.course.questions import check_answer, revealed
 from lambdalib.experiments.steering import read_steering
 from lambdalib.explain import (effective_receptive_field, lambda_layers, layer_inputs, layer_parts, mean_queries,
                                output_energies, pixel_kernels)
 from lambdalib.lambdas import apply_lambdas, relative_embeddings
 from lambdalib.training.train import evaluate
 
-revealed = lambda guess: guess is not None or print("Guess first.")
-figures.brackets(n=4, m=4, k=2, v=3, lit="square")
-plt.show()
+figures.show(
+    figures.one_picture(lit="attention"),
+    "Attention has one weight for each pixel of the image. A lambda layer never computes such weights. "
+    "But it has them.",
+    alt="The picture of the course. Lit: the weights of attention for the pixels A and B.",
+)
+figures.show(
+    figures.brackets(n=4, m=4, k=2, v=3, lit="square"),
+    "The strip's queries, soft keys and values. The layer computes the small tile on the right. This lesson draws "
+    "the square on the left.",
+    alt="The matrices Q, soft keys and V of the strip, with the square of 4 × 4 in orange.",
+)
 
-
-# %% [markdown]
-# *The strip's queries, soft keys and values. The layer computes the small tile on the right; this lesson draws the square on the left.*
 
 # %% [markdown]
 # ## 1 · The matrix that nobody stores
@@ -172,12 +178,15 @@ def look(image: int = 0, side: int = 7, head: int = 2, row: int = 2, column: int
     return figures.matrix_rows(photos[image], (row, column), maps, ["content", "position", "sum"])
 
 
-look()
-plt.show()
+figures.show(
+    look(),
+    "What the framed pixel takes from each pixel of the 7 × 7 map, drawn over the plane. Purple is "
+    "positive, brown with a minus is negative, white is 0. Each row has its own scale.",
+    alt="The plane with a framed pixel, and for the trained and the untrained model its row of the "
+        "content matrix, of the position matrix and of their sum.",
+)
 
 # %% [markdown]
-# *What the framed pixel takes from each pixel of the 7 × 7 map, drawn over the plane. Purple is positive, brown with a minus is negative, white is 0. Each row has its own scale.*
-#
 # **What you should see.** Trained: the position weights form a pattern around the pixel, positive on the left and negative on the right. The content weights change slowly, here from sky to ground. Untrained: the position weights are noise.
 #
 # **Try it.** Move the pixel: which of the two matrices moves along? Then change the image and keep the pixel.
@@ -214,13 +223,14 @@ for word, bank in banks.items():
     mirrored = torch.cosine_similarity(bank.flatten(1), bank.flip(2).flatten(1)).mean()
     print(f"    a stencil and its mirror image (left and right swapped): cosine {abs(mirrored):.1f}, on average")
     assert rank == 16
-figures.stencil_banks(banks)
-plt.show()
+figures.show(
+    figures.stencil_banks(banks),
+    "All 16 stencils of the 7 × 7 layer. Purple is positive, brown is negative, white is 0.",
+    alt="Sixteen stencils of 13 × 13 taps, untrained and trained.",
+)
 
 
 # %% [markdown]
-# *All 16 stencils of the 7 × 7 layer. Purple is positive, brown is negative, white is 0.*
-#
 # **What you should see.** The inner 9 of 169 taps hold 27 % of the energy, against 6 % before training. Most stencils resemble their own mirror image, perhaps because training mirrored the images. The outer taps are weak and smooth, yet not 0.
 
 # %% [markdown]
@@ -277,12 +287,13 @@ for side in (7, 3):
         shares[f"{side} × {side} map, {word}"] = content_energy / (content_energy + position_energy)
 print({name: f"{100 * share:.0f} %" for name, share in shares.items()})
 assert shares["7 × 7 map, trained"] < shares["7 × 7 map, untrained"] - 0.25
-figures.energy_bars(shares)
-plt.show()
+figures.show(
+    figures.energy_bars(shares),
+    "The share of each half in the energy of the output, on 64 test images.",
+    alt="Four bars, each split into content and position: both layers, untrained and trained.",
+)
 
 # %% [markdown]
-# *The share of each half in the energy of the output, on 64 test images.*
-#
 # **What you should see.** Training moved energy to the stencils, in both layers. Still, content holds the larger part. Is the palette then the more important half? Look at how much the content half differs between the pixels of an image:
 
 # %%
@@ -359,12 +370,13 @@ lost = {words: [100 * (accuracies["as_trained"] - accuracies[key]) for accuracie
         for words, key in removed.items()}
 assert 0 < steered - frozen < 0.04 and max(lost["steering: one query"]) < 2
 assert min(lost["all stencils, norms again"]) > 8
-figures.points_lost(lost, list(record))
-plt.show()
+figures.show(
+    figures.points_lost(lost, list(record)),
+    "Points of test accuracy that our two shipped models lose, on 10,000 images.",
+    alt="Bars: how many points each model loses without its steering, and without its stencils.",
+)
 
 # %% [markdown]
-# *Points of test accuracy that our two shipped models lose, on 10,000 images.*
-#
 # **What you should see.** One query for all costs `tiny` 1.6 points and `small` 1.4. That is about 150 images of 10,000: small, and not zero. Without stencils `tiny` loses 14 points. So these models live by their *stencils*, and hardly by *steering* them.
 #
 # Which layer needs its queries? And is it perhaps enough to have one query for each image?
@@ -420,13 +432,16 @@ reached = fields["in front, trained"].nonzero()
 print("window of the convolutions:", bottom - top + 1, "×", right - left + 1)
 outside = {name: 1 - float(field[top : bottom + 1, left : right + 1].sum()) for name, field in fields.items()}
 assert outside["behind, trained"] > outside["behind, untrained"] + 0.1
-figures.receptive_fields(fields, (top, bottom, left, right))
-plt.show()
+figures.show(
+    figures.receptive_fields(fields, (top, bottom, left, right)),
+    "How much the centre of the 7 × 7 map depends on each input pixel. White is not at all; the frame "
+    "is the window of the convolutions.",
+    alt="Four maps of 32 × 32: in front of the layer and behind it, untrained and trained, with the "
+        "window of the convolutions framed.",
+)
 
 
 # %% [markdown]
-# *How much the centre of the 7 × 7 map depends on each input pixel. White is not at all; the frame is the window of the convolutions.*
-#
 # **What you should see.** Behind the lambda layer, 37 % of the dependence lies outside the frame; without training it is 23 %. So the model learnt to use distant pixels. The layer delivers the long-range interactions that the paper's title promises.
 
 # %% [markdown]
@@ -464,12 +479,15 @@ cosine = torch.cosine_similarity(changed["A + 20 z"], changed["A − 20 z"], dim
 print("one output:", all(torch.allclose(each, outputs[0]) for each in outputs),
       f"· cosine of the last two rows: {cosine:.1f}")
 assert len(unseen) == 49 - 32 and all(torch.allclose(each, outputs[0]) for each in outputs) and cosine < -0.5
-figures.matrix_rows(photos[0], (2, 1), {"trained": [each.view(7, 7) for each in changed.values()]}, list(changed))
-plt.show()
+figures.show(
+    figures.matrix_rows(photos[0], (2, 1), {"trained": [each.view(7, 7) for each in changed.values()]},
+                        list(changed)),
+    "Three rows of weights for the framed pixel. The last two are nearly opposite, and all three have "
+    "the same output. A is pale, because all share one scale. Colours as in step 3.",
+    alt="Three rows of weights over the plane; the second and the third are nearly opposite.",
+)
 
 # %% [markdown]
-# *Three rows of weights for the framed pixel. The last two are nearly opposite, and all three have the same output. A is pale, because all share one scale. Colours as in step 3.*
-#
 # **What you should see.** The 7 × 7 layer has 49 pixels and $v=32$ value channels, so 49 − 32 = 17 directions are unseen. The 3 × 3 layer has 9 pixels, and none. There, no other matrix does the same. Count before you explain. With more pixels than value channels, a matrix of weights is never the only one.
 
 # %% [markdown]
@@ -646,10 +664,8 @@ highest_ranks = None  # a pair (content, position)
 # </details>
 
 # %%
-exercises = {"1 A row by hand": exercise_1, "2 A row without yellow": exercise_2, "3 Cut the row": exercise_3,
-             "4 Energy is not use": exercise_4, "5 Highest ranks": exercise_5}
-for title, verdict in exercises.items():
-    print({True: "solved", False: "not yet", None: "open"}[verdict.ok], "·", title)
+progress({"1 A row by hand": exercise_1, "2 A row without yellow": exercise_2, "3 Cut the row": exercise_3,
+          "4 Energy is not use": exercise_4, "5 Highest ranks": exercise_5})
 
 # %% [markdown]
 # ## What we now know

@@ -126,7 +126,7 @@ def test_the_one_picture_lights_a_part():
     lit = [strong(part) for part in picture.PARTS]
     assert all(part and part < everything for part in lit)
     assert not lit[0] & lit[1] and not lit[1] & lit[2] and "stencils" in lit[1] and "palette" in lit[0]
-    with pytest.raises(ValueError, match="lit must be None or one of palette, stencils, query, got 'tile'"):
+    with pytest.raises(ValueError, match="None or one of palette, stencils, query, attention, got 'tile'"):
         figures.one_picture("tile")
 
 

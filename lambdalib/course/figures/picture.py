@@ -28,7 +28,7 @@ STENCILS = np.array([
 ])  # fmt: skip
 OKABE_ITO = ("#d55e00", "#009e73", "#0072b2")  # red, green and blue that a colour-blind reader can tell
 LETTERS = "RGB"
-PARTS = ("palette", "stencils", "query")
+PARTS = ("palette", "stencils", "query", "attention")
 
 
 class Answer(NamedTuple):
@@ -67,15 +67,15 @@ def one_picture(lit: str | None = None) -> Figure:
     plus readings are the pixel's lambda, a table of k × v numbers. The query mixes its rows into one colour.
 
     Args:
-        lit: the part that is drawn in full while the others are pale, "palette", "stencils" or "query". None: all.
+        lit: the part that is drawn in full while the others are pale, one of PARTS. None: all.
     Raises:
         ValueError: lit is none of these.
     """
     if lit not in (None, *PARTS):
         raise ValueError(f"lit must be None or one of {', '.join(PARTS)}, got {lit!r}")
     palette, found = numbers_of_the_picture()
-    colours = {part: INK for part in PARTS} | {"attention": "#5f6672"}
-    strength = {part: 1.0 if lit in (None, part) else 0.25 for part in (*PARTS, "attention")}
+    colours = dict.fromkeys(PARTS, INK) | {"attention": INK if lit == "attention" else "#5f6672"}
+    strength = {part: 1.0 if lit in (None, part) else 0.25 for part in PARTS}
     fig, image = plt.figure(figsize=(7.4, 5.5)), light(plane())
 
     def place(left: float, bottom: float, width: float, height: float, part: str, title: str = "") -> Axes:
