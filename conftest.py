@@ -57,5 +57,5 @@ def pytest_xdist_make_scheduler(config, log):
 
 def pytest_collectstart(collector):
     if hasattr(collector, "skip_compare"):  # an nbval notebook
-        # libraries warn differently from version to version; what HTML says is compared as plain text, its style is not
+        # libraries warn differently from version to version; what HTML says is compared as plain text
         collector.skip_compare += ("stderr", "text/html")

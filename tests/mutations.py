@@ -832,6 +832,7 @@ MUTATIONS = [
     Mutation("markup in the columns", "course/verdict.py", "{escape(self.detail)}", "{self.detail}"),
     Mutation("black text on dark pages", "course/verdict.py", "0.1); color: inherit", "0.1); color: black"),
     Mutation("too thick a tint", "course/verdict.py", "rgba({colour}, 0.1)", "rgba({colour}, 0.9)"),
+    Mutation("columns in uneven letters", "course/verdict.py", "font-family: monospace; ", ""),
     Mutation("columns are lost in print", "course/verdict.py", 'f"\\n{self.detail}" if self.detail else ""', '""'),
     Mutation("columns are lost in a notebook", "course/verdict.py", "{escape(self.message)}{detail}", "{escape(self.message)}"),
     Mutation("one right verdict is enough", "course/verdict.py", "False if False in each else None", "True if True in each else None"),

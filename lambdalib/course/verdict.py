@@ -50,12 +50,9 @@ class Verdict:
         """The box. The theme chooses the text's colour; the tint is thin, so it fits light and dark pages."""
         icon, word, colour = LOOKS[self.ok]
         box = f"border-left: 4px solid rgb({colour}); background: rgba({colour}, 0.1); color: inherit"
-        text = (
-            "padding: 0.4em 0.8em; margin: 0.3em 0; max-width: 50em; overflow-wrap: break-word; line-height: 1.5"
-        )
-        columns = (
-            "margin: 0.4em 0 0; padding: 0; background: none; color: inherit; white-space: pre; overflow: auto"
-        )
+        text = "padding: 0.4em 0.8em; margin: 0.3em 0; max-width: 50em; line-height: 1.5; overflow-wrap: anywhere"
+        columns = "margin: 0.4em 0 0; padding: 0; background: none; color: inherit; overflow: auto"
+        columns += "; font-family: monospace; white-space: pre"
         detail = f'<pre style="{columns}">{escape(self.detail)}</pre>' if self.detail else ""
         return f'<div style="{box}; {text}"><b>{icon} {word}</b>&ensp;{escape(self.message)}{detail}</div>'
 

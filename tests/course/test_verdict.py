@@ -58,6 +58,7 @@ def test_icon_and_word_stand_before_the_message(word):
 def test_the_detail_stands_below_in_columns():
     verdict = wrong("no", "1  2\n3  4")
     assert repr(verdict) == "✗ no\n1  2\n3  4" and re.search(r"<pre [^>]*>1  2\n3  4</pre>", verdict._repr_html_())
+    assert "font-family: monospace; white-space: pre" in verdict._repr_html_(), "JupyterLab's own <pre> is neither"
     assert "<pre" not in right("yes")._repr_html_() and repr(right("yes")) == "✓ yes"
 
 
