@@ -7,7 +7,7 @@ from torch import Tensor
 
 __all__ = ["shape_difference", "side_by_side"]
 
-ROWS, WIDE, AROUND = 8, 6, (2, 4)  # a small array has so many rows and columns; entries around a difference
+LONG, WIDE, AROUND = 8, 6, (2, 4)  # a small array has so many rows and columns; entries around a difference
 
 
 def shape_difference(expected: Sequence[int], found: Sequence[int], axes: Sequence[str] = ()) -> str | None:
@@ -53,7 +53,7 @@ def side_by_side(expected: Tensor, found: Tensor, tolerance: float) -> str:
     off = (expected != found) & ~((expected - found).abs() < tolerance)  # a NaN is off
     shape = tuple(expected.shape) or (1,)
     expected, found, off = expected.flatten(), found.flatten(), off.flatten()
-    whole = shape[-1] <= WIDE and len(expected) <= ROWS * shape[-1]
+    whole = shape[-1] <= WIDE and len(expected) <= LONG * shape[-1]
     first = int(off.int().argmax())
     span = range(max(first - AROUND[0], 0), min(first + AROUND[1], len(expected)))
     starts = range(0, len(expected), shape[-1])

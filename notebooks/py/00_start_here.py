@@ -75,13 +75,7 @@ figures.show(
 # | [08 Look inside](08_look_inside.ipynb) | what did it learn? |
 # | [09 What the lambda is worth](09_what_the_lambda_is_worth.ipynb) | which part of it earned the accuracy? |
 #
-# The library `lambdalib` holds the same code as the lessons: a test compares the two. On your machine:
-
-# %% tags=["nbval-ignore-output"]
-import platform
-
-print("Python", platform.python_version(), "· torch", torch.__version__, "·", torch.get_num_threads(), "threads ·",
-      torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU, which is fine")
+# The library `lambdalib` holds the same code as the lessons: a test compares the two. In a terminal, `lambdalib doctor` says what your machine can do. A GPU is not needed.
 
 # %% [markdown]
 # ## 1 · A network that uses it

@@ -202,8 +202,8 @@ def steer(degrees: float = 90, row: int = 20, column: int = 16):
 
 figures.show(
     steer(),
-    "A query at 90° asks for “below minus above”. The orange square marks a pixel; the curve is what it reads.",
-    alt="The plane with a marked pixel, the mixed stencil, its reading at every pixel, and a cosine over the angle.",
+    "A query at 90° asks for “below minus above”. The square marks a pixel, and the curve is what it reads.",
+    alt="The plane with a marked pixel, the mixed stencil, its reading everywhere, and a cosine over the angle.",
 )
 
 # %% [markdown]

@@ -123,7 +123,7 @@ def test_the_one_picture_lights_a_part():
 
     everything = strong(None)
     assert {"palette", "stencils", "query of A", "lambda of B", "weights of A"} <= everything
-    lit = [strong(part) for part in picture.PARTS]
+    lit = [strong(part) for part in picture.LIT_PARTS]
     assert all(part and part < everything for part in lit)
     assert not lit[0] & lit[1] and not lit[1] & lit[2] and "stencils" in lit[1] and "palette" in lit[0]
     with pytest.raises(ValueError, match="None or one of palette, stencils, query, attention, got 'tile'"):
@@ -164,10 +164,12 @@ EXAMPLES = {  # a call of every function, with all its optional words
     "dots": lambda draw: draw("abc", THREE, THREE, points=[[1], [2], [3]], lit=["a"], notes="xyz"),
     "embedding_matrices": lambda draw: draw(RANDOM.standard_normal((4, 4, 2)).round(1), ["a", "b"]),
     "error_curves": lambda draw: draw(RUNS),
+    "energy_bars": lambda draw: draw({"a": 0.3, "b": 0.9}),
     "faders": lambda draw: draw(np.full((2, 2), 50), [0, 1], (0, 1), IMAGE, "ab", [0.3, 0.7], 1),
     "growth": lambda draw: draw(THREE, {"a": THREE, "b": THREE}, ("line", 2), (2, 2)),
     "hybrids": lambda draw: draw({"CCLL": (15, 1000, 78), "LLCC": (20, 2000, 77)}),
     "kernels_in_place": lambda draw: draw(IMAGE, [(1, 2), (3, 4)], RANDOM.standard_normal((2, 3, 3))),
+    "matrix_rows": lambda draw: draw(IMAGE, (1, 2), {"a": [MAP, MAP]}, ["left", "right"]),
     "maps": lambda draw: draw([IMAGE, MAP], ["light", "signed"]),
     "measured": lambda draw: draw(BENCH, GROWTH),
     "one_picture": lambda draw: draw(),
@@ -176,13 +178,16 @@ EXAMPLES = {  # a call of every function, with all its optional words
     "palette_card": lambda draw: draw(IMAGE, COLOURS / 8, np.full((4, 8, 8), 1 / 64), IMAGE),
     "palettes_in_time": lambda draw: draw(COLOURS, RANDOM.random((4, 2, 3)) * 8),
     "phases": lambda draw: draw({"panel": np.eye(2, dtype=int)}, [8, 16], [1, 2], "ab", [8, 16], [(8, 1, "mark")]),
+    "points_lost": lambda draw: draw({"a": (1.0, 2.0), "b": (3.0, 0.5)}, ["x", "y"]),
     "puzzle_answers": lambda draw: draw(IMAGE, np.ones((2, 8, 8)), np.ones((2, 8, 8)), {"a": -np.ones((2, 8, 8))}),
+    "receptive_fields": lambda draw: draw({"a": np.full((8, 8), 1 / 64)}, (2, 5, 2, 5)),
     "reruns": lambda draw: draw({"a": (93.0, [92.5], "lit"), "b": (None, [91], "ink")}),
     "scale_curves": lambda draw: draw(THREE, {"with position": THREE, "without": THREE}),
     "seeds": lambda draw: draw({"a": [1.0, 2.0], "b": [3.0]}, "label", ["a"], "xy"),
     "spectra": lambda draw: draw({"a": THREE[::-1], "b": THREE[::-1]}),
     "squares": lambda draw: draw({"row": {"a": 100, "b": 25}}),
     "stage_bars": lambda draw: draw({"left": np.ones((2, 4)), "right": np.ones((2, 4))}, "ab", "title"),
+    "stencil_banks": lambda draw: draw({"a": RANDOM.standard_normal((4, 3, 3))}, rows=2),
     "steering": lambda draw: draw(IMAGE, MAP, np.eye(3), 90, [0, 90, 360], THREE / 10, (1, 2)),
     "strip_palette": lambda draw: draw(COLOURS, np.full((4, 2), 0.25), COLOURS[:2]),
     "strip_readings": lambda draw: draw(COLOURS, np.eye(3)[:2], RANDOM.standard_normal((4, 2, 3)).round(1)),

@@ -28,7 +28,7 @@ STENCILS = np.array([
 ])  # fmt: skip
 OKABE_ITO = ("#d55e00", "#009e73", "#0072b2")  # red, green and blue that a colour-blind reader can tell
 LETTERS = "RGB"
-PARTS = ("palette", "stencils", "query", "attention")
+LIT_PARTS = ("palette", "stencils", "query", "attention")
 
 
 class Answer(NamedTuple):
@@ -67,15 +67,15 @@ def one_picture(lit: str | None = None) -> Figure:
     plus readings are the pixel's lambda, a table of k × v numbers. The query mixes its rows into one colour.
 
     Args:
-        lit: the part that is drawn in full while the others are pale, one of PARTS. None: all.
+        lit: the part that is drawn in full while the others are pale, one of LIT_PARTS. None: all.
     Raises:
         ValueError: lit is none of these.
     """
-    if lit not in (None, *PARTS):
-        raise ValueError(f"lit must be None or one of {', '.join(PARTS)}, got {lit!r}")
+    if lit not in (None, *LIT_PARTS):
+        raise ValueError(f"lit must be None or one of {', '.join(LIT_PARTS)}, got {lit!r}")
     palette, found = numbers_of_the_picture()
-    colours = dict.fromkeys(PARTS, INK) | {"attention": INK if lit == "attention" else "#5f6672"}
-    strength = {part: 1.0 if lit in (None, part) else 0.25 for part in PARTS}
+    colours = dict.fromkeys(LIT_PARTS, INK) | {"attention": INK if lit == "attention" else "#5f6672"}
+    strength = {part: 1.0 if lit in (None, part) else 0.25 for part in LIT_PARTS}
     fig, image = plt.figure(figsize=(7.4, 5.5)), light(plane())
 
     def place(left: float, bottom: float, width: float, height: float, part: str, title: str = "") -> Axes:
@@ -97,7 +97,7 @@ def one_picture(lit: str | None = None) -> Figure:
     swatches = place(0.215, 0.7, 0.045, 0.222, "palette", "palette")
     swatches.imshow(light(palette[:, None]), aspect="auto", alpha=strength["palette"])
     mixed = place(0.3, 0.7, 0.115, 0.222, "palette", "$k$ colours")
-    bars(mixed, palette, strength["palette"])
+    draw_table(mixed, palette, strength["palette"])
     mixed.annotate(
         "",
         (0.5575, 0.635),
@@ -121,10 +121,10 @@ def one_picture(lit: str | None = None) -> Figure:
             icon = place(0.215, bottom + 0.057 * (3 - i), 0.045, 0.051, "stencils", "" if i else "stencils")
             signed(icon, stencil, limit=2, alpha=strength["stencils"], aspect="auto")
         read = place(0.3, bottom, 0.115, 0.222, "stencils", "$k$ readings")
-        bars(read, answer.readings, strength["stencils"])
+        draw_table(read, answer.readings, strength["stencils"])
         write(0.4575, bottom + 0.111, "+ palette\n=", "query", ha="center", va="center")
         table = place(0.5, bottom, 0.115, 0.222, "query", f"lambda of {name}")
-        bars(table, palette + answer.readings, strength["query"])
+        draw_table(table, palette + answer.readings, strength["query"])
         write(0.6325, bottom + 0.111, "×", "query", 12, ha="center", va="center")
         query = place(0.65, bottom, 0.06, 0.222, "query", f"query of {name}")
         query.barh(range(len(answer.query)), answer.query, 0.6, color=INK, alpha=strength["query"])
@@ -145,7 +145,7 @@ def mark(ax: Axes, row: int, column: int, name: str) -> None:
                 weight="bold")  # fmt: skip
 
 
-def bars(ax: Axes, table: np.ndarray, alpha: float) -> None:
+def draw_table(ax: Axes, table: np.ndarray, alpha: float) -> None:
     """A table of k × 3 signed numbers as bars, in cells of one unit each."""
     for i, row in enumerate(table):
         ax.axhline(i, color=GREY, linewidth=0.5, alpha=alpha)

@@ -32,7 +32,7 @@ INSIDE_QUESTIONS = {
             80: "then it would guess blindly; the stencils and palettes are all still there",
         },
         otherwise=lambda guess: "less than you think" if float(guess) > 1.6 else "more than that, but not by much",
-        tolerance=0.5,
+        tolerance=0.3,
     ),
     "08.E1": Question(
         (5, 5, -3, 25),
