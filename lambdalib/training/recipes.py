@@ -230,9 +230,9 @@ RECIPES = {
     "cpu": Recipe(model="small", epochs=32, evaluate_every=2, **ON_CPU),
     # A LambdaResNet on a CPU: two and a half hours on two slow cores with bfloat16. Without, an epoch at full size
     # took 52 minutes with u = 1, and u = 4 takes longer: do not try. Adam, since SGD left the late blocks
-    # untrained. Not final: its learning rate awaits a sweep.
+    # untrained; the learning rate by a short sweep. No full run yet.
     "resnet": Recipe(model="lambda_resnet18", model_kwargs={"dim_u": 4, "scope": 7}, epochs=14, batch_size=128,
-                     optimizer="adam", lr=2e-3, weight_decay=0.0, label_smoothing=0.1, ema=0.99,
+                     optimizer="adam", lr=4e-3, weight_decay=0.0, label_smoothing=0.1, ema=0.99,
                      progressive_resizing={16: 9, 24: 4}, evaluate_every=5),
     # A LambdaResNet on a GPU of 8 GB: 4.3 GiB a step in bfloat16 by `lambdalib params --memory`, 8.4 in float32.
     # Not yet measured, its progressive resizing neither: a proposal from common settings.
