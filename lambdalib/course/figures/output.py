@@ -53,7 +53,7 @@ def show(figure: Figure, caption: str, alt: str) -> None:
         if not words.strip():
             raise ValueError(f"{name} must say something about the figure, got {words!r}")
     file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=2 * PAGE_PIXELS, bbox_inches="tight")
+    figure.savefig(file, format="png", dpi=2 * PAGE_PIXELS, bbox_inches="tight", metadata={"Software": None})
     plt.close(figure)
     image = Image.open(file).convert("RGB")
     width = image.width // 2
