@@ -87,6 +87,7 @@ TESTS = {
     "course/figures/cost.py": "tests/course/test_figures.py",
     "course/figures/output.py": "tests/course/test_output.py",
     "course/widgets.py": "tests/course/test_widgets.py",
+    "course/examples.py": "tests/course/test_examples.py",
 }
 
 MUTATIONS = [
@@ -892,6 +893,8 @@ MUTATIONS = [
     Mutation("labels of many widths", "course/widgets.py", "description_width = label", 'description_width = "initial"'),
     Mutation("buttons without a name", "course/widgets.py", "tooltips=[", "icons=[] and ["),
     Mutation("a label above its buttons", "course/widgets.py", 'add_class("widget-inline-hbox")', 'add_class("x")'),
+    Mutation("one plane for all", "course/examples.py", "read_plane().clone()", "read_plane()"),
+    Mutation("a sample decoded at each frame", "course/examples.py", "@cache\n", ""),
     Mutation("a file without an end", "training/cifar10.py", "if have + got + len(block) > size:", "if False:"),
 ]
 
