@@ -226,6 +226,21 @@ def test_links_lead_somewhere(path):
     assert dead_links(read(path), path.parent) == []
 
 
+@each_notebook
+def test_each_card_links_the_glossary(path):
+    card = next(cell.source for cell in read(path).cells if "> **You need**" in cell.source)
+    assert "[glossary](glossary.md)" in card
+
+
+def test_the_glossary_leads_to_lessons():
+    text = (ROOT / "notebooks" / "glossary.md").read_text(encoding="utf-8")
+    assert dead_links(new_notebook(cells=[new_markdown_cell(text)]), ROOT / "notebooks") == []
+    words = [line.split("|")[1].strip() for line in text.splitlines() if line.count("|") == 4]
+    assert len(words) > 30 and words.count("word") == 2
+    field = words[words.index("word", words.index("word") + 1) + 2 :]
+    assert field == sorted(field, key=str.lower), "in the order of the alphabet"
+
+
 # ---- how much of a lesson is tested  --------------------
 
 

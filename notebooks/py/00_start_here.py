@@ -20,7 +20,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # > **After this lesson you can** explain a lambda layer with one picture, say which product of matrices it avoids, and use the course's exercises.
 # >
-# > **You need** Python, a first look at PyTorch (what a tensor is), and the product of two matrices. Some code here is for later. The lessons take it apart.
+# > **You need** Python, a first look at PyTorch (what a tensor is), and the product of two matrices. Some code here is for later. The lessons take it apart. Letters and words are in the [glossary](glossary.md).
 # >
 # > **Time** 30 minutes to read, 10 for the exercises. The code runs in 10 seconds on two CPU cores. **Short path:** the picture, steps 1 and 2.
 
@@ -312,20 +312,4 @@ progress({
 #
 # **The code of this lesson** lives in `lambdalib/course/examples.py` and `lambdalib/course/checks.py`.
 #
-# **Next.** Why would anyone want the square? [Lesson 01: self-attention](01_self_attention.ipynb).
-#
-# <a id="Notation"></a>
-# ## Notation
-#
-# Letters are axes, words are tensors. They are the same in all lessons, in the library and in the figures, and nearly the paper's. In a formula, a letter with an index is a vector ($q_n$, $k_m$, $v_m$, $e_{nm}$). A capital is a matrix with one such vector per row ($Q$, $K$, $V$).
-#
-# | letter | axis | tensors |
-# |---|---|---|
-# | b, d | images of a batch, channels | `features` (b, d, H, W), or as rows (b, n, d) |
-# | n, m | query positions, context positions; n = m = H · W on one map | |
-# | k, v | depth of queries and keys, depth of values | `queries` (b, h, n, k), `keys` (b, m, k, u), `values` (b, m, v, u) |
-# | h | heads: queries per position; v = d / h | |
-# | u | intra-depth: values per position; 1 unless said otherwise | |
-# | r | *side* of the window in pixels, odd; the paper's scope of 23 × 23 is r = 23 | `table` of stencils (k, u, r, r), `embeddings` (n, m, k, u) |
-#
-# `soft_keys` is the softmax of the keys over m. `content_lambda` is (b, k, v), `position_lambdas` (b, n, k, v). The factor $1/\sqrt{k}$ of attention is part of the queries. A map becomes rows by `flatten(2).transpose(1, 2)`. Channels are head-major: channel = head · v + value.
+# **Next.** Why would anyone want the square? [Lesson 01: self-attention](01_self_attention.ipynb). The [glossary](glossary.md) has all letters and words of the course.

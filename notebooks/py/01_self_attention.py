@@ -16,7 +16,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # > **After this lesson you can** work out attention by hand, write it in two lines, name what a blend of values cannot do, and count the bytes of its matrix.
 # >
-# > **You need** [lesson 00](00_start_here.ipynb), PyTorch tensors, and the softmax. All letters are on the [notation page](00_start_here.ipynb#Notation).
+# > **You need** [lesson 00](00_start_here.ipynb), PyTorch tensors, and the softmax. Letters and words are in the [glossary](glossary.md).
 # >
 # > **Time** 45 minutes to read, 30 for the exercises. The code runs in 15 seconds on two CPU cores. **Short path:** steps 1, 2, 5 and 6.
 

@@ -16,7 +16,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # > **After this lesson you can** mix a palette from an image, say when it agrees with attention, and name three things that it does not know.
 # >
-# > **You need** [lesson 01](01_self_attention.ipynb): attention as a weighted average. All letters are on the [notation page](00_start_here.ipynb#Notation).
+# > **You need** [lesson 01](01_self_attention.ipynb): attention as a weighted average. Letters and words are in the [glossary](glossary.md).
 # >
 # > **Time** 45 minutes to read, 30 for the exercises. The code runs in 10 seconds on two CPU cores. **Short path:** steps 1 to 5.
 

@@ -16,7 +16,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # > **After this lesson you can** build position lambdas from a few stencils, compute them in three ways, steer a stencil with a query, and name the convolution that a position lambda is.
 # >
-# > **You need** [lesson 02](02_content_lambdas.ipynb), the palette, and a rough idea of a convolution. All letters are on the [notation page](00_start_here.ipynb#Notation).
+# > **You need** [lesson 02](02_content_lambdas.ipynb), the palette, and a rough idea of a convolution. Letters and words are in the [glossary](glossary.md).
 # >
 # > **Time** 45 minutes to read, 30 for the exercises. The code runs in 15 seconds on two CPU cores. **Short path:** steps 1, 2, 3 and 8.
 

@@ -16,7 +16,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # > **After this lesson you can** draw a lambda layer with all its shapes, read its class line by line, and say why two of its three projections have a norm.
 # >
-# > **You need** [lesson 02](02_content_lambdas.ipynb) (palettes), [lesson 03](03_position_lambdas.ipynb) (stencils), `nn.Module`, and batch norm: it gives every channel mean 0 and variance 1. All letters are on the [notation page](00_start_here.ipynb#Notation).
+# > **You need** [lesson 02](02_content_lambdas.ipynb) (palettes), [lesson 03](03_position_lambdas.ipynb) (stencils), `nn.Module`, and batch norm: it gives every channel mean 0 and variance 1. Letters and words are in the [glossary](glossary.md).
 # >
 # > **Time** 50 minutes to read, 40 for the exercises. The code runs in 15 seconds on two CPU cores. **Short path:** steps 1, 2, 4 and 5.
 

@@ -16,7 +16,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # > **After this lesson you can** give every position a palette of what came before it, find a leak from the future, and run a lambda layer one word at a time with a state that does not grow.
 # >
-# > **You need** [lesson 02](02_content_lambdas.ipynb) (palettes), [lesson 03](03_position_lambdas.ipynb) (stencils) and [lesson 04](04_lambda_layer.ipynb) (the layer). It is a side path: no later lesson needs it.
+# > **You need** [lesson 02](02_content_lambdas.ipynb) (palettes), [lesson 03](03_position_lambdas.ipynb) (stencils) and [lesson 04](04_lambda_layer.ipynb) (the layer). It is a side path: no later lesson needs it. Letters and words are in the [glossary](glossary.md).
 # >
 # > **Time** 30 minutes to read, 15 for the exercises; the code runs in about 20 seconds on two CPU cores.
 

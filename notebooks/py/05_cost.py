@@ -16,7 +16,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # > **After this lesson you can** count what attention and a lambda layer cost, in multiply-adds and in bytes; compute the same position output in four orders; say for given sizes which order is the cheapest, and why the layer of this course is faster than others with the same numbers; and measure what a formula cannot tell you.
 # >
-# > **You need** [lesson 04](04_lambda_layer.ipynb) (the layer). Words and letters are on the [notation page](00_start_here.ipynb#Notation).
+# > **You need** [lesson 04](04_lambda_layer.ipynb) (the layer). Letters and words are in the [glossary](glossary.md).
 # >
 # > **Time** 45 minutes to read, 25 for the exercises; the code runs in less than a minute on two CPU cores.
 

@@ -16,7 +16,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # > **After this lesson you can** put lambda layers into a residual network, say for every stage what the swap saves and what it costs, choose a scope that fits the map, and put the layer into a net of your own.
 # >
-# > **You need** [lesson 04](04_lambda_layer.ipynb) (the layer), the orders of contraction of [lesson 05](05_cost.ipynb), and an idea of what a residual block is. Words and letters are on the [notation page](00_start_here.ipynb#Notation).
+# > **You need** [lesson 04](04_lambda_layer.ipynb) (the layer), the orders of contraction of [lesson 05](05_cost.ipynb), and an idea of what a residual block is. Letters and words are in the [glossary](glossary.md).
 # >
 # > **Time** 35 minutes to read, 25 for the exercises; the code runs in about 15 seconds on two CPU cores.
 

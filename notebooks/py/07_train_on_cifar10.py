@@ -16,7 +16,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # > **After this lesson you can** load CIFAR-10, a sample of it or all, write a training step and an honest evaluation, recognise a sick run from three numbers, stop a run and continue it to the bit, and say what has to stand beside an accuracy before it means anything.
 # >
-# > **You need** [lesson 06](06_lambda_resnet.ipynb) (the nets) and stochastic gradient descent: a gradient, a learning rate, a batch. Words and letters are on the [notation page](00_start_here.ipynb#Notation).
+# > **You need** [lesson 06](06_lambda_resnet.ipynb) (the nets) and stochastic gradient descent: a gradient, a learning rate, a batch. Letters and words are in the [glossary](glossary.md).
 # >
 # > **Time** 40 minutes to read, 30 for the exercises; the code runs in about 25 seconds on two CPU cores. A real training takes longer, and step 9 prints how long ours took.
 

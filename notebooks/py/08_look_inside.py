@@ -16,7 +16,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # > **After this lesson you can** write any lambda layer as one matrix. You can read that matrix on a photograph, and test a trained model by taking a part away. You can say which of these readings prove something.
 # >
-# > **You need** [lesson 04](04_lambda_layer.ipynb) (the layer) and [lesson 07](07_train_on_cifar10.ipynb) (how `tiny` was trained). Words and letters are on the [notation page](00_start_here.ipynb#Notation).
+# > **You need** [lesson 04](04_lambda_layer.ipynb) (the layer) and [lesson 07](07_train_on_cifar10.ipynb) (how `tiny` was trained). Letters and words are in the [glossary](glossary.md).
 # >
 # > **Time** 55 minutes to read and run, 20 for the exercises. The code takes about 30 seconds on two CPU cores.
 # >

@@ -16,7 +16,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # > **After this lesson you can** say which part of a lambda layer earns its accuracy, on whose evidence, and how sure that is; put an error on an accuracy and on a difference of two; build the twins that a fair comparison needs; and read a claim together with what speaks against it.
 # >
-# > **You need** [lesson 03](03_position_lambdas.ipynb) (frozen queries), [lesson 04](04_lambda_layer.ipynb) (the layer), [lesson 06](06_lambda_resnet.ipynb) (the nets) and [lesson 07](07_train_on_cifar10.ipynb) (the training). Standard errors are explained here. Words and letters are on the [notation page](00_start_here.ipynb#Notation).
+# > **You need** [lesson 03](03_position_lambdas.ipynb) (frozen queries), [lesson 04](04_lambda_layer.ipynb) (the layer), [lesson 06](06_lambda_resnet.ipynb) (the nets) and [lesson 07](07_train_on_cifar10.ipynb) (the training). Standard errors are explained here. Letters and words are in the [glossary](glossary.md).
 # >
 # > **Time** 45 minutes to read, 25 for the exercises; the code runs in about 25 seconds on two CPU cores. The trainings took hours; their records come with the course, and this lesson reads them.
 
