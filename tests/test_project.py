@@ -112,6 +112,8 @@ def untidy(notebook):
         kinds = {output.get("name", output.output_type) for output in outputs}
         if cell.cell_type == "markdown" and RELATIVE_PICTURE.search(cell.source):
             complaints.append(f"{cell.id}: a picture by relative path, which Colab does not have")
+        if not cell.source.strip():
+            complaints.append(f"{cell.id}: an empty cell")
         if "execution" in cell.metadata:
             complaints.append(f"{cell.id}: timings")
         if any("application/vnd.jupyter.widget-view+json" in output.get("data", {}) for output in outputs):
@@ -170,6 +172,10 @@ def spoil_error(notebook):
 
 def spoil_semicolon(notebook):
     notebook.cells[2].source += ";"
+
+
+def spoil_text(notebook):
+    notebook.cells[0].source = "\n"
 
 
 def spoil_outputs(notebook):

@@ -15,9 +15,6 @@ if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
-#
-
-# %% [markdown]
 # > **After this lesson you can** explain a lambda layer with one picture, say which product of matrices it avoids, and use the course's exercises.
 # >
 # > **You need** Python, a first look at PyTorch (what a tensor is), and the product of two matrices. Some code here is for later. The lessons take it apart. Letters and words are in the [glossary](glossary.md).
