@@ -31,7 +31,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 #
 # $$y_n \;=\; \Big(\sum_m \sigma_m v_m^\top + \sum_m e_{nm}\,v_m^\top\Big)^{\!\top} q_n \;=\; \sum_m \boxed{\big(q_n\cdot\sigma_m + q_n\cdot e_{nm}\big)}\; v_m \;=\; \sum_m A_{nm}\,v_m$$
 #
-# Here $\sigma_m = \mathrm{softmax}_m(K)_m$ are the soft keys. So every lambda layer is a matrix $A$ times its values. In the figure, it is the orange square.
+# Here $\sigma_m = \mathrm{softmax}_m(K)_m$ are the soft keys. So every lambda layer is a matrix $A$ times its values, as attention is. Lesson 00 called this matrix the square.
 
 # %%
 import copy
@@ -57,15 +57,8 @@ from lambdalib.training.train import evaluate
 
 figures.show(
     figures.one_picture(lit="attention"),
-    "Attention has one weight for each pixel of the image. A lambda layer never computes such weights. "
-    "But it has them.",
+    "Attention has a weight for each pixel. A lambda layer never computes such weights, but it has them.",
     alt="The picture of the course. Lit: the weights of attention for the pixels A and B.",
-)
-figures.show(
-    figures.brackets(n=4, m=4, k=2, v=3, lit="square"),
-    "The strip's queries, soft keys and values. The layer computes the small tile on the right. This lesson draws "
-    "the square on the left.",
-    alt="The matrices Q, soft keys and V of the strip, with the square of 4 × 4 in orange.",
 )
 
 
