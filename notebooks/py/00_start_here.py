@@ -35,7 +35,7 @@ from lambdalib import LambdaLayer, load_pretrained, normalize
 from lambdalib.attention import softmax_attention
 from lambdalib.course import figures, widgets
 from lambdalib.course.checks import check_close, check_content_lambda
-from lambdalib.course.examples import plane, strip
+from lambdalib.course.examples import strip
 from lambdalib.course.progress import progress
 from lambdalib.course.questions import check_answer, revealed
 from lambdalib.training.data import CLASSES, load_sample

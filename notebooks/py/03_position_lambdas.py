@@ -30,7 +30,6 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %%
 import math
 
-import matplotlib.pyplot as plt
 import torch
 import torch.nn.functional as F
 from torch import Tensor, einsum

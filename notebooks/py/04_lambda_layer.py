@@ -36,7 +36,7 @@ from math import prod
 import torch
 import torch.nn.functional as F
 from einops import rearrange
-from torch import Tensor, einsum, nn
+from torch import Tensor, nn
 
 import lambdalib
 from lambdalib.contractions import position_output
@@ -603,7 +603,7 @@ exercise_5
 # torch.manual_seed(0)
 # tables = torch.randn(4000, 16, 1, 7, 7, dtype=torch.float64)
 # q, white = torch.randn(4000, 16, dtype=torch.float64), torch.randn(4000, 4, 4, dtype=torch.float64)
-# corner = einsum("sk,skyx,syx->s", q, tables[:, :, 0, 3:, 3:], white)
+# corner = torch.einsum("sk,skyx,syx->s", q, tables[:, :, 0, 3:, 3:], white)
 # assert 15 < corner.std() < 17
 # check_answer("04.7", fifth)
 # ```
@@ -632,7 +632,7 @@ exercise_6
 # ```python
 # def my_masked_content_lambdas(keys, values, visible):
 #     scores = keys[:, None].masked_fill(~visible[None, :, :, None], float("-inf"))  # (b, n, m, k)
-#     return einsum("bnmk,bmv->bnkv", scores.softmax(2), values)
+#     return torch.einsum("bnmk,bmv->bnkv", scores.softmax(2), values)
 #
 #
 # check_masked_content_lambdas(my_masked_content_lambdas)
