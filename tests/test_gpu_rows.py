@@ -93,7 +93,7 @@ def test_it_trains_goes_on_and_rounds(tmp_path):
     assert code == 0 and lines[1].startswith("test accuracy ")
     log = [json.loads(line) for line in (home / "log.jsonl").read_text().splitlines()]
     assert [line["kind"] for line in log] == ["start", "resume", "epoch", "end"]
-    assert log[0]["recipe"]["seed"] == 1 and log[0]["recipe"]["progressive_resizing"] == {"16": 6, "24": 4}
+    assert log[0]["recipe"]["seed"] == 1 and log[0]["recipe"]["progressive_resizing"] == {"16": 9, "24": 4}
     rounded, whole = home / "lambda-resnet18-u4.safetensors", tmp_path / "work" / name / "weights.safetensors"
     assert load_weights(rounded)["head.weight"].dtype == torch.float16
     for (key, ours), theirs in zip(

@@ -58,7 +58,7 @@ def test_mix_right_and_stub():
         ("not one lambda layer", {"layout": "CCCC"}),
         ("too many parameters", {"layout": "CCLL"}),
         ("too many multiply-adds", {"layout": "CLLL"}),
-        ("no model: layout must have 4 letters", {"layout": "CLX"}),
+        ("no model: ValueError: layout must have 4 letters", {"layout": "CLX"}),
         ("no model", {"laut": "CLLL"}),
     ],
 )

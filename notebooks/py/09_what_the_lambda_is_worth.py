@@ -215,7 +215,8 @@ assert not set(tuning.test_index.tolist()) & set(tuning.train_index.tolist())  #
 print("of the sample: train on", len(tuning.train_labels),
       "- judge by", len(tuning.test_labels), "other training pictures")
 
-sweep = {tuple(row.name.removeprefix("twins-").rsplit("-lr", 1)): row for row in read_results("sweep")}
+sweep = {tuple(row.name.removeprefix("twins-").rsplit("-lr", 1)): row
+         for row in read_results("sweep") if row.name.startswith("twins-")}
 rates = sorted({rate for _, rate in sweep}, key=float)
 given = {name: find_record(f"twins-{name}").recipe.lr for name in rows}
 judged = {name: [100 * sweep[name, rate].accuracies[0] for rate in rates] for name in rows}
