@@ -211,6 +211,9 @@ assert CLASSES[guesses[0]] == CLASSES[labels[0]] and guesses[first_wrong] != lab
 assert int((guesses == labels).sum()) > 400
 assert right["no palettes"] < right["neither"] < right["no stencils"] < right["both halves"]
 assert (Q @ K.T).numel() == 16 and (K.T @ V).numel() == 6 and 1024**2 == 1_048_576
+exact = softmax_attention(Q[None, None], K.log()[None, None], V[None, None])[0, 0]
+moved = Q @ (K.log().softmax(dim=0).T @ V)  # exercise 3: the softmax on the keys alone
+assert torch.allclose(moved[:2], exact[:2]) and (moved[2:] - exact[2:]).abs().amax(dim=1).min() > 3
 
 # %% [markdown]
 # ## Exercises

@@ -415,6 +415,25 @@ one_by_one = sum(
 )
 print("u = 2 is the sum of two layers with u = 1:", torch.allclose(together, one_by_one))
 
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Checks of steps 3 to 10
+assert torch.allclose(ramp_reading, torch.tensor([0.8660, 0.5]), atol=1e-4)
+for row in range(3):
+    assert torch.equal(embeddings[row, :3], embeddings[row + 1, 1:])  # one step down and right: the same offset
+one_right = F.pad(torch.ones(1, 1, 1, 1, dtype=torch.float64), (2, 0, 1, 1))  # one tap: middle row, last column
+counted = relative_embeddings(one_right, 3, 5)[..., 0, 0] @ torch.arange(1.0, 16.0, dtype=torch.float64)
+assert counted[:5].tolist() == [2, 3, 4, 5, 0]  # the last pixel of a row has no right neighbour
+assert (gap.abs().amax(dim=(0, 1, 2)) > 1e-5).nonzero().flatten().tolist() == [0, 1, 11]
+assert same_palette and before[1].tolist() == [-8, 0, 8] and after[1].tolist() == [8, 0, -8]
+assert rank == 5 and torch.allclose(together, one_by_one)
+likeness = F.cosine_similarity(used.flatten(1)[:, None], used.flatten(1)[None], dim=2)
+assert (likeness - 2 * torch.eye(4)).max() < 0.5  # no two of the four kernels are alike
+q = torch.randn(b, h, n, k, dtype=torch.float64)  # step 9: gather each neighbourhood with the pixel's own kernel
+own_kernels = einsum("bhnk,kij->bhnij", q, stencils[:, 0]).flatten(3)  # (b, h, n, r·r)
+neighbourhoods = F.unfold(vals[..., 0].transpose(1, 2).unflatten(2, (height, width)), r, padding=r // 2)
+gathered = einsum("bhnt,bvtn->bhnv", own_kernels, neighbourhoods.view(b, v, r * r, n))
+assert torch.allclose(gathered, apply_lambdas(q, by_einsum))
+
 # %% [markdown]
 # ## Exercises
 #

@@ -41,9 +41,8 @@ def matrix_rows(image, pixel: tuple[int, int], rows, columns) -> Figure:
             if place:
                 weights = maps[place - 1]
                 shown = plt.get_cmap("PuOr")(0.5 + weights / (2 * limit))
-                shown[..., 3] = (
-                    0.2 + 0.8 * np.abs(weights) / limit
-                )  # the image shines through where little is taken
+                # the image shines through where little is taken
+                shown[..., 3] = np.minimum(0.2 + 0.8 * np.abs(weights) / limit, 1)
                 ax.imshow(shown, extent=(0, 1, 1, 0), interpolation="nearest")
                 for (y, x), weight in np.ndenumerate(weights):
                     if weight < -0.25 * limit:
