@@ -5,12 +5,12 @@ READY  := .venv/ready
 unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-avx2 train bench figures mutants execute sync
+.PHONY: help lab test test-avx2 train bench figures site frames student mutants execute sync
 
 help:                    ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 17
 
-lab: $(READY)            ## open JupyterLab on the first lesson (ARGS="--no-browser --port 9999", say)
+lab: $(READY)            ## open your copies of the lessons in JupyterLab (ARGS=--fresh for new copies)
 	@exec $(PY) tools/lab.py $(ARGS)
 
 test: $(READY)           ## lint, then run every test and every lesson, side by side
@@ -32,6 +32,15 @@ bench: $(READY)          ## measure the lambda layer beside other packages' (ARG
 figures: $(READY)        ## draw figures/ anew
 	@$(PY) tools/make_figures.py $(ARGS)
 
+site: .venv/ready-site   ## build the course's web site (ARGS=--serve to look at it)
+	@$(PY) tools/website.py $(ARGS)
+
+frames: $(READY)         ## draw the sliders of the site, in minutes (ARGS="03 08" for some lessons)
+	@$(PY) tools/frames.py $(ARGS)
+
+student: $(READY)        ## write notebooks without solutions, and the solutions, for a class
+	@$(PY) tools/student.py
+
 mutants: $(READY)        ## break the source on purpose and see the tests catch it
 	@$(PY) tests/mutations.py $(ARGS)
 
@@ -48,4 +57,8 @@ $(READY): pyproject.toml
 	@$(PY) -c 'import pip' 2>/dev/null || { echo "Making .venv: this once, some minutes and about 6 GB, most of it PyTorch."; $(PYTHON) -m venv --clear .venv; }
 	@echo "Installing what pyproject.toml lists ..."
 	@$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[dev]"
+	@touch $@
+
+.venv/ready-site: $(READY)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[site]"
 	@touch $@

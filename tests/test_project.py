@@ -18,7 +18,6 @@ from types import SimpleNamespace
 import environment
 import execute
 import jupytext
-import lab
 import nbformat
 import pytest
 import sync
@@ -619,17 +618,6 @@ def test_plain_nbval_gets_our_settings(pytestconfig, monkeypatch):
     assert os.environ["OMP_NUM_THREADS"] == "1"
     assert Path(options.nbval_sanitize_with).is_file() and options.nbval_current_env
     assert options.nbval_cell_timeout == 300
-
-
-def test_lab_opens_the_first_lesson():
-    plain = lab.arguments([], root_user=False, screen=True)
-    assert f"--LabApp.default_url=/lab/tree/{lab.FIRST_LESSON}" in plain and (ROOT / lab.FIRST_LESSON).is_file()
-    assert "--allow-root" not in plain and "--no-browser" not in plain
-    assert lab.arguments(["--port=9"], root_user=True, screen=False)[-3:] == [
-        "--allow-root",
-        "--no-browser",
-        "--port=9",
-    ]
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")

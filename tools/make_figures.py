@@ -8,6 +8,9 @@ from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
 
+import frames
+from PIL import Image
+
 from lambdalib.course import figures
 from lambdalib.course.figures.style import INK, LIT
 from lambdalib.experiments.report import MODEL_WORDS, PUBLISHED
@@ -115,6 +118,25 @@ def bench():
     return figures.measured(record["layer"]["rows"], record["growth"]["rows"])
 
 
+def few_colours(images: list[Image.Image]) -> list[Image.Image]:
+    """The images with 128 colours that all of them share, so that nothing flickers."""
+    strip = Image.new("RGB", (images[0].width, sum(image.height for image in images)))
+    for number, image in enumerate(images):
+        strip.paste(image, (0, number * image.height))
+    palette = strip.quantize(128, kmeans=1)
+    return [image.quantize(palette=palette, dither=Image.Dither.NONE) for image in images]
+
+
+def steering():
+    """Lesson 03's slider, moved once round: frames of the same function."""
+    (slider,) = (
+        widget
+        for widget in frames.explored(frames.TWINS / "03_position_lambdas.py")
+        if "degrees" in widget.controls
+    )
+    return frames.drawn(slider, [{"degrees": degrees} for degrees in range(0, 360, 15)], dots=130)
+
+
 PICTURES = {
     "one_picture.png": figures.one_picture,
     "errors.png": errors,
@@ -125,9 +147,14 @@ PICTURES = {
     "classes.png": classes,
     "bench.png": bench,
 }
+MOVING = {"steering.gif": steering}
 
 if __name__ == "__main__":
     FIGURES.mkdir(exist_ok=True)
     for name, draw in PICTURES.items():
         draw().savefig(FIGURES / name, dpi=200, bbox_inches="tight", metadata={"Software": None})
+        print(f"figures/{name}")
+    for name, draw in MOVING.items():
+        first, *others = few_colours(draw())
+        first.save(FIGURES / name, save_all=True, append_images=others, duration=120, loop=0, optimize=True)
         print(f"figures/{name}")

@@ -28,6 +28,8 @@ REPEATS_THE_NAME = (
     "tests/**/*.py",
     "notebooks/*.ipynb",
     "notebooks/py/*.py",
+    "site/**/*.md",
+    "site/conf.py",
 )
 
 SET_UP = """\

@@ -187,6 +187,9 @@ Test error of seed 0 over epochs, on a logarithmic axis. It is always measured a
 trains on smaller images.""",
     "twins": "![the differences with their intervals](figures/twins.png)\n\n" + CAPTION,
     "alone": "![the differences with their intervals](figures/alone.png)\n\n" + CAPTION,
+    "steering": """![which class the small net takes for which](figures/classes.png)
+
+What `small` takes for what, on the 10,000 test images: true classes down, its answers across.""",
     "ablation": "![the gain of each step with its interval](figures/ablation.png)\n\nOrange: significant.",
 }
 
@@ -206,7 +209,7 @@ def results_report() -> str:
         parts += [NOTES[kind], results_table(sorted(members, key=mean, reverse=True), MODEL_WORDS, beside)]
         parts.append(FIGURES.get(kind, ""))
     parts.insert(parts.index(NOTES["early"]), second_look())
-    parts += [NOTES["steering"], steering_table()]
+    parts += [NOTES["steering"], steering_table(), FIGURES["steering"]]
     parts += [NOTES["cumulative-ablation"], ablation_table(), FIGURES["ablation"], NOTES["sweep"], sweep_table()]
     parts += [NOTES["early-recipe"], results_table(read_results("early-recipe"))]
     parts += [NOTES["set-aside"], results_table(read_results("set-aside"))]

@@ -38,7 +38,12 @@ def test_the_readme_tells_the_record():
         f"{numbers['float32']['geometric_mean']:.1f} times as fast in float32 "
         f"and {numbers['bfloat16']['geometric_mean']:.1f} times "
         f"in bfloat16 as the fastest public layer, at worst {min(n['worst'] for n in numbers.values()):.1f} times"
-    ) in README
+    ) in " ".join(README.split())
+    seconds = {row["title"]: row["seconds"] for row in RECORD["step"]["rows"]}
+    theirs = seconds["timm's lambda_resnet26t, 256 × 256"]
+    assert f"{theirs['timm'] / theirs['ours']:.1f} times for timm's lambda_resnet26t" in README
+    wide = seconds["lambda_resnet18, u = 4, 32 × 32"]
+    assert f"{wide['ours'] / wide['convolutional twin']:.1f} times as long as with convolutions" in README
 
 
 def test_no_shape_of_the_record_is_slower_than_a_peer_and_plan_has_little_to_regret():

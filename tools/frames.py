@@ -1,0 +1,202 @@
+"""The widgets of the lessons without a kernel: their figures at chosen positions, for an animation or the site.
+
+python tools/frames.py            draw the widgets of every lesson for the site (minutes)
+python tools/frames.py 03 08      only those of lessons 03 and 08
+"""
+
+import argparse
+import contextlib
+import html
+import io
+import itertools
+import json
+import shutil
+import sys
+from pathlib import Path
+from typing import NamedTuple
+from unittest import mock
+
+import jupytext
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from PIL import Image
+
+from lambdalib.course import widgets
+
+ROOT = Path(__file__).resolve().parent.parent
+TWINS = ROOT / "notebooks" / "py"
+FRAMES = ROOT / "site" / "_cache" / "frames"
+POSITIONS = 24  # of the first slider at most
+MOST = 72  # frames of one widget; at some 10 kB each they stay below BYTES
+BYTES = 1_000_000
+DOTS = 130  # pixels an inch
+
+
+class Explored(NamedTuple):
+    """One call of explore() in a lesson: the number of its cell, its pure function, its words, its controls."""
+
+    cell: int
+    draw: object
+    alt: str
+    controls: dict
+
+
+def explored(twin: Path) -> list[Explored]:
+    """Run the code cells of a lesson, silently, and return its calls of explore() instead of showing them."""
+    found, namespace = [], {"__name__": "__main__"}
+
+    def record(draw, alt="Figure", **controls):
+        found.append(Explored(number, draw, alt, controls))
+
+    with (
+        mock.patch.object(widgets, "explore", record),
+        mock.patch("lambdalib.course.figures.output.display", lambda *_, **__: None),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
+        for number, cell in enumerate(jupytext.read(twin).cells):
+            if cell.cell_type == "code":
+                exec(compile(cell.source, f"{twin.name}, cell {number}", "exec"), namespace)
+    return found
+
+
+def drawn(widget: Explored, positions: list[dict], dots: int) -> list[Image.Image]:
+    """A widget's figure at each position, `dots` pixels an inch.
+
+    Args:
+        positions: values of controls; those left out stand where the lesson puts them.
+    """
+    start = {name: control.value for name, control in widget.controls.items()}
+    images = []
+    for position in positions:
+        figure = widget.draw(**start | position)
+        figure.set_dpi(dots)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
+        plt.close(figure)
+    return images
+
+
+def positions(control) -> list[tuple[object, str]]:
+    """All values of a control, each with the words that name it."""
+    if hasattr(control, "options"):
+        pairs = control.options.items() if isinstance(control.options, dict) else control.options
+        return [(pair[1], str(pair[0])) if isinstance(pair, tuple) else (pair, str(pair)) for pair in pairs]
+    if isinstance(control.value, bool):
+        return [(False, "off"), (True, "on")]
+    steps = round((control.max - control.min) / control.step)
+    values = [control.min + number * control.step for number in range(steps + 1)]
+    return [(value, f"{value:g}") for value in values]
+
+
+def thinned(pairs: list, start, count: int) -> list:
+    """At most `count` positions, evenly spread, with both ends and the start among them."""
+    if len(pairs) <= count:
+        return pairs
+    places = {round(number * (len(pairs) - 1) / (count - 1)) for number in range(count)}
+    here = next(place for place, (value, _) in enumerate(pairs) if value == start)
+    places.remove(min(places - {0, len(pairs) - 1} or places, key=lambda place: abs(place - here)))
+    return [pairs[place] for place in sorted(places | {here})]
+
+
+def grid(controls: dict) -> dict[str, list[tuple[object, str]]]:
+    """The positions that the site shows, at most MOST in all.
+
+    Choices and boxes keep every option. The first slider gets up to POSITIONS places, the others what is left.
+    A control that would get fewer than three stays where the lesson puts it, and out of the grid.
+    """
+    chosen = {name: positions(control) for name, control in controls.items() if not hasattr(control, "max")}
+    left = MOST
+    for pairs in chosen.values():
+        left //= len(pairs)
+    for name, control in controls.items():
+        if hasattr(control, "max"):
+            pairs = thinned(positions(control), control.value, min(POSITIONS, left)) if left >= 3 else []
+            if pairs:
+                chosen[name], left = pairs, left // len(pairs)
+    return {name: chosen[name] for name in controls if name in chosen}
+
+
+def draw_frames(widget: Explored, folder: Path) -> str:
+    """Write a widget's frames as folder/0.webp, 1.webp, ..., the last control fastest, and return its HTML.
+
+    Raises:
+        ValueError: the frames have more than BYTES.
+    """
+    places = grid(widget.controls)
+    settings = [
+        dict(zip(places, values)) for values in itertools.product(*([v for v, _ in p] for p in places.values()))
+    ]
+    folder.mkdir(parents=True)
+    for number, frame in enumerate(drawn(widget, settings, DOTS)):
+        frame.quantize(64, dither=Image.Dither.NONE).convert("RGB").save(
+            folder / f"{number}.webp", lossless=True, method=6
+        )
+    size = sum(file.stat().st_size for file in folder.iterdir())
+    if size > BYTES:
+        raise ValueError(
+            f"the widget {widget.alt!r} has {size:,} bytes in {len(settings)} frames; {BYTES:,} are allowed"
+        )
+    return slider_html(widget, places, folder.name)
+
+
+def slider_html(widget: Explored, places: dict, folder: str) -> str:
+    """The controls and the first frame of a widget, as site/static/sliders.js moves them."""
+    rows, start, first = [], [], 0
+    for name, pairs in places.items():
+        control = widget.controls[name]
+        here = next(place for place, (value, _) in enumerate(pairs) if value == control.value)
+        first = first * len(pairs) + here
+        start.append(f"{control.description} {pairs[here][1]}")
+        label = html.escape(control.description)
+        if hasattr(control, "options"):
+            options = "".join(
+                f'<option value="{place}"{" selected" * (place == here)}>{html.escape(words)}</option>'
+                for place, (_, words) in enumerate(pairs)
+            )
+            field = f'<select data-label="{label}">{options}</select>'
+        elif isinstance(control.value, bool):
+            field = f'<input type="checkbox" data-label="{label}"{" checked" * control.value}>'
+        else:
+            field = (
+                f'<input type="range" min="0" max="{len(pairs) - 1}" value="{here}" data-label="{label}" '
+                f'aria-valuetext="{pairs[here][1]}"><output>{pairs[here][1]}</output>'
+            )
+        rows.append(f"<label><span>{label}</span>{field}</label>")
+    fixed = [control.description for name, control in widget.controls.items() if name not in places]
+    note = (
+        f"<p><small>In the notebook you also move: {html.escape(', '.join(fixed))}.</small></p>" if fixed else ""
+    )
+    names = html.escape(json.dumps([[words for _, words in pairs] for pairs in places.values()]))
+    path = f"../_static/frames/{folder}"
+    alt, words = html.escape(widget.alt), html.escape(", ".join(start))
+    return (
+        f'<div class="slider" data-folder="{path}" data-alt="{alt}" data-names="{names}">{"".join(rows)}'
+        f'<img class="figure" src="{path}/{first}.webp" loading="lazy" alt="{alt}: {words}">'
+        f"{note}</div>"
+    )
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="tools/frames.py", description=__doc__.partition("\n")[0])
+    parser.add_argument("lessons", nargs="*", help="beginnings of lessons' names; default: all")
+    wanted = parser.parse_args(arguments).lessons or [""]
+    listed = FRAMES / "sliders.json"
+    sliders = json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else {}
+    for twin in sorted(TWINS.glob("*.py")):
+        if not twin.name.startswith(tuple(wanted)):
+            continue
+        sliders[twin.stem] = {}
+        for widget in explored(twin):
+            folder = FRAMES / f"{twin.stem}-{widget.cell}"
+            shutil.rmtree(folder, ignore_errors=True)
+            sliders[twin.stem][widget.cell] = draw_frames(widget, folder)
+            print(f"{folder.name}: {len(list(folder.iterdir()))} frames", flush=True)
+        FRAMES.mkdir(parents=True, exist_ok=True)
+        listed.write_text(json.dumps(sliders), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

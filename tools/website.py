@@ -1,0 +1,132 @@
+"""Build the course's web site from the stored notebooks: `make site`, and `make site ARGS=--serve` to look at it.
+
+Nothing is executed, and nothing on a page is loaded from elsewhere.
+"""
+
+import argparse
+import functools
+import http.server
+import importlib
+import inspect
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from pathlib import Path
+
+from staging import ROOT, STATIC, stage
+
+SITE = ROOT / "site"
+BUILD, CACHE = SITE / "_build", SITE / "_cache"
+MATHJAX = "mathjax@3.2.2"
+WANTED = ("es5/tex-chtml.js", "es5/output/chtml/fonts/woff-v2/", "es5/a11y/assistive-mml.js")
+
+
+def modules() -> list:
+    """Every module of the library, imported, in the order of their paths."""
+    paths = sorted((ROOT / "lambdalib").rglob("*.py"))
+    names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
+    return [importlib.import_module(name) for name in names if not name.endswith("__main__")]
+
+
+def symbols() -> list[tuple[str, str, str]]:
+    """(module, name, docstring) of everything public, where it is defined; a constant has its module's words."""
+    found = []
+    for module in modules():
+        for name in getattr(module, "__all__", []):
+            symbol = getattr(module, name)
+            if getattr(symbol, "__module__", module.__name__) == module.__name__:
+                own = inspect.getdoc(symbol) if callable(symbol) else None
+                words = own if own and ("notebooks/" in own or "Used by" in own) else module.__doc__ or ""
+                found.append((module.__name__, name, words))
+    return found
+
+
+def api_page() -> str:
+    """The library's reference, one section a module, for Sphinx's autodoc."""
+    parts = ["# The library", "Every public name, with the lesson that teaches it."]
+    for module in modules():
+        if names := [name for defined, name, _ in symbols() if defined == module.__name__]:
+            members = f"   :members: {', '.join(names)}"
+            parts.append(
+                f"## {module.__name__}\n\n```{{eval-rst}}\n.. automodule:: {module.__name__}\n{members}\n```"
+            )
+    return "\n\n".join(parts) + "\n"
+
+
+def fetch_mathjax(to: Path) -> bool:
+    """Copy MathJax and its fonts from its npm package, fetched once. False, with a word why, without npm."""
+    kept = CACHE / "mathjax"
+    if not kept.exists():
+        npm = shutil.which("npm")
+        if npm is None:
+            print("npm not found: formulas stay as they are typed. Install Node.js and build again.")
+            return False
+        with tempfile.TemporaryDirectory() as folder:
+            packed = subprocess.run([npm, "pack", "--silent", MATHJAX], cwd=folder, capture_output=True, text=True)
+            if packed.returncode:
+                print(f"npm cannot fetch {MATHJAX}: formulas stay as they are typed.\n{packed.stderr.strip()}")
+                return False
+            part = kept.with_name("mathjax.part")
+            shutil.rmtree(part, ignore_errors=True)
+            with tarfile.open(next(Path(folder).glob("*.tgz"))) as archive:
+                for member in archive:
+                    name = member.name.removeprefix("package/")
+                    if member.isfile() and name.startswith(WANTED):
+                        file = part / name.removeprefix("es5/")
+                        file.parent.mkdir(parents=True, exist_ok=True)
+                        file.write_bytes(archive.extractfile(member).read())
+            part.rename(kept)
+    shutil.copytree(kept, to, dirs_exist_ok=True)
+    return True
+
+
+def read_sliders() -> dict[str, dict[int, str]]:
+    """The HTML of the widgets that tools/frames.py has drawn: stem of a lesson -> number of the cell -> HTML."""
+    kept = CACHE / "frames" / "sliders.json"
+    stored = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
+    return {lesson: {int(cell): words for cell, words in cells.items()} for lesson, cells in stored.items()}
+
+
+def build() -> int:
+    """Stage the sources and run Sphinx; its exit code."""
+    source = BUILD / "source"
+    shutil.rmtree(source, ignore_errors=True)
+    stage(source, read_sliders(), symbols())
+    (source / "api.md").write_text(api_page(), encoding="utf-8")
+    shutil.copy(SITE / "conf.py", source / "conf.py")
+    fetch_mathjax(source / STATIC / "mathjax")
+    if (CACHE / "frames").exists():
+        shutil.copytree(CACHE / "frames", source / STATIC / "frames", dirs_exist_ok=True)
+    command = [sys.executable, "-m", "sphinx", "-b", "html", "-q", "-j", "auto", source, BUILD / "html"]
+    return subprocess.run(command).returncode
+
+
+def serve(port: int) -> None:
+    """Serve the built site on the loopback interface until Ctrl-C."""
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=BUILD / "html")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", port), handler) as server:
+        print(f"http://127.0.0.1:{server.server_address[1]}/ (Ctrl-C ends it)", flush=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            pass
+
+
+def main(arguments: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="make site", description=__doc__.partition("\n")[0])
+    parser.add_argument("--serve", action="store_true", help="serve the site on this machine afterwards")
+    parser.add_argument("--port", type=int, default=8000, help="where (default 8000; 0: any free one)")
+    options = parser.parse_args(arguments)
+    code = build()
+    if code == 0:
+        print(f"site: {BUILD / 'html' / 'index.html'}")
+        if options.serve:
+            serve(options.port)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
