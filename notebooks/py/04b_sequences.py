@@ -131,7 +131,7 @@ if revealed(guess):
 
 
 # %% [markdown]
-# All hidden values are out of the sum. Still the future comes through: it stands in the *denominator*. No shape is wrong, and no number looks odd. In training, a model would find this way in and use it. When it writes a text of its own, there is no future. What it has learnt is then worth nothing.
+# All hidden values are out of the sum. Still the future comes through: it stands in the *denominator*. No shape is wrong, and no number looks odd. In training, a model can find this way in and use it. When it writes a text of its own, there is no future. What it has learnt from it is then worth nothing.
 #
 # So hidden positions must be out *before* the weights are normalised. The test is good for any causal code: **change the future, watch the past.**
 
@@ -385,7 +385,7 @@ print(f"mean loss of a word, at best: {entropy:.3f}; at best without palettes: {
 
 
 # %% [markdown]
-# The model has an embedding, two layers, and a linear function to the ten words. Each layer has a norm before it and a shortcut around it. `step` does the same for one word.
+# The model has a table with a feature vector for each word (`nn.Embedding`), two layers, and a linear function to the ten words. Each layer has a norm before it and a shortcut around it. `step` does the same for one word.
 
 # %%
 class Waiter(nn.Module):
