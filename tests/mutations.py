@@ -887,6 +887,8 @@ MUTATIONS = [
     Mutation("no sign of drawing", "course/widgets.py", "if fastest >= LIVE:", "if False:"),
     Mutation("an error is HTML", "course/widgets.py", 'html.escape(f"{type(error).__name__}: {error}")',
              'f"{type(error).__name__}: {error}"'),
+    Mutation("sliders without names", "course/widgets.py", ', ipw.HTML(NAMES, layout={"display": "none"})', ""),
+    Mutation("sliders of version 8 without names", "course/widgets.py", "'.noUi-handle, ", "'"),
     Mutation("no alternative text", "course/widgets.py", "html.escape(alt)", '""'),
     Mutation("a quote ends the alternative text", "course/widgets.py", "html.escape(alt)", "alt"),
     Mutation("a frame of four times the size", "course/widgets.py", '"big") // 2', '"big")'),

@@ -18,6 +18,24 @@ __all__ = ["choice", "explore", "slider", "switch"]
 LIVE = 0.12  # seconds; a figure that is drawn faster follows the mouse, others wait for its release
 CELL = 200  # pixels of the page: the least width of a control without its label; a row holds as many as fit
 
+# A slider's label is text beside it. Screen readers need it on the part that takes the keyboard, and ipywidgets
+# cannot put it there. So a style, loaded with the widget, names these parts, now and whenever parts are added:
+# .ui-slider-handle, which has no role, in ipywidgets 7, and .noUi-handle in ipywidgets 8.
+NAMES = """<style onload="
+    const box = this.closest('.widget-vbox');
+    const name = () => box.querySelectorAll('.widget-hslider').forEach(slider => {
+        const words = slider.querySelector('.widget-label').textContent;
+        const number = slider.querySelector('.widget-readout');
+        slider.querySelectorAll('.noUi-handle, .ui-slider-handle, .widget-readout').forEach(part => {
+            part.setAttribute('aria-label', words);
+            part.hasAttribute('role') || part.setAttribute('role', part === number ? 'textbox' : 'slider');
+            part.matches('.ui-slider-handle') && part.setAttribute('aria-valuetext', number.textContent);
+        });
+    });
+    new MutationObserver(name).observe(box, {childList: true, subtree: true});
+    name();
+"></style>"""
+
 
 def slider(label: str, low, high, value, step=1):
     """A slider over whole numbers or floats."""
@@ -72,7 +90,7 @@ def explore(draw, alt: str = "Figure", **controls):
         controls: one widget for each argument of draw; slider(), choice() and switch() make them.
     Returns:
         a VBox: the controls above the figure. Its `controls` are the dict of widgets, its `message` shows an
-        error, and its `picture` is the figure as it is shown.
+        error, and its `picture` is the figure as it is shown. Its sliders have names for screen readers.
     """
     label = f"{max(len(control.description) for control in controls.values()) + 1}ch"
     for control in controls.values():  # one width for all labels, so that the controls stand in columns
@@ -112,6 +130,6 @@ def explore(draw, alt: str = "Figure", **controls):
     for control in controls.values():
         control.observe(redraw, names="value")
     redraw()
-    box = ipw.VBox([panel, message, picture])
+    box = ipw.VBox([panel, message, picture, ipw.HTML(NAMES, layout={"display": "none"})])
     box.controls, box.message, box.picture = controls, message, picture
     return box

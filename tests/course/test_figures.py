@@ -176,6 +176,7 @@ EXAMPLES = {  # a call of every function, with all its optional words
     "one_pixel": lambda draw: draw(IMAGE, (1, 2), THREE, np.ones((3, 4)), np.ones(4), (3, 2, 1)),
     "one_row": lambda draw: draw(IMAGE, np.full((8, 8), 1 / 64), (1, 2), THREE / 3),
     "palette_card": lambda draw: draw(IMAGE, COLOURS / 8, np.full((4, 8, 8), 1 / 64), IMAGE),
+    "palette_film": lambda draw: draw(IMAGE, [2, 5, 8], RANDOM.random((3, 4, 3)), IMAGE),
     "palettes_in_time": lambda draw: draw(COLOURS, RANDOM.random((4, 2, 3)) * 8),
     "phases": lambda draw: draw({"panel": np.eye(2, dtype=int)}, [8, 16], [1, 2], "ab", [8, 16], [(8, 1, "mark")]),
     "points_lost": lambda draw: draw({"a": (1.0, 2.0), "b": (3.0, 0.5)}, ["x", "y"]),
@@ -265,6 +266,19 @@ def test_stencil_banks_have_their_own_scales():
     assert len(figure.axes) == 16 and len(drawn) == 14
     np.testing.assert_array_equal(drawn[7].get_array(), banks["big"][7])
     assert drawn[0].get_clim() == (-66, 66) and drawn[-1].get_clim() == (-1, 1)
+
+
+def test_a_film_shows_what_has_been_read():
+    palettes = np.stack([np.full((2, 3), share) for share in (0.2, 0.8)])
+    axes = np.array(figures.palette_film(IMAGE, [3, 8], palettes, 1 - IMAGE).axes).reshape(4, 2)
+    whole = np.moveaxis(IMAGE, 0, -1)
+    for row, image in ((0, whole), (3, 1 - whole)):
+        early, late = (axes[row, frame].images[0].get_array() for frame in (0, 1))
+        np.testing.assert_allclose(late, image)
+        np.testing.assert_allclose(early[:3], image[:3])
+        assert (early[3:] == 0.85).all()
+    assert [ax.texts[0].get_text() for ax in axes[1]] == ["51, 51, 51", "204, 204, 204"]
+    assert [ax.texts[0].get_color() for ax in axes[1]] == ["white", "#2b2f36"]
 
 
 def test_energy_bars_share_out_one():

@@ -108,6 +108,19 @@ def test_labels_have_one_width_and_controls_share_rows():
     assert panel.layout.display == "grid" and "auto-fill" in panel.layout.grid_template_columns
 
 
+def test_sliders_are_named_for_screen_readers():
+    """The script beside the controls: what it does was seen in Chromium, in the tree that screen readers read."""
+    box = widgets.explore(bar, height=widgets.slider("height", 0, 9, 1))
+    names = box.children[-1]
+    assert names.layout.display == "none" and names.value == widgets.NAMES
+    script = re.fullmatch(r'<style onload="([^"]*)"></style>', names.value)[1]  # a quote would end it
+    assert "<" not in script and "&" not in script.replace("&&", ""), "nothing that HTML reads in another way"
+    for part in (".widget-vbox", ".widget-hslider", ".widget-label", ".noUi-handle", ".ui-slider-handle"):
+        assert part in script
+    box.controls["height"].value = 3  # a redraw must not take the names away
+    assert names.value == widgets.NAMES
+
+
 def test_only_controls_that_every_ipywidgets_has():
     """No Image either: it cannot have an alternative text, and version 8 breaks on one with a title."""
     box = widgets.explore(bar, height=widgets.slider("height", 0, 9, 1))

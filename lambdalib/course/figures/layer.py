@@ -10,7 +10,7 @@ from matplotlib.patches import Rectangle
 
 from lambdalib.course.figures.style import GREY, INK, LIT, LIT_TEXT, QUIET, array, light, signed
 
-__all__ = ["one_pixel", "palettes_in_time", "puzzle_answers", "scale_curves", "traces"]
+__all__ = ["one_pixel", "palette_film", "palettes_in_time", "puzzle_answers", "scale_curves", "traces"]
 
 
 def one_pixel(image, pixel: tuple[int, int], query, lam, output, limits: tuple[float, float, float]) -> Figure:
@@ -135,9 +135,17 @@ def traces(
     if level:
         ax.axhline(level[1], color=INK, linewidth=0.8, linestyle=":", label=level[0])
     ax.set(xlabel=xlabel, ylabel=ylabel, ylim=ylim)
-    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     fig.tight_layout()
     return fig
+
+
+def swatch(ax, colour, words: str) -> None:
+    """A colour, (3,) between 0 and 1, that fills an axis, with words that stand out from it."""
+    shown = light(colour[None, None])
+    ax.imshow(shown, aspect="auto")
+    dark = shown[0, 0] ** 2.2 @ (0.2126, 0.7152, 0.0722) < 0.236  # here white and INK stand out alike
+    ax.annotate(words, (0, 0), ha="center", va="center", fontsize=9, color="white" if dark else INK)
 
 
 def palettes_in_time(values, palettes) -> Figure:
@@ -155,18 +163,43 @@ def palettes_in_time(values, palettes) -> Figure:
         axes[0, t].imshow(light(seen[None]), aspect="auto")
         axes[0, t].set_title(f"after pixel {t}", fontsize=9, color=LIT_TEXT)
         for i, colour in enumerate(palettes[t]):
-            axes[i + 1, t].imshow(light(colour[None, None] / 8), aspect="auto")
-            axes[i + 1, t].annotate(
-                ", ".join(f"{part:.3g}" for part in colour),
-                (0, 0),
-                ha="center",
-                va="center",
-                fontsize=9,
-                color="white" if colour @ (0.3, 0.59, 0.11) < 4 else INK,
-            )  # as bright as it looks
+            swatch(axes[i + 1, t], colour / 8, ", ".join(f"{part:.3g}" for part in colour))
     for name, ax in zip(("seen", *(f"colour {i}" for i in range(k))), axes[:, 0]):
         ax.set_ylabel(name, fontsize=9, rotation=0, ha="right", va="center")
     for ax in axes.flat:
         ax.set(xticks=[], yticks=[])
     fig.tight_layout()
+    return fig
+
+
+def palette_film(image, rows, palettes, repainted) -> Figure:
+    """An image that is read row by row: what has been read, the palette so far, and what was repainted with it.
+
+    Args:
+        image: (3, H, W), light between 0 and 1; what is still to come is grey.
+        rows: how many rows have been read in each frame of the film.
+        palettes: (len(rows), k, 3). The numbers on the colours count light from 0 to 255.
+        repainted: (3, H, W), each pixel with the palette of its moment.
+    """
+    palettes, images = array(palettes), (light(image), light(repainted))
+    k = palettes.shape[1]
+    fig, axes = plt.subplots(
+        2 + k,
+        len(rows),
+        figsize=(1.75 * len(rows), 3.5 + 0.3 * k),
+        height_ratios=[1.7, *[0.3] * k, 1.7],
+        squeeze=False,
+    )
+    for frame, read in enumerate(rows):
+        for row, shown in zip((0, -1), images):
+            shown = np.where(np.arange(len(shown))[:, None, None] < read, shown, 0.85)
+            axes[row, frame].imshow(shown, interpolation="nearest")
+        axes[0, frame].set_title(f"{read} rows", fontsize=10)
+        for ax, colour in zip(axes[1:-1, frame], palettes[frame]):
+            swatch(ax, colour, ", ".join(f"{255 * part:.0f}" for part in colour))
+    for name, ax in zip(("read", *(f"colour {i}" for i in range(k)), "repainted"), axes[:, 0]):
+        ax.set_ylabel(name, fontsize=9, rotation=0, ha="right", va="center")
+    for ax in axes.flat:
+        ax.set(xticks=[], yticks=[])
+    fig.subplots_adjust(left=0.1, right=0.99, bottom=0.02, top=0.94, wspace=0.06, hspace=0.1)
     return fig
