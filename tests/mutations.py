@@ -850,6 +850,8 @@ MUTATIONS = [
     Mutation("expected and found exchanged", "course/compare_arrays.py", "for side in (expected, found)]", "for side in (found, expected)]"),
     Mutation("an index of the flat array", "course/compare_arrays.py", "torch.tensor(row[0]), shape)", "torch.tensor(row[0]), off.shape)"),
     Mutation("tried is solved", "course/progress.py", "sum(ok is True", "sum(ok is not None"),
+    Mutation("a skipped exercise raises", "course/progress.py", "if verdict in names else", "if True else"),
+    Mutation("a skipped exercise looks like one that was run", "course/progress.py", '(f"{title}: not run yet", None)', "(title, None)"),
     Mutation("progress takes anything", "course/progress.py", "if not isinstance(verdict,", "if False and not isinstance(verdict,"),
     Mutation("the answer before the guess", "course/questions/__init__.py", 'print("Guess first.")\n        return False', 'print("Guess first.")'),
     Mutation("no answer after the guess", "course/questions/__init__.py", "    return True\n", "    return False\n"),

@@ -294,10 +294,10 @@ exercise_3
 
 # %%
 progress({
-    "1 equal sizes": exercise_1,
-    "2 square and tile": exercise_2,
-    "3 attention": exercise_3,
-})
+    "1 equal sizes": "exercise_1",
+    "2 square and tile": "exercise_2",
+    "3 attention": "exercise_3",
+}, globals())
 
 # %% [markdown]
 # ## What we now know

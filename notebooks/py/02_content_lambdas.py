@@ -618,13 +618,13 @@ exercise_6
 
 # %%
 progress({
-    "1 how many numbers": exercise_1,
-    "2 the unharmed pixel": exercise_2,
-    "3 one pixel at a time": exercise_3,
-    "4 another strip": exercise_4,
-    "5 repair the rows": exercise_5,
-    "6 where the two differ": exercise_6,
-})
+    "1 how many numbers": "exercise_1",
+    "2 the unharmed pixel": "exercise_2",
+    "3 one pixel at a time": "exercise_3",
+    "4 another strip": "exercise_4",
+    "5 repair the rows": "exercise_5",
+    "6 where the two differ": "exercise_6",
+}, globals())
 
 # %% [markdown]
 # ## What we now know

@@ -600,12 +600,12 @@ exercise_5
 
 # %%
 progress({
-    "1 the red pixel": exercise_1,
-    "2 how many numbers": exercise_2,
-    "3 position lambdas": exercise_3,
-    "4 which kernels": exercise_4,
-    "5 repair the rows": exercise_5,
-})
+    "1 the red pixel": "exercise_1",
+    "2 how many numbers": "exercise_2",
+    "3 position lambdas": "exercise_3",
+    "4 which kernels": "exercise_4",
+    "5 repair the rows": "exercise_5",
+}, globals())
 
 # %% [markdown]
 # ## What we now know

@@ -644,13 +644,13 @@ exercise_6
 
 # %%
 progress({
-    "1 merge the heads": exercise_1,
-    "2 count the weights": exercise_2,
-    "3 repair u": exercise_3,
-    "4 three bare layers": exercise_4,
-    "5 the corner": exercise_5,
-    "6 masked palettes": exercise_6,
-})
+    "1 merge the heads": "exercise_1",
+    "2 count the weights": "exercise_2",
+    "3 repair u": "exercise_3",
+    "4 three bare layers": "exercise_4",
+    "5 the corner": "exercise_5",
+    "6 masked palettes": "exercise_6",
+}, globals())
 
 # %% [markdown]
 # ## Appendix: options of the layer (skip unless curious)

@@ -486,11 +486,12 @@ figures.show(
 # %% [markdown]
 # ## Exercises
 #
-# **1 · Compute ★.** A row by hand. The strip's pixel 3 gets the query (2, 1). What is its row of $8A$? The soft keys are 2, 2, 2, 2 and 1, 1, 1, 5 (in eighths). The stencils are "me" and "right minus left".
+# **1 ★ Compute.** A row by hand. The strip's pixel 3 gets the query (2, 1). What is its row of $8A$? The soft keys are 2, 2, 2, 2 and 1, 1, 1, 5 (in eighths). The stencils are "me" and "right minus left".
 
 # %%
 row_of_pixel_3 = None  # four numbers
-(exercise_1 := check_answer("08.E1", row_of_pixel_3))
+exercise_1 = check_answer("08.E1", row_of_pixel_3)
+exercise_1
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -517,11 +518,12 @@ row_of_pixel_3 = None  # four numbers
 # </details>
 
 # %% [markdown]
-# **2 · Construct ★★.** The strip's row 1 of $8A$ is (−7, 1, 9, 5): weight 5 for yellow. Write another row that gives yellow the weight 0, and has the same output.
+# **2 ★★ Construct.** The strip's row 1 of $8A$ is (−7, 1, 9, 5): weight 5 for yellow. Write another row that gives yellow the weight 0, and has the same output.
 
 # %%
 row_without_yellow = None  # four numbers, the last is 0
-(exercise_2 := check_answer("08.E2", row_without_yellow))
+exercise_2 = check_answer("08.E2", row_without_yellow)
+exercise_2
 
 
 # %% [markdown]
@@ -550,7 +552,7 @@ row_without_yellow = None  # four numbers, the last is 0
 # </details>
 
 # %% [markdown]
-# **3 · Implement ★★.** A position row is a window that is cut from the pixel's filter. Write the cut. The filter has $2\cdot\text{side}-1$ taps in each direction, and its centre tap belongs to the pixel itself.
+# **3 ★★ Implement.** A position row is a window that is cut from the pixel's filter. Write the cut. The filter has $2\cdot\text{side}-1$ taps in each direction, and its centre tap belongs to the pixel itself.
 
 # %%
 def cut_row(kernel: Tensor, row: int, column: int, side: int) -> Tensor:
@@ -560,7 +562,8 @@ def cut_row(kernel: Tensor, row: int, column: int, side: int) -> Tensor:
 
 kernel = pixel_kernels(q, layers["trained", 7].table.double())[0, 2, 2 * 7 + 1, 0].detach()
 right_row = equivalent_matrices(q, soft_keys, embeddings)[1][0, 2, 2 * 7 + 1, :, 0].view(7, 7).detach()
-(exercise_3 := check_close(cut_row(kernel, 2, 1, 7), right_row, "which tap belongs to the top left pixel?"))
+exercise_3 = check_close(cut_row(kernel, 2, 1, 7), right_row, "which tap belongs to the top left pixel?")
+exercise_3
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -591,11 +594,12 @@ right_row = equivalent_matrices(q, soft_keys, embeddings)[1][0, 2, 2 * 7 + 1, :,
 # </details>
 
 # %% [markdown]
-# **4 · Construct ★★.** Energy is not use. On the strip, content holds 327 of 839 of the energy. A next layer reads red + $a$ · green + $b$ · blue from every pixel's output. Find $a$ and $b$ so that it reads 0 from the content half, for every query.
+# **4 ★★ Construct.** Energy is not use. On the strip, content holds 327 of 839 of the energy. A next layer reads red + $a$ · green + $b$ · blue from every pixel's output. Find $a$ and $b$ so that it reads 0 from the content half, for every query.
 
 # %%
 a_and_b = None  # a pair (a, b)
-(exercise_4 := check_answer("08.E4", a_and_b))
+exercise_4 = check_answer("08.E4", a_and_b)
+exercise_4
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -624,11 +628,12 @@ a_and_b = None  # a pair (a, b)
 # </details>
 
 # %% [markdown]
-# **5 · Derive ★★★.** One head of the 7 × 7 layer has a content matrix and a position matrix of 49 × 49 weights, with $k=16$. What is the highest rank that each can have?
+# **5 ★★★ Derive.** One head of the 7 × 7 layer has a content matrix and a position matrix of 49 × 49 weights, with $k=16$. What is the highest rank that each can have?
 
 # %%
 highest_ranks = None  # a pair (content, position)
-(exercise_5 := check_answer("08.E5", highest_ranks))
+exercise_5 = check_answer("08.E5", highest_ranks)
+exercise_5
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -657,8 +662,13 @@ highest_ranks = None  # a pair (content, position)
 # </details>
 
 # %%
-progress({"1 A row by hand": exercise_1, "2 A row without yellow": exercise_2, "3 Cut the row": exercise_3,
-          "4 Energy is not use": exercise_4, "5 Highest ranks": exercise_5})
+progress({
+    "1 a row by hand": "exercise_1",
+    "2 a row without yellow": "exercise_2",
+    "3 cut the row": "exercise_3",
+    "4 energy is not use": "exercise_4",
+    "5 highest ranks": "exercise_5",
+}, globals())
 
 # %% [markdown]
 # ## What we now know
