@@ -248,7 +248,7 @@ class LambdaLayer(nn.Module):
 # | `@float32_under_float16`, `pool`, `sides`, `position_bias` | options | appendix |
 # | `position_output`, `order`, `recompute` with `@activation_checkpointed` | the same numbers at another price | lesson 05 |
 #
-# The drawing adds the halves of the lambda. The code adds the two outputs, as the paper's code does. That is the same, $(\lambda^c+\lambda^p_n)^\top q=\lambda^{c\top}q+\lambda^{p\top}_n q$, and the sum of the lambdas is never stored.
+# The drawing adds the halves of the lambda. The code adds the two outputs, as Figure 3 of the paper does. That is the same, $(\lambda^c+\lambda^p_n)^\top q=\lambda^{c\top}q+\lambda^{p\top}_n q$, and the sum of the lambdas is never stored.
 #
 # `check_arguments` and `check_features` refuse what cannot work, with a sentence. `position_output` gives the numbers of `apply_lambdas(queries, position_lambdas(relative_embeddings(table, ...), values))`. Does the class agree with the definitions of lessons 02 and 03? We take sizes that are all different, so that no two axes can be mixed up:
 
