@@ -300,7 +300,6 @@ for side in (7, 3):
         content_energy, position_energy = output_energies(parts[word, side])
         shares[f"{side} × {side} map, {word}"] = content_energy / (content_energy + position_energy)
 print({name: f"{100 * share:.0f} %" for name, share in shares.items()})
-assert shares["7 × 7 map, trained"] < shares["7 × 7 map, untrained"] - 0.25
 figures.show(
     figures.energy_bars(shares),
     "The energy of each half, as a share of the two together, on 64 test images.",
@@ -317,7 +316,6 @@ for word in models:
     output = apply_lambdas(q, einsum("bmku,bmvu->bkv", soft_keys, v))  # (b, h, n, v)
     moving[word] = (output - output.mean(2, keepdim=True)).square().sum() / output.square().sum()
     print(f"{word}: {100 * moving[word]:.0f} % of the content half's energy differs within an image")
-assert moving["trained"] < 0.15 and moving["untrained"] > 0.5
 
 
 # %% [markdown]
@@ -382,8 +380,6 @@ removed = {
 record = {name: entry["accuracies"] for name, entry in read_steering().items()}
 lost = {words: [100 * (accuracies["as_trained"] - accuracies[key]) for accuracies in record.values()]
         for words, key in removed.items()}
-assert 0 < steered - frozen < 0.04 and max(lost["steering: one query"]) < 2
-assert min(lost["all stencils, norms again"]) > 8
 figures.show(
     figures.points_lost(lost, list(record)),
     "Points of test accuracy that our two shipped models lose, on 10,000 images.",
@@ -421,7 +417,6 @@ def within_image_share(queries: Tensor) -> float:
 within = {place: within_image_share(part.queries) for place, part in parts.items()}
 for (word, side), share in within.items():
     print(f"{word}, {side} × {side}: {100 * share:.0f} % of the query's variance lies within an image")
-assert within["trained", 7] > 0.8 and within["trained", 3] > 0.7
 
 # %% [markdown]
 # The queries do vary, and mostly between the pixels of one image. Training even raised that share. The model steers, and what it steers hardly changes its answers.
@@ -445,7 +440,6 @@ reached = fields["in front, trained"].nonzero()
 (top, left), (bottom, right) = reached.amin(0).tolist(), reached.amax(0).tolist()
 print("window of the convolutions:", bottom - top + 1, "×", right - left + 1)
 outside = {name: 1 - float(field[top : bottom + 1, left : right + 1].sum()) for name, field in fields.items()}
-assert outside["behind, trained"] > outside["behind, untrained"] + 0.1
 figures.show(
     figures.receptive_fields(fields, (top, bottom, left, right)),
     "How much the centre of the 7 × 7 map depends on each input pixel. White is not at all; the frame "
@@ -492,7 +486,6 @@ outputs = [each @ v[0, :, :, 0] for each in changed.values()]
 cosine = torch.cosine_similarity(changed["A + 20 z"], changed["A − 20 z"], dim=0)
 print("one output:", all(torch.allclose(each, outputs[0]) for each in outputs),
       f"· cosine of the last two rows: {cosine:.1f}")
-assert len(unseen) == 49 - 32 and all(torch.allclose(each, outputs[0]) for each in outputs) and cosine < -0.5
 figures.show(
     figures.matrix_rows(photos[0], (2, 1), {"trained": [each.view(7, 7) for each in changed.values()]},
                         list(changed)),
@@ -503,6 +496,16 @@ figures.show(
 
 # %% [markdown]
 # **What you should see.** The 7 × 7 layer has 49 pixels and $v=32$ value channels, so 49 − 32 = 17 directions are unseen. The 3 × 3 layer has 9 pixels, and none. There, no other matrix does the same. Count before you explain. With more pixels than value channels, a matrix of weights is never the only one.
+
+# %% cellView="form" jupyter={"source_hidden": true}
+# @title Checks of steps 6 to 9
+assert shares["7 × 7 map, trained"] < shares["7 × 7 map, untrained"] - 0.25
+assert moving["trained"] < 0.15 and moving["untrained"] > 0.5
+assert 0 < steered - frozen < 0.04 and max(lost["steering: one query"]) < 2
+assert min(lost["all stencils, norms again"]) > 8
+assert within["trained", 7] > 0.8 and within["trained", 3] > 0.7
+assert outside["behind, trained"] > outside["behind, untrained"] + 0.1
+assert len(unseen) == 49 - 32 and all(torch.allclose(each, outputs[0]) for each in outputs) and cosine < -0.5
 
 # %% [markdown]
 # ## Exercises
