@@ -14,6 +14,7 @@ import pytest
 
 import lambdalib
 from lambdalib.course import questions
+from lambdalib.course.progress import progress
 
 ROOT = Path(__file__).resolve().parents[1]
 TWINS = sorted((ROOT / "notebooks" / "py").rglob("*.py"))
@@ -327,6 +328,26 @@ def test_every_printed_solution_passes_its_check(twin, monkeypatch, tmp_path):
     for call, verdict in verdicts:
         assert verdict.ok is True, f"{call} says {verdict}"
     assert len(verdicts) >= 2, "a lesson has at least two exercises with a check and a solution"
+
+
+def progress_cells():
+    """The last exercise cell of each lesson that names its verdicts: (lesson, its other code, that cell)."""
+    for twin in TWINS:
+        code = [cell.source for cell in jupytext.read(twin).cells if cell.cell_type == "code"]
+        for place, source in enumerate(code):
+            if source.startswith("progress(") and source.endswith("globals())"):
+                yield twin.stem, "\n".join(code[:place]), source
+
+
+def test_a_lesson_lists_its_exercises_though_no_cell_was_run():
+    found = list(progress_cells())
+    assert {"00_start_here", "03_position_lambdas", "08_look_inside"} <= {lesson for lesson, *_ in found}
+    for lesson, before, source in found:
+        listed = eval(source, {"progress": progress})
+        kept = re.findall(r'"(exercise_\w+)"', source)
+        assert len(kept) == len(listed) - 1
+        assert all(line.message.endswith(": not run yet") for line in listed[1:]), lesson
+        assert set(kept) == set(re.findall(r"^(exercise_\w+) = ", before, re.MULTILINE)), lesson
 
 
 def test_every_question_is_asked_somewhere():

@@ -24,7 +24,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # ## What is a lambda, in one picture?
 #
-# Attention compares every pixel with every other pixel. A **lambda layer** does something else. It first summarises the image into small tables of numbers. Each table is a small linear function, called a *lambda*. Then the layer applies one lambda at each pixel.
+# Attention compares every pixel with all pixels of the image. A **lambda layer** does something else. It first summarises the image into small tables of numbers. Each table is a small linear function, called a *lambda*. Then the layer applies one lambda at each pixel.
 #
 # The idea is from Irwan Bello, *LambdaNetworks: Modeling Long-Range Interactions Without Attention*, ICLR 2021. The name comes from the λ of mathematics. It has nothing to do with Python's keyword.
 
@@ -42,7 +42,8 @@ from lambdalib.training.data import CLASSES, load_sample
 
 figures.show(
     figures.one_picture(),
-    "A lambda layer at two pixels of one image. Bars are amounts of red, green and blue; down means minus.",
+    "A lambda layer at two pixels of one image. Bars are amounts of red, green and blue; down means minus. "
+    "In the stencils, purple is plus and orange is minus.",
     alt="A plane; its palette of four colours; at pixels A and B the stencils, their readings, the lambda, "
         "the query and the output; in grey, the weights of attention.",
 )
@@ -146,11 +147,11 @@ figures.show(
 # %% [markdown]
 # ## 3 · Two brackets
 #
-# Why is a summary cheaper than comparing all pairs? Each pixel has three short lists of numbers: a **query** (what it asks), a **key** (what a query is compared with) and a **value** (what it gives). As matrices with one row per pixel these are $Q$, $K$ and $V$. For one lesson, leave out everything from attention but the products. Then the brackets can stand in two places:
+# Why is a summary cheaper than comparing all pairs? Each pixel has three short lists of numbers: a **query** (what it asks), a **key** (what a query is compared with) and a **value** (what it gives). As matrices with one row per pixel these are $Q$, $K$ and $V$. There are $n$ pixels that ask and $m$ pixels that are asked. In an image both are all its pixels. A query and a key have $k$ numbers, a value has $v$: these lengths are called **depths**. For this lesson, keep only the products of attention. Then the brackets can stand in two places:
 #
 # $$\underbrace{(Q\,K^\top)}_{n\times m}\,V \qquad\text{or}\qquad Q\,\underbrace{(K^\top V)}_{k\times v}$$
 #
-# The left bracket holds one number for each *pair* of pixels. We call it the **square**. The right bracket has already summed over all pixels. It holds a small table, the **tile**. That is a lambda. The result is the same, because matrix products may be bracketed as you like.
+# The left bracket holds one number for each *pair* of pixels. We call it the **square**. The right bracket has already summed over all pixels. It holds a small table, the **tile**. That is a lambda. The result is the same, because a product of matrices does not depend on its brackets.
 #
 # Our toy image, the **strip**, has four pixels: red, green, blue and yellow. All its numbers can be checked by hand.
 
@@ -189,14 +190,14 @@ widgets.explore(draw_brackets, pixels=widgets.slider("pixels n = m", 4, 256, 64,
 # $$\text{attention}\qquad y_n = \sum_m \mathrm{softmax}_m\big(q_n\cdot k_m + q_n\cdot e_{nm}\big)\; v_m$$
 # $$\text{lambda}\qquad\;\; y_n = \Big(\underbrace{\sum_m \mathrm{softmax}_m(K)_m\,v_m^\top}_{\text{palette}} + \underbrace{\sum_m e_{nm}\,v_m^\top}_{\text{readings of the stencils}}\Big)^{\!\top} q_n$$
 #
-# Do not worry if they look dense today. In the second line, the sums in the bracket do not contain the query. So the layer can compute them before anyone asks.
+# The index $n$ is the pixel that asks, $m$ a pixel that is asked. The vector $e_{nm}$ says where $m$ lies as seen from $n$. Do not worry if the lines look dense today. In the second line, the sums in the bracket do not contain the query. So the layer can compute them before anyone asks.
 
 # %% [markdown]
 # ## 4 · How the exercises work
 #
 # Steps marked **Predict** ask before they show. Replace `None` by your guess and run the cell. Then open the cell named *Reveal* below it and run that too. A wrong guess costs nothing. It is often the point.
 #
-# Other exercises ask for a function. Their checks feed it inputs whose answer gives the mistake away. Here is a content lambda (the palette) with a mistake: its softmax runs over the wrong axis. See what the check says. (`einsum` multiplies along named axes and sums over those that are missing after the arrow. Lesson 01 explains it slowly.)
+# Other exercises ask for a function. Their checks feed it inputs whose answer gives the mistake away. Here is a content lambda (the palette) with a mistake: its softmax runs over the wrong axis. See what the check says. (`einsum` multiplies along named axes and sums over those that are missing after the arrow. Lesson 01 explains it slowly. Two axes are new: b counts images, and u is 1 until lesson 03.)
 
 # %%
 def wrong_content_lambda(keys, values):
@@ -294,10 +295,10 @@ exercise_3
 
 # %%
 progress({
-    "1 equal sizes": exercise_1,
-    "2 square and tile": exercise_2,
-    "3 attention": exercise_3,
-})
+    "1 equal sizes": "exercise_1",
+    "2 square and tile": "exercise_2",
+    "3 attention": "exercise_3",
+}, globals())
 
 # %% [markdown]
 # ## What we now know

@@ -185,7 +185,7 @@ def answer_of_a_pixel(row: int = 10, column: int = 9, temperature: float = 0.02)
 
 figures.show(
     answer_of_a_pixel(),
-    "A pixel of the yellow plane asks. Most weight (orange) lies on pixels of about its colour, near or far.",
+    "A pixel of the yellow plane asks. Most weight (dark) lies on pixels of about its colour, near or far.",
     alt="The small plane with one marked pixel; its weights; the weights sorted; the answer inside the range of "
         "the values; the pixel's colour above the answer's.",
 )
@@ -361,7 +361,7 @@ print("both brackets agree:", torch.allclose(tile_first, square_first))
 print("equal to softmax attention:", torch.allclose(tile_first, y_random))
 figures.show(
     figures.brackets(n=64, m=64, k=16, v=16),
-    "64 pixels, depth 16. Orange: what each bracket must store.",
+    "64 pixels, depth 16. Orange: what each bracket must store. The scale is larger than in lesson 00.",
     alt="The matrices Q, σᵀ and V, once with the 64 × 64 square and once with the 16 × 16 tile in orange.",
 )
 
@@ -463,7 +463,7 @@ largest = None  # (b) a number; you may write fractions, such as 1 / 8
 goal = torch.tensor([1, 1, 1, 125], dtype=torch.float64) / 128
 mine = None if query is None else (keys @ torch.tensor(query, dtype=torch.float64)).softmax(dim=0)
 exercise_4 = Verdicts(check_close(mine, goal, "are the weights in the ratio 1 : 1 : 1 : 125?"),
-      check_answer("01.E3b", largest))
+                      check_answer("01.E3b", largest))
 exercise_4
 
 
@@ -571,7 +571,7 @@ exercise_6
 # </details>
 
 # %% [markdown]
-# **7 ★★★ Derive.** Show in three lines that attention without positions is permutation equivariant. What happens to the *mean* of all answers when the pixels are shuffled?
+# **7 ★★★ Derive.** (On paper: there is no check.) Show in three lines that attention without positions is permutation equivariant. What happens to the *mean* of all answers when the pixels are shuffled?
 #
 # <details><summary>Hint</summary>Let π be the shuffle, so that the new queries are $q'_n=q_{\pi(n)}$. Rename the summation index.</details>
 #
@@ -587,13 +587,13 @@ exercise_6
 
 # %%
 progress({
-    "1 the nearest blends": exercise_1,
-    "2 twice the query": exercise_2,
-    "3 the bill": exercise_3,
-    "4 sharp queries": exercise_4,
-    "5 one walk through the context": exercise_5,
-    "6 repair the softmax": exercise_6,
-})
+    "1 the nearest blends": "exercise_1",
+    "2 twice the query": "exercise_2",
+    "3 the bill": "exercise_3",
+    "4 sharp queries": "exercise_4",
+    "5 one walk through the context": "exercise_5",
+    "6 repair the softmax": "exercise_6",
+}, globals())
 
 
 # %% [markdown]

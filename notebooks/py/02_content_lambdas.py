@@ -216,7 +216,7 @@ figures.show(
 )
 
 # %% [markdown]
-# The number of pixels under each colour says how many share the weight. If 50 share it evenly, it is 50.
+# The number of pixels under each colour says how many share the weight. If 50 share it evenly, it is 50. (In general it is the exponential of the entropy of the weights.)
 #
 # The palette did not discover these four colours: *we* asked for red, green, blue and yellow. What it found is this image's version of each. Its red is not pure, (255, 0, 0), but (209, 27, 68), mixed from the red band. Other keys give other colours, as in the picture at the top. In a trained network nobody chooses anchors: the keys are learned.
 #
@@ -539,7 +539,7 @@ exercise_4
 # </details>
 
 # %% [markdown]
-# **5 ★★ Repair.** This habit was seen in public code: lines for rows, (b, m, k), are used on feature maps, (b, k, H, W). All shapes fit and nothing fails. With values of 1, every entry of the lambda should be 1, so a column of $k=11$ entries should sum to 11. Look at the printed sums. Then change `map_lambda` so that the check passes.
+# **5 ★★ Repair.** This habit was seen in public code. A line that is right for rows, (b, m, k), is copied to feature maps, (b, k, H, W). All shapes fit and nothing fails. With values of 1, every entry of the lambda should be 1, so a column of $k=11$ entries should sum to 11. Look at the printed sums. Then change `map_lambda` so that the check passes.
 
 # %%
 def map_lambda(key_map: Tensor, value_map: Tensor) -> Tensor:
@@ -554,7 +554,7 @@ as_rows = [feature_map.flatten(2).transpose(1, 2)[..., None]  # (b, m, channels,
 print("values of 1: three of the columns sum to",
       map_lambda(key_map, torch.ones_like(value_map)).sum(1)[0, :3].round(decimals=4).tolist())
 exercise_5 = check_close(map_lambda(key_map, value_map), content_lambda(*as_rows),
-            "what do the weights of one colour sum to, over all pixels?")
+                         "what do the weights of one colour sum to, over all pixels?")
 exercise_5
 
 # %% [markdown]
@@ -602,7 +602,7 @@ exercise_6
 # </details>
 
 # %% [markdown]
-# **7 ★★★ Derive.** Show that a content lambda does not change when the pixels are shuffled. Then show that its answers are shuffled along when the queries are.
+# **7 ★★★ Derive.** (On paper: there is no check.) Show that a content lambda does not change when the pixels are shuffled. Then show that its answers are shuffled along when the queries are.
 #
 # <details><summary>Hint</summary>Call the shuffle π, so that the new keys are K'_m = K_π(m). Start with the denominator of the softmax.</details>
 #
@@ -618,13 +618,13 @@ exercise_6
 
 # %%
 progress({
-    "1 how many numbers": exercise_1,
-    "2 the unharmed pixel": exercise_2,
-    "3 one pixel at a time": exercise_3,
-    "4 another strip": exercise_4,
-    "5 repair the rows": exercise_5,
-    "6 where the two differ": exercise_6,
-})
+    "1 how many numbers": "exercise_1",
+    "2 the unharmed pixel": "exercise_2",
+    "3 one pixel at a time": "exercise_3",
+    "4 another strip": "exercise_4",
+    "5 repair the rows": "exercise_5",
+    "6 where the two differ": "exercise_6",
+}, globals())
 
 # %% [markdown]
 # ## What we now know

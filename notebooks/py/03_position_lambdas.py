@@ -59,7 +59,7 @@ figures.show(
 # %% [markdown]
 # ## 1 · Read the strip by hand
 #
-# Our toy image has four pixels: red, green, blue and yellow. The number 8 stands for full light. It has two stencils of three weights each. They lie over the left neighbour, the pixel itself and the right neighbour:
+# Our toy image has four pixels: red, green, blue and yellow. The number 8 stands for full light. We read it with two stencils of three weights each. They lie over the left neighbour, the pixel itself and the right neighbour:
 #
 # * stencil 0 is $(0, 1, 0)$: "me";
 # * stencil 1 is $(-1, 0, 1)$: "right minus left".
@@ -143,7 +143,7 @@ figures.show(
 # %% [markdown]
 # ## 3 · The query mixes the readings
 #
-# The query has one number for each reading. The output is the weighted sum, just as with the palette:
+# The query has one number for each reading. The output is the weighted sum, just as with the palette. In the code, the axis h counts **heads**: a pixel may have several queries. All of them mix the same readings, so the heads share the stencils.
 
 # %%
 def apply_lambdas(queries: Tensor, lambdas: Tensor) -> Tensor:
@@ -184,7 +184,7 @@ if revealed(guess):
 
 
 # %% [markdown]
-# Two stencils hold *all* directions of slope. The query picks one. Filters with this property are called *steerable* (Freeman and Adelson, 1991). On a ramp the law is exact. On a photograph it is nearly so where the image changes slowly.
+# Two stencils hold *all* directions of slope. The query picks one. Filters with this property are called *steerable* (Freeman and Adelson, 1991). The output over θ is a cosine at every pixel of every image. On a ramp its peak is exactly the direction of the slope. On a photograph it is nearly so where the image changes slowly.
 
 # %%
 def steer(degrees: float = 90, row: int = 20, column: int = 16):
@@ -201,7 +201,8 @@ def steer(degrees: float = 90, row: int = 20, column: int = 16):
 
 figures.show(
     steer(),
-    "A query at 90° asks for “below minus above”. The square marks a pixel, and the curve is what it reads.",
+    "A query at 90° (the arrow) asks for “below minus above”. The curve is what the marked pixel reads at "
+    "each angle.",
     alt="The plane with a marked pixel, the mixed stencil, its reading everywhere, and a cosine over the angle.",
 )
 
@@ -212,6 +213,21 @@ figures.show(
 widgets.explore(steer, degrees=widgets.slider("angle of the query", 0, 360, 90, 5),
                 row=widgets.slider("row", 1, 30, 20),
                 column=widgets.slider("column", 1, 30, 16))
+
+# %% [markdown]
+# Without a kernel the sliders stand still. Here are five positions of the first one:
+
+# %%
+right_left, below_above = F.conv2d(plane().mean(0)[None, None], hand_made()[1:3])[0]  # (30, 30) each, no border
+five = [0, 45, 90, 135, 180]
+film = [math.cos(math.radians(angle)) * right_left + math.sin(math.radians(angle)) * below_above for angle in five]
+figures.show(
+    figures.maps(film, [f"query at {angle}°" for angle in five], limit=0.3),
+    "The reading everywhere, as the query turns. At 180° every sign is the opposite of that at 0°. Purple is "
+    "above zero, brown below.",
+    alt="Five maps of the plane's edges. Upright edges at 0° fade, level edges come in at 90°, and at 180° the "
+        "upright ones are back with opposite signs.",
+)
 
 # %% [markdown]
 # ## 4 · The same numbers as a sum
@@ -364,7 +380,7 @@ if revealed(guess):
     print("Equal to F.conv2d(..., groups=number of channels): each channel is filtered alone.")
 
 # %% [markdown]
-# With $q_{hn}=q_h$, the sum over $k$ can be done once: $\kappa_h = \sum_k q_{hk}T_k$. This is one fixed kernel per head. It filters each of the $v$ value channels alone. (The projection that makes the values does mix channels, but not pixels.)
+# With $q_{hn}=q_h$, the sum over $k$ can be done once: $\kappa_h = \sum_k q_{hk}T_k$. This is one fixed kernel per head. It filters each of the $v$ value channels alone. (In a layer, a 1 × 1 convolution makes the values. It does mix channels, but not pixels.)
 #
 # So the query is all that separates a position lambda from an ordinary static filter. Is that difference worth its price? Only an experiment can tell. Lesson 08 takes the query away from a trained net, and lesson 09 trains nets without it.
 
@@ -381,9 +397,9 @@ rank = int(torch.linalg.matrix_rank(all_kernels))
 print(len(all_kernels), "kernels of", all_kernels.shape[1], "taps; rank", rank)
 
 # %% [markdown]
-# There are many kernels and few directions: every kernel is a mixture of the same $k$ stencils. In the paper, k = 16. A kernel of 7 × 7 has 49 free numbers, so the query chooses among 16 of 49 directions.
+# There are many kernels and few directions: every kernel is a mixture of the same $k$ stencils. In the paper, k = 16. A kernel of 7 × 7 has 49 free numbers, so the queries reach 16 of its 49 dimensions.
 #
-# The figure shows four kernels on the plane. As the query we take the pixel's own four readings of brightness, scaled to length 1. Any function of the pixel could be the query.
+# The figure shows four kernels on the plane. As the query we take the pixel's own four readings of brightness, scaled to length 1. In a layer, the query is a learned function of the pixel.
 
 # %%
 brightness = plane().mean(0)[None, None]
@@ -519,7 +535,7 @@ exercise_3
 # %%
 identity, half_slope, blur, laplacian = None, None, None, None  # each a pair (q0, q1), or "impossible"
 exercise_4 = Verdicts(check_answer("03.E4a", identity), check_answer("03.E4b", half_slope),
-      check_answer("03.E4c", blur), check_answer("03.E4d", laplacian))
+                      check_answer("03.E4c", blur), check_answer("03.E4d", laplacian))
 exercise_4
 
 
@@ -584,7 +600,7 @@ exercise_5
 # </details>
 
 # %% [markdown]
-# **6 ★★★ Derive.** Show in three lines that $E_{nm}=T_{m-n}$ makes position lambdas translation equivariant. Where does the proof stop?
+# **6 ★★★ Derive.** (On paper: there is no check.) Show in three lines that $E_{nm}=T_{m-n}$ makes position lambdas translation equivariant. Where does the proof stop?
 #
 # <details><summary>Hint</summary>Let the image move by $t$, so that the new values are $v'_m = v_{m-t}$. Rename the summation index.</details>
 #
@@ -600,12 +616,12 @@ exercise_5
 
 # %%
 progress({
-    "1 the red pixel": exercise_1,
-    "2 how many numbers": exercise_2,
-    "3 position lambdas": exercise_3,
-    "4 which kernels": exercise_4,
-    "5 repair the rows": exercise_5,
-})
+    "1 the red pixel": "exercise_1",
+    "2 how many numbers": "exercise_2",
+    "3 position lambdas": "exercise_3",
+    "4 which kernels": "exercise_4",
+    "5 repair the rows": "exercise_5",
+}, globals())
 
 # %% [markdown]
 # ## What we now know

@@ -23,7 +23,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # ## Do the two halves need each other?
 #
-# A palette sees the whole image, but no shape. Stencils see shape, but only nearby. This lesson puts both into one layer. The layer can stand where a 3 × 3 convolution stood: feature map in, feature map out. The lit part is new: the query, and what it makes of the two halves.
+# A palette sees the whole image, but no shape. Stencils see shape, but only nearby. This lesson puts both into one layer. The layer can stand where a 3 × 3 convolution stood: feature map in, feature map out. The boxed part is new: the queries, and what they make of the two halves. The picture below lights it up.
 #
 # $$y_{hn} \;=\; \Big(\underbrace{\sum_m \mathrm{softmax}_m(K)_m\,v_m^\top}_{\text{palette},\;k\times v} \;+\; \underbrace{\sum_m e_{nm}\,v_m^\top}_{\text{readings},\;k\times v}\Big)^{\!\top} \boxed{q_{hn}}$$
 #
@@ -246,7 +246,9 @@ class LambdaLayer(nn.Module):
 # | `init.normal_(self.table, ...)` | how large may the stencils start? | step 7 |
 # | `init.normal_(projection.weight, ...)`, `bias=False` | why this size, why no bias? | step 8 |
 # | `@float32_under_float16`, `pool`, `sides`, `position_bias` | options | appendix |
-# | `position_output`, `order`, `recompute` | the same numbers at another price | lesson 05 |
+# | `position_output`, `order`, `recompute` with `@activation_checkpointed` | the same numbers at another price | lesson 05 |
+#
+# The drawing adds the halves of the lambda. The code adds the two outputs, as Figure 3 of the paper does. That is the same, $(\lambda^c+\lambda^p_n)^\top q=\lambda^{c\top}q+\lambda^{p\top}_n q$, and the sum of the lambdas is never stored.
 #
 # `check_arguments` and `check_features` refuse what cannot work, with a sentence. `position_output` gives the numbers of `apply_lambdas(queries, position_lambdas(relative_embeddings(table, ...), values))`. Does the class agree with the definitions of lessons 02 and 03? We take sizes that are all different, so that no two axes can be mixed up:
 
@@ -265,7 +267,7 @@ print("equal to the definitions:", torch.allclose(layer(features), by_definition
 # %% [markdown]
 # ## 5 · One pixel by hand
 #
-# A fresh layer on the plane, with four heads, k = 6 and v = 4. It is not trained. The query of one head, six bars, times the lambda, a table of 6 × 4, gives the head's four channels at this pixel.
+# A fresh layer on the plane, with four heads, k = 6 and v = 4. It is not trained. One head's query has six numbers, the bars. The lambda is a table of 6 × 4. Their product is the head's four channels at this pixel.
 
 # %%
 torch.manual_seed(0)
@@ -339,11 +341,12 @@ if revealed(guess):
 figures.show(
     figures.scale_curves(factors, curves),
     "How the output grows with the input, on logarithmic axes. Orange: without norms. Dashed: a convolution.",
-    alt="Curves of output over input size: slope 2 for the bare position half, level for the layer with norms.",
+    alt="Curves of output over input size: slope 2 for the bare position half, level for the one with norms. "
+        "The content curves start steeper and bend.",
 )
 
 # %% [markdown]
-# A convolution multiplies the input with weights. A lambda layer multiplies the input with *the input*: query and value both carry the factor $s$, so the output carries $s^2$. Such a function is quadratic. A stack of them explodes (exercise 4). With the norms, queries and values have the same size whatever comes in.
+# A convolution multiplies the input with weights. A lambda layer multiplies the input with *the input*: query and value both carry the factor $s$, so the output carries $s^2$. Such a function is quadratic. A stack of them explodes (exercise 4). With the norms, queries and values have the same size whatever comes in. The content curves bend for another reason. Larger keys make a sharper softmax, until each colour is hardly more than one pixel.
 #
 # Why have the **keys** no norm? The softmax already bounds them. Soft keys are weights that sum to 1, and a weighted mean never exceeds the largest value. A shift of the keys changes nothing either:
 
@@ -385,7 +388,7 @@ if revealed(guess):
     print(f"our start: measured {by_fan_in:.2f}")
 
 # %% [markdown]
-# All terms are independent with mean 0, so their variances add. The number of terms is the **fan-in**. The remedy is as old as deep networks: divide by the square root of the fan-in. Our table starts with standard deviation $(k\cdot u\cdot \text{visible})^{-1/2}$, where *visible* is the number of taps.
+# All terms have mean 0, and no two have the same $T$. So they are uncorrelated, and their variances add. The number of terms is the **fan-in**. The remedy is as old as deep networks: divide by the square root of the fan-in. Our table starts with standard deviation $(k\cdot u\cdot \text{visible})^{-1/2}$, where *visible* is the number of taps.
 #
 # Does it matter? What counts is how the two halves compare. Here are 64 photographs of CIFAR-10, sent through an untrained 3 × 3 convolution:
 
@@ -644,13 +647,28 @@ exercise_6
 
 # %%
 progress({
-    "1 merge the heads": exercise_1,
-    "2 count the weights": exercise_2,
-    "3 repair u": exercise_3,
-    "4 three bare layers": exercise_4,
-    "5 the corner": exercise_5,
-    "6 masked palettes": exercise_6,
-})
+    "1 merge the heads": "exercise_1",
+    "2 count the weights": "exercise_2",
+    "3 repair u": "exercise_3",
+    "4 three bare layers": "exercise_4",
+    "5 the corner": "exercise_5",
+    "6 masked palettes": "exercise_6",
+}, globals())
+
+# %% [markdown]
+# ## What we now know
+#
+# * The layer is three 1 × 1 convolutions, a palette, stencil readings, and h queries per pixel that share one lambda.
+# * It multiplies its input with its input. Norms on queries and values keep that in hand. The keys have the softmax.
+# * Stencils that start by fan-in keep the two halves comparable.
+# * With a small scope, each half solves a puzzle that the other cannot.
+# * Heads share keys, values and stencils. So more heads make each lambda narrower.
+#
+# **Ledger.** *Long-range interactions.* For: with a small scope both halves are needed, on two puzzles made for that purpose. What this means for photographs is an experiment (lesson 09). One more line, beside the five claims: *stable to train*. Against, so far: the position half is quadratic, and norms must hold its size. [Lesson 07](07_train_on_cifar10.ipynb) trains it.
+#
+# **The code of this lesson** lives in `lambdalib/layer.py`: `LambdaLayer`.
+#
+# **Next.** The layer drops in where a convolution stood. But is it cheap, and cheaper than what? [Lesson 05: what it costs](05_cost.ipynb). If the future must not be seen, as in a text, there is a side path: [lesson 04b: sequences](04b_sequences.ipynb).
 
 # %% [markdown]
 # ## Appendix: options of the layer (skip unless curious)
@@ -715,18 +733,3 @@ for name in ("to_queries", "to_keys", "to_values"):
     biased = copy.deepcopy(layer)
     getattr(biased, name).bias = nn.Parameter(torch.randn(getattr(layer, name).out_channels, dtype=torch.float64))
     assert torch.allclose(biased(features), layer(features))
-
-# %% [markdown]
-# ## What we now know
-#
-# * The layer is three 1 × 1 convolutions, a palette, stencil readings, and h queries per pixel that share one lambda.
-# * It multiplies its input with its input. Norms on queries and values keep that in hand. The keys have the softmax.
-# * Stencils that start by fan-in keep the two halves comparable.
-# * With a small scope, each half solves a puzzle that the other cannot.
-# * Heads share keys, values and stencils. So more heads make each lambda narrower.
-#
-# **Ledger.** *Long-range interactions.* For: with a small scope both halves are needed, on two puzzles made for that purpose. What this means for photographs is an experiment (lesson 09). *Stable to train.* Against, so far: the position half is quadratic, and norms must hold its size. [Lesson 07](07_train_on_cifar10.ipynb) trains it.
-#
-# **The code of this lesson** lives in `lambdalib/layer.py`: `LambdaLayer`.
-#
-# **Next.** The layer drops in where a convolution stood. But is it cheap, and cheaper than what? [Lesson 05: what it costs](05_cost.ipynb). If the future must not be seen, as in a text, there is a side path: [lesson 04b: sequences](04b_sequences.ipynb).

@@ -6,8 +6,10 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from matplotlib.colors import to_hex
 from readable import contrast, unreadable
 
+from lambdalib import LambdaLayer
 from lambdalib.course import figures
 from lambdalib.course.examples import plane
 from lambdalib.course.figures import picture
@@ -114,6 +116,9 @@ def test_the_one_picture_adds_up(name):
     np.testing.assert_allclose(answer.output, answer.query @ (palette + answer.readings), atol=1e-5)
     np.testing.assert_allclose([answer.query.sum(), answer.weights.sum()], 1, atol=1e-5)
     assert (answer.readings < -0.03).any(), "a reading that is negative shows that stencils subtract"
+    assert answer.weights.shape == (32, 32) and answer.weights[row, column] == answer.weights.max(), (
+        "attention weighs every pixel, the asking one too"
+    )
 
 
 def test_the_one_picture_lights_a_part():
@@ -128,6 +133,31 @@ def test_the_one_picture_lights_a_part():
     assert not lit[0] & lit[1] and not lit[1] & lit[2] and "stencils" in lit[1] and "palette" in lit[0]
     with pytest.raises(ValueError, match="None or one of palette, stencils, query, attention, got 'tile'"):
         figures.one_picture("tile")
+
+
+def test_a_bar_of_the_one_picture_stands_above_its_line_where_the_number_is_positive():
+    palette, found = picture.numbers_of_the_picture()
+    readings, lambda_of_a = (
+        next(ax for ax in figures.one_picture().axes if ax.get_title() == title)
+        for title in ("$k$ readings", "lambda of A")
+    )
+    for ax, table in ((readings, found["A"].readings), (lambda_of_a, palette + found["A"].readings)):
+        heights = np.array([bar.get_height() for bar in ax.patches]).reshape(table.shape)
+        assert ax.yaxis_inverted() and (np.sign(-heights) == np.sign(table)).all()  # so minus is up
+        assert [text.get_text() for text in ax.texts] == ["R", "G", "B"]
+
+
+def test_the_dataflow_frames_what_a_layer_learns():
+    learned = {name for name, (*_, learned) in picture.BOXES.items() if learned}
+    layer = LambdaLayer(4, dim_k=2, heads=2, scope=3)
+    parameters = {name.split(".")[0] for name, _ in layer.named_parameters() if not name.startswith("norm")}
+    assert learned == {name.replace("table", "stencils") for name in parameters}
+    (ax,) = figures.dataflow().axes
+    orange = [box for box in ax.patches if to_hex(box.get_edgecolor()) == picture.LIT]
+    centres = {(box.get_x() + box.get_width() / 2, box.get_y() + box.get_height() / 2) for box in orange}
+    assert {tuple(np.round(centre, 6)) for centre in centres} == {picture.BOXES[name][:2] for name in learned}
+    (softmax,) = [arrow for arrow in picture.ARROWS if arrow[2].startswith("softmax")]
+    assert softmax == ("keys", "palette", "softmax\nover m")
 
 
 RANDOM = np.random.default_rng(0)

@@ -112,3 +112,12 @@ def test_progress_lists_what_is_solved_and_what_is_open():
 def test_progress_takes_verdicts_alone():
     with pytest.raises(ValueError, match=r"exercises\['2'\] must be a verdict, as a check returns it, got True"):
         progress({"1": right("yes"), "2": True})
+
+
+def test_an_exercise_whose_cell_was_skipped_is_open():
+    names = {"exercise_1": right("yes"), "exercise_3": wrong("no")}
+    listed = progress({"1 left": "exercise_1", "2 count": "exercise_2", "3 write": "exercise_3"}, names)
+    assert repr(listed) == "· 1 of 3 exercises solved\n✓ 1 left\n· 2 count: not run yet\n✗ 3 write"
+    assert repr(progress({"1 left": "exercise_1"})) == "· 0 of 1 exercises solved\n· 1 left: not run yet"
+    with pytest.raises(ValueError, match="must be a verdict, as a check returns it, got 7"):
+        progress({"1 left": "exercise_1"}, {"exercise_1": 7})

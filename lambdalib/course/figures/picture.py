@@ -109,7 +109,7 @@ def one_picture(lit: str | None = None) -> Figure:
         ),
     )
     write(0.575, 0.76, "the same palette\nfor A, for B and\nfor every other pixel", "palette", va="center")
-    write(0.99, 0.94, "Attention instead:\na weight for\nevery other pixel", "attention", ha="right", va="top")
+    write(0.99, 0.94, "Attention instead:\na weight for\neach pixel", "attention", ha="right", va="top")
     for name, bottom in (("A", 0.37), ("B", 0.04)):
         (row, column), answer = PIXELS[name], found[name]
         write(0.01, bottom + 0.265, f"At pixel {name}", "stencils", 10, weight="bold")
