@@ -25,6 +25,8 @@ PROTECTED = [
     "02_content_lambdas",
     "03_position_lambdas",
     "04_lambda_layer",
+    "05_cost",
+    "05b_fast_orders",
     "08_look_inside",
 ]  # the lessons that keep the rule, by their stem, such as "03_position_lambdas"
 
