@@ -18,14 +18,14 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # >
 # > **You need** [lesson 04](04_lambda_layer.ipynb) (the layer). Letters and words are in the [glossary](glossary.md).
 # >
-# > **Time** MINUTES minutes to read and run, 25 for the exercises. The code takes about SECONDS seconds on two CPU cores.
+# > **Time** 60 minutes to read and run, 25 for the exercises. The code takes less than a minute on two CPU cores.
 # >
 # > **Short path** Steps 1 to 4.
 
 # %% [markdown]
 # ## Cheaper in what, and when?
 #
-# A lambda layer stores no attention weights. Is it cheaper for that? The answer depends on what you count. We count twice: first **multiply-adds**, then **bytes**. A multiply-add is one product that is added to a sum. (Other texts count FLOPs, usually two for each multiply-add.)
+# A lambda layer stores no attention weights. Is it cheaper, then? The answer depends on what you count. We count twice: first **multiply-adds**, then **bytes**. A multiply-add is one product that is added to a sum. (Other texts count FLOPs, usually two for each multiply-add.)
 #
 # Look at the picture of the course again. This time, ask how often each part is made.
 
@@ -68,14 +68,13 @@ figures.show(
 # %% [markdown]
 # ## 1 · Count on the strip
 #
-# The strip has four pixels, $k=2$, $v=3$ and one head. A machine shall count for us. `Counter` multiplies two numbers and remembers how often it did. First, scores before values:
+# The strip has four pixels, $k=2$, $v=3$ and one head. Let a machine count: `Counter` multiplies two numbers and remembers how often it did. First, scores before values:
 
 # %%
 class Counter:
     """Multiplies two numbers, and counts how often."""
 
-    def __init__(self):
-        self.count = 0
+    count = 0
 
     def __call__(self, one, other):
         self.count += 1
@@ -133,7 +132,7 @@ assert torch.allclose(torch.tensor(mixed), apply_lambdas(queries, content_lambda
 # %% [markdown]
 # ## 2 · The formulas
 #
-# **Claim.** Four *orders of contraction* give the position output, and each has its own number of multiply-adds. In this table the letters are counts: $n$ queries and $m$ context pixels in each of $b$ images, with $h$ heads and windows of $r\times r$.
+# **Claim.** Four *orders of contraction* give the position output, and each has its own number of multiply-adds. In this table the letters are counts: $n$ queries and $m$ context pixels in each of $b$ images, with $h$ heads. A stencil covers a window of $r\times r$ pixels, lesson 03's scope.
 #
 # | half | order | first product | second product |
 # |---|---|---|---|
@@ -143,7 +142,7 @@ assert torch.allclose(torch.tensor(mixed), apply_lambdas(queries, content_lambda
 # | position | attention: scores for all pairs of pixels | $b\,h\,n\,m\,k\,u$ | $b\,h\,n\,m\,u\,v$ |
 # | position | tiles: scores for nearby pixels only | $b\,h\,n\,c^2\,k\,u$ | $b\,h\,n\,c^2\,u\,v$ |
 #
-# The last order is a trick for windows. It cuts the map into tiles, and each query meets only the $c\times c$ pixels near its tile. [Lesson 05b](05b_fast_orders.ipynb) builds it. Here we need only $c$, and `tiling` tells it. The other three are short:
+# The last order is a trick for windows. It cuts the map into tiles, and each query meets only the $c\times c$ pixels near its tile. [Lesson 05b](05b_fast_orders.ipynb) builds it. Here we need only $c$, and the library's `tiling` computes it. The other three are short:
 
 # %%
 def lambda_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
@@ -166,7 +165,7 @@ def scores_first(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int
 
 
 # %% [markdown]
-# The first one is lesson 03's definition. The second one is lesson 03's convolution, so it never meets a pixel outside the window. (`convolve` is `F.conv2d` with zeros around the image. `permute_contiguous` is einops' `rearrange` and a copy that makes memory neat.)
+# The first one is lesson 03's definition. The second one is lesson 03's convolution, so it never meets a pixel outside the window. (`convolve` is `F.conv2d` with zeros around the image. `permute_contiguous` is einops' `rearrange` with a copy, so that numbers that belong together lie side by side.)
 #
 # Do the formulas tell the truth? We ask PyTorch to count while the code runs. The axes have prime lengths, so that no mix-up can hide.
 
@@ -202,7 +201,6 @@ for name, order in orders.items():
     counts[name] = counter.get_total_flops() // 2
     print(f"{name:<13}{formula[name]:>12,}{counts[name]:>16,}")
 assert counts == formula and all(torch.allclose(output, outputs["lambda"]) for output in outputs.values())
-
 
 # %% [markdown]
 # **What you should see.** Four orders, one output, and four counts that agree with the formulas.
@@ -276,7 +274,7 @@ for side, d in nets["ResNet for images of 32 × 32"]:
     print(f"{side:2} × {side:2}, d = {d:3}" + "{:>17}{:>15}{:>16}".format(*map(short, whole[side])))
 
 # %% [markdown]
-# With a window of 7, the layer needs fewer multiply-adds than the convolution in every stage. With the paper's window of 23 it needs 3.9 times as many on the largest map. The reason: a convolution pays $9d^2$ per pixel, so it becomes expensive where channels are many. The layer pays for its map instead.
+# With a window of 7, the layer needs fewer multiply-adds than the convolution in every stage. With the paper's window of 23 it needs 3.9 times as many on the largest map. The convolution pays $9d^2$ per pixel. In the layer only the projection to the values grows with $d^2$, and it costs $d^2/4$. (The layer chooses its order by itself. On the two small maps it takes the attention order, which does not see the window.)
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Checks of this step
@@ -357,7 +355,7 @@ for side in (32, 8):
     print(f"map {side:2} × {side:2}   " + "".join(f"{saved[side, name] / 2**20:13.1f}" for name in ORDERS))
 
 # %% [markdown]
-# The convolution order saves least on the large map, and the attention order saves least on the small one. As the formulas said.
+# The convolution order saves least on the large map, and the attention order saves least on the small one, as the formulas say. Of the lambda order's 74.5 MiB, 64 are the dense $E$.
 #
 # You can also save *nothing* that was made. With `recompute=True` a layer keeps only its input, and the backward pass computes the rest again. This is **activation checkpointing** ([Chen et al. 2016](https://arxiv.org/abs/1604.06174)), `activation_checkpointed` in the library. It costs one more forward pass.
 
@@ -387,8 +385,7 @@ assert recomputed == features.nbytes < kept / 5
 
 # %%
 def dials(side: int = 32, d: int = 64, h: int = 4, k: int = 16, u: int = 1, r: int = 7):
-    n, v = side * side, d // h
-    shape = 1, h, (side, side), k, v, u, (r, r)
+    n, v, shape = side * side, d // h, (1, h, (side, side), k, d // h, u, (r, r))
     content = {"palette": cost.content_multiply_adds(1, h, n, n, k, v, u),
                "scores": cost.attention_multiply_adds(1, h, n, n * u, k, v)}
     panels = {"content half: multiply-adds": content, "position half: multiply-adds": position_costs(*shape),
@@ -409,9 +406,9 @@ widgets.explore(dials, side=widgets.slider("side of the map", 4, 64, 32),
                 u=widgets.choice("intra-depth u", [1, 4]), r=widgets.choice("window r", [3, 7, 15, 23], 7))
 
 # %% [markdown]
-# **Try it.** Make the map smaller: at which side do the scores of the attention order get fewer than the lambdas? What does $h$ do to this side, and what does $k$ do? Then go back to 32 × 32 and widen the window.
+# **Try it.** Make the map smaller: at which side are there fewer scores than numbers in the lambdas? What does $h$ do to this side, and what does $k$ do? Then go back to 32 × 32 and widen the window.
 #
-# **What moving teaches.** The palette wins on every map of normal size. In the position half nobody wins everywhere. More heads make more scores and smaller lambdas. A wide window makes tiles expensive. A batch would multiply all bars alike, so it has no dial.
+# **What moving teaches.** The palette wins on all but the smallest maps. In the position half no order wins everywhere. More heads make more scores and smaller lambdas, so lambdas gain. A wide window makes tiles expensive. A batch would multiply all bars alike, so it has no dial.
 
 # %% [markdown]
 # ## 6 · The paper's tables
@@ -456,7 +453,7 @@ if revealed(guess):
 # %% [markdown]
 # The ratio is $b\,h/k$. For 128 images it is 64. For one image it is ½: the embeddings are *larger* than the scores. So the factor of 64 speaks about training with large batches.
 #
-# **It is one order, not the layer.** The paper gives the lambda layer a time of $\Theta(b\,n\,m\,k\,v)$ and a space of $\Theta(k\,n\,m + b\,n\,k\,v)$. You now know whose costs these are: the lambda order's. The term $k\,n\,m$ is $E$, and $b\,n\,k\,v$ are the lambdas. Another order has other costs, and the same output.
+# **It is one order, not the layer.** The paper gives the lambda layer a time in proportion to $b\,n\,m\,k\,v$, and a space in proportion to $k\,n\,m + b\,n\,k\,v$. You now know whose costs these are: the lambda order's. The term $k\,n\,m$ is $E$, and $b\,n\,k\,v$ are the lambdas. Another order has other costs, and the same output.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Checks of this step
@@ -494,9 +491,9 @@ assert stored["attention, fused"] < stored["attention, plain"] / 10
 assert stored["with positions, fused"] > 0.9 * stored["with positions, plain"]
 
 # %% [markdown]
-# **Fused attention saves no scores.** So the memory argument against attention is gone, wherever such a kernel runs. The *time* is still $n\cdot m$. Relative positions are harder: handed over as a mask, they are $n\times m$ numbers per head again. ([FlexAttention](https://pytorch.org/blog/flexattention/) can add such a term inside the kernel. We have not measured it.)
+# **Fused attention keeps no scores.** So the memory argument against attention is gone, wherever such a kernel runs. The *time* is still $n\cdot m$. Relative positions are harder: handed over as a mask, they are $n\times m$ numbers per head again. (Of the 81 MiB, 64 are the dense embeddings.) With a window, position lambdas by convolution keep 1.3 MiB. ([FlexAttention](https://pytorch.org/blog/flexattention/) can add such a term inside the kernel. We have not measured it.)
 #
-# So what else could you use today? `lambdalib bench` has timed three candidates beside it on two CPU cores ($d=128$, 16 images):
+# So what else could you use today? `lambdalib bench` has timed a lambda layer with a window of 7 and three other modules, on two CPU cores ($d=128$, 16 images):
 
 # %%
 record = json.loads((ASSETS / "bench.json").read_text(encoding="utf-8"))["alternatives"]
@@ -702,7 +699,7 @@ progress({"1 Count": exercise_1, "2 Bytes": exercise_2, "3 Choose": exercise_3,
 # * The paper's memory column counts the embeddings $E$. Its factor of 64 is $b\,h/k$, for 128 images.
 # * Since 2022, fused attention stores no content scores either. Its time still grows with $n\cdot m$.
 #
-# **Ledger.** *Less memory.* For: lambdas are 16 times smaller than scores at 32 × 32 with $d=64$. Against: they are 32 times larger at 4 × 4 with $d=512$, and fused attention came later. *Faster.* For: with a window, faster than fused attention on maps of 16 × 16 and more. Against: slower than a 3×3 convolution on every map of our record. *Without attention.* For: the content half makes no scores. Against: in 62 of our 64 shapes, the position half is cheapest with scores.
+# **Ledger.** *Less memory.* For: lambdas are 16 times smaller than scores at 32 × 32 with $d=64$. Against: they are 32 times larger at 4 × 4 with $d=512$, and fused attention came later. *Faster.* For: with a window, faster than fused attention on maps of 16 × 16 and more. Against: slower than a 3×3 convolution on every map of our record. *Without attention.* For: the content half makes no scores. Against: in 62 of our 64 shapes, the position half has the fewest multiply-adds with scores.
 #
 # **The code of this lesson** lives in `lambdalib/contractions.py` (`convolution_order`, `lambda_order`, `position_costs`, `position_numbers`), `lambdalib/cost.py` and `lambdalib/guards.py` (`activation_checkpointed`).
 #

@@ -18,7 +18,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # >
 # > **You need** [lesson 05](05_cost.ipynb): the orders, multiply-adds, and numbers made on the way. This is a side path. Lesson 06 does not need it. Letters and words are in the [glossary](glossary.md).
 # >
-# > **Time** MINUTES minutes to read and run, 25 for the exercises. The code takes about SECONDS seconds on two CPU cores.
+# > **Time** 55 minutes to read and run, 25 for the exercises. The code takes about a minute on two CPU cores.
 # >
 # > **Short path** Steps 2, 4, 5 and 7.
 
@@ -114,7 +114,7 @@ def attention_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[
 #
 # **Claim.** With a window, scores first can be linear in the pixels.
 #
-# The attention order meets every pixel, window or not. On a large map with a small window, nearly all scores are products with zeros. So cut the map into square **tiles** of $t\times t$ pixels. The queries of one tile can only meet the tile and a border around it, half a window wide: the **halo**. Tile and halo together are the tile's **context**. (In lesson 00, "tile" was the small table of a lambda. Here a tile is a piece of the map.)
+# The attention order meets every pixel, window or not. On a large map with a small window, nearly all scores are products with zeros. So cut the map into square **tiles** of $t\times t$ pixels. The queries of one tile can only meet the tile and a border around it, half a window wide: the **halo**. Tile and halo together are the tile's **context**. (Lesson 00 called the small table of a lambda a tile. Here a tile is a piece of the map.)
 #
 # **Predict.** For a window of $r=7$ the library takes tiles of 4 × 4. How many pixels has the context of one tile?
 
@@ -218,6 +218,7 @@ def tile_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, 
 ORDERS = {"convolution": convolution_order, "lambda": lambda_order,
           "attention": attention_order, "tiles": tile_order}
 
+
 # %% [markdown]
 # Do the four agree? We take axes of prime lengths and $u=2$. The tiles are 2 × 2 and the map is 5 × 7, so the last tiles stick out.
 
@@ -248,7 +249,7 @@ for name, order in ORDERS.items():
 # %% [markdown]
 # ## 4 · One price for two things
 #
-# **Claim.** Arithmetic is cheap, and moving numbers is not. While a processor writes a number to memory and reads it again, it could do tens of multiply-adds. Lambdas are awkward, too: each one meets only the $h$ queries of its pixel, in a product too small for full speed. The library's rule of thumb has both:
+# **Claim.** Arithmetic is cheap, and moving numbers is not. While a processor writes a number to memory and reads it again, it could do tens of multiply-adds. Lambdas are awkward, too: each one meets only the $h$ queries of its pixel, in a product too small for full speed. And each number that is made is written once and read at least twice, forward and backward. The library's rule of thumb has it all in one round number, 64:
 #
 # $$\text{price}\;=\;\text{multiply-adds}\;+\;64\cdot\text{numbers made on the way},\qquad\text{lambdas counted twice}$$
 
@@ -322,11 +323,10 @@ assert plan(1, 4, (32, 32), 16, 16, 1, (63, 63)) == "lambda"
 #
 # A price is not a time. So we time forward and backward. A stopwatch on a busy machine needs care. So `stopwatch` runs everything once to warm up, takes the candidates in turn, and reports the median.
 #
-# First the number 64. How many multiply-adds could your processor make, at the rate of a large matrix product, while it copies one number?
+# First the number 64. How many multiply-adds could your processor make, at the rate of a large matrix product, while it copies one number? Copying into new memory takes longer, because the system has to hand it out first.
 
 # %% tags=["nbval-ignore-output"]
-print(f"PyTorch {torch.__version__}, {torch.get_num_threads()} thread(s)")
-print("multiply-adds in the time of one copied number")
+print(f"multiply-adds in the time of one copied number; {torch.get_num_threads()} thread(s)")
 for dtype in (torch.float32, torch.bfloat16):
     here, there = torch.zeros(2**24, dtype=dtype), torch.zeros(2**24, dtype=dtype)
     copies = stopwatch({"into used memory": lambda: there.copy_(here), "into new memory": here.clone}, budget=0.5)
@@ -337,7 +337,7 @@ for dtype in (torch.float32, torch.bfloat16):
 # %% [markdown]
 # Yours may be far from 64. `plan` is not made for your machine: it is one rule for all.
 #
-# A fifth candidate joins the race. Several public packages compute position lambdas with a three-dimensional convolution, in which $v$ is a third axis of the image:
+# A fifth candidate joins the race. Several public packages compute position lambdas with a three-dimensional convolution, in which $v$ is a third axis of the image. It makes the same lambdas with as many multiply-adds:
 
 # %%
 def conv3d_lambdas(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
@@ -349,8 +349,7 @@ def conv3d_lambdas(queries: Tensor, table: Tensor, values: Tensor, size: tuple[i
 
 
 assert torch.allclose(conv3d_lambdas(*primes, (5, 7)), outputs["convolution"])
-print("multiply-adds as the convolution's:",
-      counted(conv3d_lambdas, *primes, (5, 7)) == counted(convolution_order, *primes, (5, 7)))
+assert counted(conv3d_lambdas, *primes, (5, 7)) == formula["convolution"]
 
 
 def timed_step(order, inputs, size):
@@ -360,7 +359,7 @@ def timed_step(order, inputs, size):
 
 
 # %% [markdown]
-# The next cell takes 15 seconds or more, with 8 images in float32. **Run it yourself**: the stored numbers come from two cores that had other work to do.
+# The next cell takes 15 seconds or more, with 8 images in float32. **Run it yourself**: the stored numbers come from a busy machine.
 
 # %% tags=["nbval-ignore-output"]
 candidates, groups, losses = ORDERS | {"conv3d": conv3d_lambdas}, {}, []
@@ -370,8 +369,7 @@ for side, d, u, r in ((32, 64, 1, 7), (16, 128, 1, 7), (16, 128, 4, 7), (8, 256,
     inputs = random_inputs(8, 4, side, side, 16, d // 4, u, r)
     seconds = stopwatch({name: timed_step(order, inputs, (side, side)) for name, order in candidates.items()})
     adds, price = position_costs(*shape), prices(*shape)
-    for counts in (adds, price):
-        counts["conv3d"] = counts["convolution"]
+    adds["conv3d"], price["conv3d"] = adds["convolution"], price["convolution"]
     title = f"{side}×{side}, d {d}, r {r}, u {u}"
     groups[title] = {name: (adds[name], price[name], seconds[name]) for name in candidates}
     losses.append(seconds[plan(*shape)] / min(seconds[name] for name in ORDERS))
@@ -402,7 +400,7 @@ figures.show(
 # %% [markdown]
 # ## 7 · The whole layer beside the public ones
 #
-# Two packages have a lambda layer: `lambda-networks` and `timm`. Each has a Conv3d for a window, and a table for the whole map. Both compute the same function as ours. The command `lambdalib bench` timed them in one process and in turn, with 64 images, each layer in its faster memory layout. We read its record. The first column is our time, forward and backward. The others are the best public layer, in units of ours: time, time of the forward pass alone, bytes saved for the backward pass, and bytes at the peak (float32 only). Below 1, the public layer is better.
+# Two packages have a lambda layer: `lambda-networks` and `timm`. Each has a Conv3d for a window, and a table for the whole map. Both compute the same function as ours, so only the way there is compared. The command `lambdalib bench` timed them in one process and in turn, with 64 images, each layer in its faster memory layout. We read its record. The first column is our time. The others are the best public layer, in units of ours. They show the time, the time of the forward pass alone, the bytes saved for the backward pass, and in float32 the bytes at the peak. Below 1, the public layer is better.
 
 # %%
 record = json.loads((ASSETS / "bench.json").read_text(encoding="utf-8"))
@@ -434,7 +432,7 @@ for dtype in ("float32", "bfloat16"):
     print(f"{dtype}: plan names the fastest order for {sum(hits)} of {len(hits)} shapes")
 
 # %% [markdown]
-# **What you should see.** In time ours is faster at every shape, because a public layer has one order for all shapes. In memory it often loses. The reason is that `plan` goes by a price for time, and scores can be larger than the lambdas that others save. `recompute=True` (lesson 05) is the remedy.
+# **What you should see.** In time ours is faster at every shape. One reason: a public layer has one order for all shapes. In memory it often loses. `plan` goes by a price for time. The scores it makes can be larger than the lambdas that others save. The remedy is `recompute=True` (lesson 05).
 #
 # Bottom left: with a window, time grows no faster than the pixels. Bottom right: a wider window costs more until `plan` changes to the attention order, which does not see the window.
 #
@@ -446,17 +444,17 @@ for dtype in ("float32", "bfloat16"):
 # A layer is not a net. Here is a whole training step. *Conv3d form* is our net with the layers of `lambda-networks` inside. The *convolutional twin* has a 3×3 convolution instead of each lambda layer. *Recompute* keeps only the input of each block.
 
 # %%
-print(f"{'':<34}{'':<22}{'seconds':>8}{'/ ours':>8}{'GiB saved':>11}{'/ ours':>8}")
+print(f"{'':<36}{'':<22}{'seconds':>8}{'/ ours':>8}{'GiB saved':>11}{'/ ours':>8}")
 for row in record["step"]["rows"]:
     for name, seconds in row["seconds"].items():
         held = row["held"][name]
-        print(f"{row['title']:<34}{name:<22}{seconds:8.2f}{seconds / row['seconds']['ours']:8.2f}"
+        print(f"{row['title']:<36}{name:<22}{seconds:8.2f}{seconds / row['seconds']['ours']:8.2f}"
               f"{held / 2**30:11.2f}{held / row['held']['ours']:8.2f}   {row['dtype']}, {row['batch']} images")
 
 # %% [markdown]
-# **What you should see.** With our layers a step is faster than with public ones, in each of these nets. It is *slower* than in the convolutional twin: 2.6 times with $u=4$, and 1.1 times with $u=1$. With recompute, a net saves an eighth to a seventh of its bytes. That is about a quarter of the twin's.
+# **What you should see.** With our layers a step is faster than with public ones, in each of these nets. It is *slower* than in the convolutional twin: 2.6 times with $u=4$, and 1.1 times with $u=1$. With recompute, a net keeps an eighth to a seventh of its bytes. That is about a quarter of what the twin keeps.
 #
-# **Caution.** With $u=1$ our net needs fewer multiply-adds than its twin, and is slower all the same. Multiply-adds are not seconds.
+# **Caution.** With $u=1$ our net needs fewer multiply-adds than its twin ([lesson 06](06_lambda_resnet.ipynb) counts them), and is slower all the same. Multiply-adds are not seconds.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Checks of steps 7 and 8
@@ -529,12 +527,11 @@ smallest_r = None  # an odd number
 #
 # <details><summary>Solution</summary>
 #
-# At $r=5$. The multiply-adds alone would stay with the tiles until $r=7$.
+# At $r=5$. More values per position make more scores and more copies, but no more lambdas.
 #
 # ```python
 # smallest_r = next(r for r in range(3, 33, 2) if plan(1, 4, (32, 32), 16, 16, 4, (r, r)) != "tiles")
 # assert [plan(1, 4, (32, 32), 16, 16, 1, (r, r)) for r in (7, 9)] == ["tiles", "convolution"]
-# assert min(ORDERS, key=position_costs(1, 4, (32, 32), 16, 16, 4, (7, 7)).get) == "tiles"
 # check_answer("05b.E2", smallest_r)
 # ```
 #
@@ -614,7 +611,7 @@ progress({"1 Context and copies": exercise_1, "2 Where plan changes": exercise_2
 # * The library's layer was faster than public ones at every recorded shape, and often saved more bytes.
 # * A training step is slower than with 3×3 convolutions: 2.6 times with $u=4$, 1.1 times with $u=1$.
 #
-# **Ledger.** *Faster.* For: two times as fast as other lambda layers, on average, by the order alone. Against: never as fast as a convolution in our record. *Without attention.* Against: the fastest order often makes scores.
+# **Ledger.** *Faster.* For: more than twice as fast as the fastest public layer, on average. Against: never as fast as a convolution in our record. *Without attention.* Against: the fastest order often makes scores.
 #
 # **The code of this lesson** lives in `lambdalib/contractions.py` (`attention_order`, `tile_order`, `plan`, `position_output`), in `lambdalib/layouts.py` (`sheets`, `cut_queries`, `cut_contexts`, `join_tiles`), and in `lambdalib/experiments/bench.py`, which measures.
 #

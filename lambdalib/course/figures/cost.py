@@ -94,7 +94,6 @@ def phases(panels, sides, depths, names, marks) -> Figure:
         lines = []
         for marker, (words, spots) in zip("o^", marks.items()):
             x, y = [np.interp(side, sides, places) for side, _ in spots], [depths.index(d) for _, d in spots]
-            x = np.array(x) + (0.16 if marker == "^" else -0.16)  # two nets may have one shape
             lines += ax.plot(x, y, marker, markersize=7, color=INK, markerfacecolor="white", label=words)
         ax.set(xticks=places, yticks=range(len(depths)), xlabel="side of the map", ylabel="channels d")
         ax.set_xticklabels(sides)
@@ -159,9 +158,11 @@ def cost_bars(panels, title: str = "", highest: float = 1e4) -> Figure:
         ax.set_xticklabels([f"×{10**exponent:,}" for exponent in ax.get_xticks()], fontsize=9)
         ax.set_title(heading, fontsize=10)
         ax.spines[["top", "right"]].set_visible(False)
-    height = fig.get_figheight()
+    width, height = fig.get_size_inches()
     fig.suptitle(title, fontsize=10, y=1 - 0.08 / height)
-    fig.subplots_adjust(left=0.03, right=0.97, bottom=0.3 / height, top=1 - 0.6 / height, wspace=0.22)
+    fig.subplots_adjust(
+        left=0.2 / width, right=1 - 0.35 / width, bottom=0.3 / height, top=1 - 0.6 / height, wspace=0.22
+    )
     return fig
 
 
@@ -212,6 +213,7 @@ def measured(layers, growth) -> Figure:
         xticks=next(row["scopes"] for row in growth if row["what"] == "scope"),
         ylim=(0, None),
         xlabel="side r of the window",
+        ylabel="ms",
     )
     scopes.set_title("growth with the window, map of 16 × 16", fontsize=10)
     fig.tight_layout(h_pad=1.5)

@@ -232,7 +232,7 @@ COST_QUESTIONS = {
         5,
         "the convolution against the tiles, in millions: 44.0 against 41.9 at r = 3, 60.8 against 106.2 at r = 5",
         {
-            9: "that is where the multiply-adds alone change; with the numbers made, it is earlier",
+            9: "that is where it changes with u = 1; with u = 4 the tiles make four times as many scores",
             7: "at r = 7 it names the convolution, but this is not the smallest such r",
             3: "at r = 3 it still names the tiles",
             4: "r is odd",
