@@ -235,7 +235,7 @@ for d, ratio in ratios.items():
     print(f"{d:10}{16 * (d // 4):9}{4 * (16 + d // 4):14}{ratio:8.2f}")
 
 # %% [markdown]
-# The *window* turns the balance. A convolution meets $r^2$ pixels for each query, and tiles meet $c^2$. The other two orders meet all $m$. Which order has the fewest multiply-adds, for which map?
+# The *window* turns the balance. A convolution meets $r^2$ pixels for each query, and tiles meet $c^2$. The other two orders meet all $m$. Which order has the fewest multiply-adds, for which map? Here $k=16$, $h=4$ and $u=1$.
 
 # %%
 map_sides, widths, names = [4, 7, 8, 14, 16, 28, 32, 56], [64, 128, 256, 512], list(ORDERS)
