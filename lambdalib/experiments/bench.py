@@ -1,7 +1,7 @@
 """Time and memory of the lambda layer, of other packages' layers, of its alternatives, and of whole models.
 
 Used by `lambdalib bench`, which prints tables and writes JSON with the evidence. One process, candidates in turn,
-so that other load slows all of them alike. Medians, and ratios over seconds. Taught in notebooks/05b_fast_orders.
+so that other load slows all of them alike. Medians, and ratios first. Taught in notebooks/05b_fast_orders.
 """
 
 import copy
