@@ -3,7 +3,7 @@
     y[b,h,n,v] = Σ_k Σ_m Σ_u  q[b,h,n,k] · E[n,m,k,u] · V[b,m,v,u]
 
 is one product of three tensors. Multiply E with V first, and you make lambdas; multiply q with E first, and you
-make scores, one for every pair of positions. Taught in notebooks/05_cost.
+make scores, one for every pair of positions. Taught in notebooks/05_cost and notebooks/05b_fast_orders.
 """
 
 from math import ceil, prod
@@ -54,7 +54,7 @@ def scores_then_values(queries: Tensor, embeddings: Tensor, values: Tensor) -> T
     """Scores for every pair of positions, without a softmax, then the values. No lambda is ever made.
 
     A[b,h,n,m,u] = Σ_k  q[b,h,n,k] · E[n,m,k,u],   y[b,h,n,v] = Σ_m Σ_u  A[b,h,n,m,u] · V[b,m,v,u]
-    Taught in notebooks/05_cost.
+    Taught in notebooks/05b_fast_orders.
 
     Args:
         queries: (n, b, h, k), contiguous.
@@ -77,7 +77,8 @@ def scores_then_values(queries: Tensor, embeddings: Tensor, values: Tensor) -> T
 def attention_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor:
     """Scores first, for the whole map at once.
 
-    Costs b·h·n·m·k·u + b·h·n·m·u·v multiply-adds. Taught in notebooks/05_cost. Arguments as in position_output.
+    Costs b·h·n·m·k·u + b·h·n·m·u·v multiply-adds. Taught in notebooks/05b_fast_orders.
+    Arguments as in position_output.
     """
     output = scores_then_values(permute_contiguous(queries, "b h n k -> n b h k"), sheets(table, size), values)
     return rearrange(output, "b n h v -> b h n v")
@@ -86,7 +87,8 @@ def attention_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[
 def tiling(size: tuple[int, int], sides: tuple[int, int]) -> list[list[int]]:
     """How tile_order cuts a map, (down, across) each: halo, side of a tile, side of its context, number of tiles.
 
-    A tile is as wide as the halo on one side of it, plus the query's own pixel. Taught in notebooks/05_cost.
+    A tile is as wide as the halo on one side of it, plus the query's own pixel.
+    Taught in notebooks/05b_fast_orders.
     """
     halo = [min(r // 2, side - 1) for r, side in zip(sides, size)]  # no context lies farther away
     tile = [half + 1 for half in halo]
@@ -99,7 +101,7 @@ def tile_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, 
 
     A tile is t = r//2 + 1 pixels wide, its context c = t + 2·(r//2), and one sheet of embeddings serves all tiles.
     Costs b·h·n·c²·k·u + b·h·n·c²·u·v multiply-adds, linear in n; n counts the pixels of all tiles.
-    Taught in notebooks/05_cost. Arguments as in position_output.
+    Taught in notebooks/05b_fast_orders. Arguments as in position_output.
     """
     halo, tile, _, tiles = tiling(size, table.shape[2:])
     queries, contexts = cut_queries(queries, size, tile, tiles), cut_contexts(values, size, tile, tiles, halo)
@@ -155,7 +157,7 @@ def position_numbers(
 
 
 def plan(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int, sides: tuple[int, int]) -> str:
-    """Name the cheapest order for these shapes, by a rule of thumb. Taught in notebooks/05_cost.
+    """Name the cheapest order for these shapes, by a rule of thumb. Taught in notebooks/05b_fast_orders.
 
     price = multiply-adds + 64 × numbers made on the way,  lambdas counted twice
 
@@ -174,7 +176,8 @@ def position_output(
 ) -> Tensor:
     """Apply the position lambdas to the queries, by the cheapest order of contraction.
 
-    y_hn = Σ_m (E_nm ⊗ V_m)ᵀ q_hn        Bello 2021, section 3.1 and equation 3. Taught in notebooks/05_cost.
+    y_hn = Σ_m (E_nm ⊗ V_m)ᵀ q_hn        Bello 2021, section 3.1 and equation 3.
+    Taught in notebooks/05b_fast_orders.
 
     Args:
         queries: (b, h, n, k).

@@ -5,7 +5,7 @@ orders, in contractions.position_costs.
 """
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -70,16 +70,17 @@ def contraction_order(model: nn.Module, order: str) -> Iterator[None]:
             layer.order = "auto"
 
 
-def saved_activation_bytes(model: nn.Module, *inputs: Tensor) -> int:
+def saved_activation_bytes(model: Callable, *inputs) -> int:
     """Bytes of the activations that a forward pass saves for its backward pass, without the model's own tensors.
 
     Views of one storage count once; a saved input counts. Taught in notebooks/05_cost.
 
     Args:
-        model: any module; it runs once, in the mode it is in.
+        model: any module, or a function without parameters; it runs once, in the mode it is in.
         inputs: what it takes.
     """
-    own = {tensor.untyped_storage() for tensor in [*model.parameters(), *model.buffers()]}
+    parameters = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
+    own = {tensor.untyped_storage() for tensor in parameters}
     saved = set()
     with (
         torch.enable_grad(),

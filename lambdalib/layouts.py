@@ -2,7 +2,7 @@
 
 Nothing here computes: every function moves numbers, and `contractions` has the formulas. Used by
 lambdalib.contractions; `sheets` and the three functions that cut into tiles and join again are taught in
-notebooks/05_cost.
+notebooks/05b_fast_orders.
 """
 
 from math import ceil
@@ -154,7 +154,7 @@ def convolve(images: Tensor, kernels: Tensor) -> Tensor:
 def sheets(table: Tensor, tile: tuple[int, int], halo: tuple[int, int] = (0, 0)) -> Tensor:
     """The embeddings of a tile's queries for all that they can see: the tile, and a halo around it.
 
-    Taught in notebooks/05_cost.
+    Taught in notebooks/05b_fast_orders.
 
     Args:
         table: (k, u, r_y, r_x).
@@ -171,7 +171,7 @@ def sheets(table: Tensor, tile: tuple[int, int], halo: tuple[int, int] = (0, 0))
 def cut_queries(queries: Tensor, size: tuple[int, int], tile: tuple[int, int], tiles: tuple[int, int]) -> Tensor:
     """Cut the map of queries into tiles; where the last ones stick out, queries are 0.
 
-    Taught in notebooks/05_cost.
+    Taught in notebooks/05b_fast_orders.
     Args:
         queries: (b, h, n, k), n the pixels of the map, row by row.
         size, tile: (height, width) of the map and of a tile, in pixels.
@@ -188,7 +188,7 @@ def cut_queries(queries: Tensor, size: tuple[int, int], tile: tuple[int, int], t
 
 def cut_contexts(values: Tensor, size: tuple[int, int], tile: tuple[int, int], tiles: tuple[int, int],
                  halo: tuple[int, int]) -> Tensor:  # fmt: skip
-    """A copy of the values for each tile that sees them, 0 beyond the map. Taught in notebooks/05_cost.
+    """A copy of the values for each tile that sees them, 0 beyond the map. Taught in notebooks/05b_fast_orders.
 
     Args:
         values: (b, m, v, u), m the pixels of the map.
@@ -206,7 +206,7 @@ def cut_contexts(values: Tensor, size: tuple[int, int], tile: tuple[int, int], t
 
 
 def join_tiles(output: Tensor, size: tuple[int, int], tile: tuple[int, int], tiles: tuple[int, int]) -> Tensor:
-    """Put the tiles' outputs together and crop what sticks out of the map. Taught in notebooks/05_cost.
+    """Put the tiles' outputs together and crop what sticks out of the map. Taught in notebooks/05b_fast_orders.
 
     Args:
         output: (b·rows·columns, n, h, v), n the pixels of a tile.

@@ -183,6 +183,7 @@ def test_bytes_held_of_what_can_be_counted_by_hand():
         cost.saved_activation_bytes(nn.Linear(3, 5), features) == 2 * 3 * 4
     )  # its input, for the weight's gradient
     assert cost.saved_activation_bytes(nn.Sequential(nn.Linear(3, 5), nn.ReLU()), features) == (2 * 3 + 2 * 5) * 4
+    assert cost.saved_activation_bytes(torch.exp, torch.randn(11, requires_grad=True)) == 11 * 4, "a function"
     assert (
         cost.saved_activation_bytes(nn.Linear(3, 5), features.double().float()[:1].expand(7, 3)) == 2 * 3 * 4
     )  # one storage

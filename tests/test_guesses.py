@@ -26,6 +26,8 @@ PROTECTED = [
     "03_position_lambdas",
     "04_lambda_layer",
     "04b_sequences",
+    "05_cost",
+    "05b_fast_orders",
     "08_look_inside",
 ]  # the lessons that keep the rule, by their stem, such as "03_position_lambdas"
 

@@ -28,18 +28,9 @@ DEFINED_IN = {  # what a lesson must define, not import, by the module's name in
     "03_position_lambdas": {"lambdas": ["relative_embeddings", "position_lambdas", "apply_lambdas"]},
     "04_lambda_layer": {"layer": ["LambdaLayer"]},
     "04b_sequences": {"sequences": ["masked_content_lambdas", "written", "merge", "recall", "causal_step"]},
-    "05_cost": {
-        "contractions": [
-            "convolution_order",
-            "lambda_order",
-            "scores_then_values",
-            "attention_order",
-            "tiling",
-            "tile_order",
-            "position_costs",
-            "position_numbers",
-            "plan",
-        ],
+    "05_cost": {"contractions": ["convolution_order", "lambda_order", "position_costs", "position_numbers"]},
+    "05b_fast_orders": {
+        "contractions": ["scores_then_values", "attention_order", "tiling", "tile_order", "plan"],
         "layouts": ["sheets", "cut_queries", "cut_contexts", "join_tiles"],
     },
     "06_lambda_resnet": {"resnet": ["Bottleneck", "ResNet"]},

@@ -1,7 +1,7 @@
 """Time and memory of the lambda layer, of other packages' layers, of its alternatives, and of whole models.
 
-Used by `lambdalib bench`, which prints tables and writes JSON with the evidence. Taught in notebooks/05_cost. One
-process, candidates in turn, so that other load slows all of them alike. Medians, and ratios before seconds.
+Used by `lambdalib bench`, which prints tables and writes JSON with the evidence. One process, candidates in turn,
+so that other load slows all of them alike. Medians, and ratios first. Taught in notebooks/05b_fast_orders.
 """
 
 import copy
@@ -40,7 +40,7 @@ MEASURED_DTYPES = ("float32", "bfloat16")
 
 @dataclass(frozen=True)
 class Shape:
-    """A layer and its feature map, with k = 16 and h = 4. Taught in notebooks/05_cost.
+    """A layer and its feature map, with k = 16 and h = 4. Taught in notebooks/05b_fast_orders.
 
     d: channels in and out; side: of the square map; r: side of the local scope; u: intra-depth.
     """
@@ -63,7 +63,7 @@ SHAPES = [
 def stopwatch(functions: dict[str, Callable], budget: float = 2.0, turns: int = 3) -> dict[str, float]:
     """Seconds of each function: the median of its turns, taken in alternation. The first turn only warms up.
 
-    Taught in notebooks/05_cost.
+    Taught in notebooks/05b_fast_orders.
 
     Args:
         functions: name -> what to run, without arguments.
@@ -187,7 +187,7 @@ def kilobytes(status: Path, field: str) -> int:
 def matrix_rate(dtype: torch.dtype, where: torch.device, side: int = 2048, seconds: float = 1.0) -> float:
     """Multiply-adds per second of one large square matrix product: nearly the best of this machine.
 
-    Taught in notebooks/05_cost.
+    Taught in notebooks/05b_fast_orders.
     """
     matrix = torch.randn(side, side, device=where).to(dtype)
     return side**3 / stopwatch({"product": lambda: matrix @ matrix}, seconds)["product"]
@@ -449,7 +449,7 @@ def geometric_mean(values: list[float]) -> float:
 def summary(rows: list[dict]) -> dict[str, dict[str, float]]:
     """How many times as fast as the fastest peer our layer is, for each dtype: geometric mean and worst.
 
-    Taught in notebooks/05_cost.
+    Taught in notebooks/05b_fast_orders.
     """
     result = {}
     for dtype in dict.fromkeys(row["dtype"] for row in rows):

@@ -13,6 +13,7 @@ from lambdalib import LambdaLayer
 from lambdalib.course import figures
 from lambdalib.course.examples import plane
 from lambdalib.course.figures import picture
+from lambdalib.course.figures.style import short
 
 
 @pytest.fixture(autouse=True)
@@ -186,7 +187,7 @@ EXAMPLES = {  # a call of every function, with all its optional words
     "brackets": lambda draw: draw(8, 8, 2, 3, heads=2),
     "colour_table": lambda draw: draw(COLOURS[None] - 4, ["row"], "abcd"),
     "confusion": lambda draw: draw(np.array([[3, 1], [0, 4]]), "ab", "title"),
-    "cost_bars": lambda draw: draw({"panel": {"a": 100, "b": 1e6}}, ["a"], (10, 1e15), "title"),
+    "cost_bars": lambda draw: draw({"panel": {"a": 100, "b": 1e9}, "other": {"a": 1, "b": 2}}, "title"),
     "counted_and_clocked": lambda draw: draw({"shape": {"a": (1, 2, 3), "b": (3, 2, 1)}}),
     "coverage": lambda draw: draw([8, 4], [3, 5], np.full((2, 2), 0.5)),
     "dataflow": lambda draw: draw(),
@@ -208,7 +209,7 @@ EXAMPLES = {  # a call of every function, with all its optional words
     "palette_card": lambda draw: draw(IMAGE, COLOURS / 8, np.full((4, 8, 8), 1 / 64), IMAGE),
     "palette_film": lambda draw: draw(IMAGE, [2, 5, 8], RANDOM.random((3, 4, 3)), IMAGE),
     "palettes_in_time": lambda draw: draw(COLOURS, RANDOM.random((4, 2, 3)) * 8),
-    "phases": lambda draw: draw({"panel": np.eye(2, dtype=int)}, [8, 16], [1, 2], "ab", [8, 16], [(8, 1, "mark")]),
+    "phases": lambda draw: draw({"panel": np.eye(2, dtype=int)}, [8, 16], [1, 2], "ab", {"mark": [(8, 1)]}),
     "points_lost": lambda draw: draw({"a": (1.0, 2.0), "b": (3.0, 0.5)}, ["x", "y"]),
     "puzzle_answers": lambda draw: draw(IMAGE, np.ones((2, 8, 8)), np.ones((2, 8, 8)), {"a": -np.ones((2, 8, 8))}),
     "receptive_fields": lambda draw: draw({"a": np.full((8, 8), 1 / 64)}, (2, 5, 2, 5)),
@@ -264,6 +265,22 @@ def test_what_a_widget_draws_stays_on_its_canvas(name):
     figure.canvas.draw()
     box, (width, height) = figure.get_tightbbox(), figure.get_size_inches()
     assert box.x0 >= 0 and box.y0 >= 0 and box.x1 <= width and box.y1 <= height
+
+
+def test_cost_bars_are_ratios_to_the_smallest():
+    left, right = figures.cost_bars({"big": {"a": 4e9, "b": 4e11}, "small": {"c": 3e5, "d": 3}}).axes
+    assert [text.get_text() for text in left.texts] == ["a: ×1 · 4.00 G", "b: ×100 · 400 G"]
+    assert [text.get_text() for text in right.texts] == ["c: ×1e+05 · 300 k →", "d: ×1 · 3"]
+    assert [bar.get_width() for bar in left.patches] == [0.04, 2] and right.patches[0].get_width() == 4
+    assert left.get_xlim() == right.get_xlim() == (0, 4)
+
+
+@pytest.mark.parametrize(
+    "count, words",
+    [(80, "80"), (999.6, "1.00 k"), (262144, "262 k"), (711_230_750_720, "711 G"), (2e12, "2.00 T")],
+)
+def test_counts_are_said_in_three_digits(count, words):
+    assert short(count) == words
 
 
 def test_fewer_colours_leave_the_images_of_a_palette_card_where_they_are():

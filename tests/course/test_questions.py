@@ -67,7 +67,7 @@ ODD = {
 }
 
 
-@pytest.mark.parametrize("number", ["00.1", "01.1", "03.3b", "03.3c", "05.E2"])
+@pytest.mark.parametrize("number", ["00.1", "01.1", "03.3b", "03.3c", "05.E3"])
 @pytest.mark.parametrize("guess", ODD.values(), ids=ODD)
 def test_no_guess_raises(number, guess):
     verdict = check_answer(number, guess)

@@ -1,6 +1,6 @@
-"""Figures of the lesson on cost: what is stored, what is counted, and what was measured.
+"""Figures of the lessons on cost: what is stored, what is counted, and what was measured.
 
-Every function returns a matplotlib Figure. Taught in notebooks/05_cost.
+Every function returns a matplotlib Figure. Taught in notebooks/05_cost and notebooks/05b_fast_orders.
 """
 
 import matplotlib.pyplot as plt
@@ -9,7 +9,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lambdalib.course.figures.style import GREY, INK, LIT, PALE, QUIET, array, logarithmic
+from lambdalib.course.figures.style import GREY, INK, LIT, PALE, QUIET, array, logarithmic, short
 
 __all__ = ["alternatives", "cost_bars", "counted_and_clocked", "measured", "phases", "squares", "tiles"]
 
@@ -20,13 +20,13 @@ def squares(rows) -> Figure:
     Args:
         rows: title -> (name -> number of elements); the first name of each row is drawn in orange.
     """
-    fig, axes = plt.subplots(len(rows), 1, figsize=(8, 2.2 * len(rows)), squeeze=False)
+    fig, axes = plt.subplots(len(rows), 1, figsize=(7.4, 2.2 * len(rows)), squeeze=False)
     for ax, (title, row) in zip(axes[:, 0], rows.items()):
         largest = max(row.values()) ** 0.5
         for place, (name, count) in enumerate(row.items()):
             side, left = count**0.5 / largest, 1.35 * place
             ax.add_patch(Rectangle((left, 0), side, side, facecolor=QUIET if place else LIT))
-            ax.annotate(f"{name}\n{count:,}", (left, -0.06), va="top", fontsize=9, color=INK)
+            ax.annotate(f"{name}\n{short(count)}", (left, -0.06), va="top", fontsize=9.5, color=INK)
         ax.set(xlim=(-0.05, 1.35 * len(row)), ylim=(-0.36, 1.02), aspect="equal")
         ax.set_title(title, fontsize=10, loc="left")
         ax.axis("off")
@@ -45,7 +45,7 @@ def tiles(side: int, r: int, places, filled) -> Figure:
     """
     half, t = r // 2, r // 2 + 1
     fig, (left, right) = plt.subplots(
-        1, 2, figsize=(11, 3.9), gridspec_kw={"width_ratios": [1, 1.7], "wspace": 0.12}
+        1, 2, figsize=(9.4, 3.6), gridspec_kw={"width_ratios": [1, 1.5], "wspace": 0.16}
     )
     left.add_patch(Rectangle((0, 0), side, side, facecolor="white", edgecolor=INK))
     for row, column in places:
@@ -74,49 +74,37 @@ def tiles(side: int, r: int, places, filled) -> Figure:
         yticks=range(0, t * t, t),
         xticks=range(0, (t + 2 * half) ** 2 + 1, t + 2 * half),
     )
-    right.set_title("the sheets of embeddings, the same for both: orange where the window is", fontsize=10)
+    right.set_title("the embeddings, the same for both tiles", fontsize=10)
     return fig
 
 
-def phases(panels, sides, depths, names, ties, marks) -> Figure:
+def phases(panels, sides, depths, names, marks) -> Figure:
     """Which of several ways is the cheapest, over the side of a square map and the number of channels.
 
     Args:
         panels: title -> whole numbers (len(depths), len(sides)), an index into names.
         sides, depths: what the columns and rows stand for, drawn evenly spaced.
         names: at most four.
-        ties: (len(depths),), a side for each depth, drawn as a dashed line.
-        marks: a list of (side, depth, text).
+        marks: words -> a list of (side, depth); at most two.
     """
-    colours = (QUIET, GREY, PALE, LIT)
-    fig, axes = plt.subplots(1, len(panels), figsize=(4.8 * len(panels), 3.4), squeeze=False)
+    colours, places = (QUIET, GREY, PALE, LIT), np.arange(len(sides))
+    fig, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.7), squeeze=False)
     for ax, (title, cheapest) in zip(axes[0], panels.items()):
         ax.imshow(array(cheapest), cmap=ListedColormap(colours), vmin=0, vmax=3, origin="lower", aspect="auto")
-        ax.plot(
-            np.interp(ties, sides, np.arange(len(sides))), np.arange(len(depths)), "--", color=INK, linewidth=1
-        )
-        for side, depth, text in marks:
-            ax.annotate(
-                text,
-                (np.interp(side, sides, np.arange(len(sides))), depths.index(depth)),
-                ha="center",
-                va="center",
-                fontsize=8,
-                fontweight="bold",
-                color=INK,
-            )
-        ax.set(
-            xticks=range(len(sides)),
-            xticklabels=sides,
-            yticks=range(len(depths)),
-            yticklabels=depths,
-            xlabel="side of the map",
-            ylabel="channels d",
-        )
+        lines = []
+        for marker, (words, spots) in zip("o^", marks.items()):
+            x, y = [np.interp(side, sides, places) for side, _ in spots], [depths.index(d) for _, d in spots]
+            lines += ax.plot(x, y, marker, markersize=7, color=INK, markerfacecolor="white", label=words)
+        ax.set(xticks=places, yticks=range(len(depths)), xlabel="side of the map", ylabel="channels d")
+        ax.set_xticklabels(sides)
+        ax.set_yticklabels(depths)
         ax.set_title(title, fontsize=10)
-    handles = [Rectangle((0, 0), 1, 1, color=colour) for colour in colours[: len(names)]]
-    fig.legend(handles, names, loc="lower center", ncol=len(names), frameon=False, fontsize=9)
-    fig.tight_layout(rect=(0, 0.08, 1, 1))
+    squares = [Rectangle((0, 0), 1, 1, color=colour, label=name) for colour, name in zip(colours, names)]
+    for handles, height in ((squares, 0.07), (lines, 0.0)):
+        fig.legend(
+            handles=handles, loc="lower center", bbox_to_anchor=(0.5, height), ncol=4, frameon=False, fontsize=9.5
+        )
+    fig.tight_layout(rect=(0, 0.15, 1, 1))
     return fig
 
 
@@ -126,66 +114,55 @@ def counted_and_clocked(groups) -> Figure:
     Args:
         groups: title -> (name -> (multiply-adds, price, seconds)).
     """
-    fig, axes = plt.subplots(1, len(groups), figsize=(2.5 * len(groups), 3), sharey=True, squeeze=False)
-    for ax, (title, row) in zip(axes[0], groups.items()):
+    columns = min(3, len(groups))
+    rows = -(-(len(groups) + 1) // columns)  # one place is left for the legend
+    fig, axes = plt.subplots(rows, columns, figsize=(3.1 * columns, 2.6 * rows), sharey=True, squeeze=False)
+    for ax, (title, row) in zip(axes.flat, groups.items()):
         heights = np.array(list(row.values()), float)
         heights /= heights.min(0)
         places = np.arange(len(row))
         for j, (label, colour) in enumerate((("multiply-adds", QUIET), ("price", GREY), ("time", LIT))):
             ax.bar(places + 0.28 * (j - 1), heights[:, j], 0.26, color=colour, label=label)
         ax.axhline(1, color=INK, linewidth=0.8)
-        ax.set_yscale("log")
         ax.set(xticks=places)
-        ax.set_xticklabels(row, rotation=30, ha="right", fontsize=8)
-        ax.set_title(title, fontsize=8)
-    axes[0, 0].set_ylabel("times the smallest")
-    axes[0, -1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+        ax.set_xticklabels(row, rotation=30, ha="right", fontsize=9)
+        ax.set_title(title, fontsize=10)
+    logarithmic(axes[0, 0].yaxis, (1, 3, 10, 30, 100))
+    for ax in axes[:, 0]:
+        ax.set_ylabel("times the smallest")
+    for ax in axes.flat[len(groups) :]:
+        ax.axis("off")
+    axes.flat[-1].legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, fontsize=10, loc="center")
     fig.tight_layout()
     return fig
 
 
-def cost_bars(panels, lit, limits, title: str = "") -> Figure:
-    """Counts as bars on logarithmic axes that never change, so that two settings can be compared.
+def cost_bars(panels, title: str = "", highest: float = 1e4) -> Figure:
+    """Counts as multiples of the smallest of their panel, on an axis that never changes.
 
     Args:
-        panels: title -> (name -> count). The first panel has every name, the others may lack some.
-        lit: the names whose bars are orange.
-        limits: (low, high) for all panels.
+        panels: title -> (name -> count). The bar of the smallest count is orange.
         title: above all panels.
+        highest: the end of the logarithmic axis, a power of ten; a longer bar ends there with an arrow.
     """
-    names = list(next(iter(panels.values())))
-    fig, axes = plt.subplots(
-        1,
-        len(panels),
-        figsize=(3.9 * len(panels), 0.28 * len(names) + 1.0),
-        sharey=True,
-        squeeze=False,
-        gridspec_kw={"wspace": 0.08},
-    )
-    low, high = np.log10(limits)
-    exponents = range(int(low), int(high) + 1, 3)
+    fig, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels), 2.5), squeeze=False)
+    end = np.log10(highest)
     for ax, (heading, row) in zip(axes[0], panels.items()):
-        places = [names.index(name) for name in row]
-        ax.barh(
-            places,
-            np.log10(list(row.values())) - low,
-            left=low,
-            color=[LIT if name in lit else QUIET for name in row],
-        )  # a linear axis of exponents draws faster
-        for place, count in zip(places, row.values()):
-            ax.annotate(
-                f"{count:,.0f}", (low, place), xytext=(4, 0), textcoords="offset points", va="center", fontsize=8
-            )
-        ax.set(xlim=(low, high), yticks=range(len(names)), xticks=exponents)
-        ax.set_xticklabels(
-            ["10" + str(exponent).translate(str.maketrans("0123456789", "⁰¹²³⁴⁵⁶⁷⁸⁹")) for exponent in exponents]
-        )
-        ax.set_yticklabels(names, fontsize=9)
+        least = min(row.values())
+        for place, (name, count) in enumerate(row.items()):
+            length, arrow = np.log10(count / least), " →" if count > highest * least else ""
+            ax.barh(place, max(min(length, end), 0.04), 0.42, color=LIT if count == least else QUIET)
+            words = f"{name}: ×{count / least:,.3g} · {short(count)}{arrow}"
+            ax.annotate(words, (0, place), xytext=(2, 11), textcoords="offset points", va="center", fontsize=9)
+        ax.set(xlim=(0, end), ylim=(3.5, -0.75), yticks=[], xticks=range(0, int(end) + 1, 2))
+        ax.set_xticklabels([f"×{10**exponent:,}" for exponent in ax.get_xticks()], fontsize=9)
         ax.set_title(heading, fontsize=10)
-    axes[0, 0].set_ylim(len(names) - 0.5, -0.5)
-    height = fig.get_figheight()
-    fig.suptitle(title, fontsize=9, y=1 - 0.08 / height)
-    fig.subplots_adjust(left=0.135, right=0.98, bottom=0.3 / height, top=1 - 0.55 / height)
+        ax.spines[["top", "right"]].set_visible(False)
+    width, height = fig.get_size_inches()
+    fig.suptitle(title, fontsize=10, y=1 - 0.08 / height)
+    fig.subplots_adjust(
+        left=0.2 / width, right=1 - 0.35 / width, bottom=0.3 / height, top=1 - 0.6 / height, wspace=0.22
+    )
     return fig
 
 
@@ -197,9 +174,8 @@ def measured(layers, growth) -> Figure:
         growth: rows of the part "growth": dicts with what ("pixels" or "scope"), dtype,
             seconds, and sides or scopes.
     """
-    fig, (beside, pixels, scopes) = plt.subplots(
-        1, 3, figsize=(13, 3.9), gridspec_kw={"width_ratios": [1.35, 1, 1]}
-    )
+    fig = plt.figure(figsize=(9.4, 7.2))
+    (beside, pixels, scopes) = (fig.add_subplot(2, *place) for place in ((1, 1), (2, 3), (2, 4)))
     colours = dict(zip(dict.fromkeys(row["dtype"] for row in layers), (INK, LIT)))
     names = list(dict.fromkeys("{side}×{side}, d {d}, r {r}, u {u}".format(**row["shape"]) for row in layers))
     for j, (dtype, colour) in enumerate(colours.items()):
@@ -208,28 +184,20 @@ def measured(layers, growth) -> Figure:
             for row in layers
             if row["dtype"] == dtype
         ]
-        places = np.arange(len(names)) + 0.36 * (j - 0.5)
-        beside.barh(places, np.array(ratios) - 1, 0.34, left=1, color=colour, label=dtype)
+        places = np.arange(len(names)) + 0.4 * (j - 0.5)
+        beside.barh(places, np.array(ratios) - 1, 0.36, left=1, color=colour, label=dtype)
         for place, ratio in zip(places, ratios):
-            beside.annotate(
-                f"{ratio:.1f}",
-                (ratio, place),
-                xytext=(3 if ratio >= 1 else -3, 0),
-                textcoords="offset points",
-                ha="left" if ratio >= 1 else "right",
-                va="center",
-                fontsize=7,
-            )
+            side, align = (3, "left") if ratio >= 1 else (-3, "right")
+            look = dict(textcoords="offset points", ha=align, va="center", fontsize=9)
+            beside.annotate(f"{ratio:.1f}", (ratio, place), xytext=(side, 0), **look)
     beside.axvline(1, color=INK, linewidth=0.8)
-    beside.set(
-        yticks=range(len(names)), ylim=(len(names) - 0.4, -0.6), xlabel="time of the fastest public layer / ours"
-    )
-    beside.set_yticklabels(names, fontsize=8)
+    beside.set(yticks=range(len(names)), ylim=(len(names) - 0.4, -0.6))
+    beside.set_yticklabels(names)
     low, high = beside.get_xlim()
     logarithmic(beside.xaxis, (0.5, 1, 2, 4, 8, 16, 32))
     beside.set_xlim(0.8 * min(low, 1), 1.25 * high)
-    beside.set_title("forward and backward, beside the fastest public layer", fontsize=9)
-    beside.legend(frameon=False, fontsize=8)
+    beside.set_title("time of the fastest public layer, in units of ours, forward and backward", fontsize=10)
+    beside.legend(frameon=False, loc="lower right", bbox_to_anchor=(1, 0.12))
     for row in growth:
         ax, sizes = (pixels, np.square(row["sides"])) if row["what"] == "pixels" else (scopes, row["scopes"])
         milliseconds = 1e3 * np.array(row["seconds"])
@@ -238,16 +206,17 @@ def measured(layers, growth) -> Figure:
             ax.plot(sizes, milliseconds[0] * sizes / sizes[0], ":", color=colours[row["dtype"]], linewidth=1)
     sides = next(row["sides"] for row in growth if row["what"] == "pixels")
     logarithmic(pixels.xaxis, [side**2 for side in sides])
-    pixels.set_yscale("log")
-    pixels.set_xlabel("pixels of the map (dotted: in proportion)")
-    pixels.set_title("growth with the map, window of 7, ms", fontsize=9)
+    logarithmic(pixels.yaxis, (5, 10, 20, 50, 100))
+    pixels.set(xlabel="pixels of the map (dotted: in proportion)", ylabel="ms")
+    pixels.set_title("growth with the map, window of 7", fontsize=10)
     scopes.set(
         xticks=next(row["scopes"] for row in growth if row["what"] == "scope"),
         ylim=(0, None),
         xlabel="side r of the window",
+        ylabel="ms",
     )
-    scopes.set_title("growth with the window, map of 16 × 16, ms", fontsize=9)
-    fig.tight_layout()
+    scopes.set_title("growth with the window, map of 16 × 16", fontsize=10)
+    fig.tight_layout(h_pad=1.5)
     return fig
 
 
@@ -265,7 +234,7 @@ def alternatives(rows) -> Figure:
             sorted(names, key=lambda name: "lambda" not in name), (LIT, "#b9a23a", INK, GREY, "#5a7fb0")
         )
     }
-    fig, axes = plt.subplots(1, len(dtypes), figsize=(5.2 * len(dtypes), 3.4), sharey=True, squeeze=False)
+    fig, axes = plt.subplots(1, len(dtypes), figsize=(4.7 * len(dtypes), 4.0), sharey=True, squeeze=False)
     for ax, dtype in zip(axes[0], dtypes):
         for name in names:
             points = [
@@ -275,9 +244,9 @@ def alternatives(rows) -> Figure:
             ]
             ax.plot(*zip(*points), marker=".", label=name, **looks[name])
         logarithmic(ax.xaxis, sorted({row["side"] for row in rows}))
-        ax.set_yscale("log")
         ax.set(xlabel="side of the map", title=dtype)
+    logarithmic(axes[0, 0].yaxis, (1, 10, 100, 1000))
     axes[0, 0].set_ylabel("ms, forward and backward")
-    axes[0, -1].legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    fig.tight_layout()
+    fig.legend(*axes[0, 0].get_legend_handles_labels(), frameon=False, ncol=2, loc="lower center")
+    fig.tight_layout(rect=(0, 0.14, 1, 1))
     return fig

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.ticker import NullLocator
 
 __all__ = ["GREY", "GREY_TEXT", "INK", "LIT", "LIT_TEXT", "PALE", "QUIET", "RGB", "array", "colour_bars", "light",
-           "logarithmic", "signed"]  # fmt: skip
+           "logarithmic", "short", "signed"]  # fmt: skip
 
 LIT, QUIET, INK = "#e8730c", "#c9ced6", "#2b2f36"
 PALE, GREY = "#f6c79b", "#8a93a0"
@@ -81,3 +81,11 @@ def logarithmic(axis, ticks) -> None:
     getattr(axis.axes, f"set_{axis.axis_name}scale")("log")
     axis.set_ticks(ticks, [f"{tick:g}" for tick in ticks])
     axis.set_minor_locator(NullLocator())
+
+
+def short(count: float) -> str:
+    """A count with three digits and a unit: 711230750720 is "711 G", 80 is "80"."""
+    for unit, size in (("T", 1e12), ("G", 1e9), ("M", 1e6), ("k", 1e3)):
+        if count >= 0.9995 * size:
+            return f"{count / size:#.3g}".rstrip(".") + f" {unit}"
+    return f"{count:.3g}"

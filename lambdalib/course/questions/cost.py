@@ -1,4 +1,4 @@
-"""The questions of lesson 05. Used by `check_answer`."""
+"""The questions of lessons 05 and 05b. Used by `check_answer`."""
 
 from lambdalib.course.questions.question import Question, choice_of
 
@@ -40,11 +40,11 @@ COST_QUESTIONS = {
                 "palette is; here every pixel has a lambda of its own"
             ),
             80: (
-                "that is what the map needs; count the products of E with V "
+                "that is what the scores need; count the products of E with V "
                 "first: for each pair of pixels, 2 stencils times 3 colours"
             ),
             32: (
-                "that is q · E, the first half of the map; begin with "
+                "that is q · E, which makes the scores; begin with "
                 "E · V: for each pair of pixels, 2 stencils times 3 colours"
             ),
         },
@@ -53,57 +53,19 @@ COST_QUESTIONS = {
             "times 3 colours; then q · λ: for each of the 4 queries, 2 · 3"
         ),
     ),
-    "05.2": Question(
-        100,
-        "3 pixels of halo on each side: (3 + 4 + 3)² = 10² pixels",
-        {
-            10: "that is the side of the context; its pixels are asked",
-            49: (
-                "that is what one query meets; the other 15 queries of "
-                "the tile stand elsewhere, and their windows with them"
-            ),
-            7: "that is the side of the window of one query; what do the queries in the tile's corners meet?",
-            16: "that is the tile alone; a window reaches 3 pixels beyond it on each side",
-            84: "that is the halo alone; the tile's own 16 pixels belong to the context too",
-            121: "4 + 7 = 11 is too wide: a window of 7 reaches 3 pixels to each side of a query, so 3 + 4 + 3",
-            324: "a window of 7 reaches 3 pixels to each side of a query, not 7: 3 + 4 + 3",
-            64: (
-                "a halo of 2 on each side is too narrow: a window of 7 has "
-                "its query in the middle and reaches 3 pixels to each side"
-            ),
-            784: "each query meets 49 pixels, but 16 neighbours meet nearly the same ones: count each pixel once",
-        },
-        otherwise=lambda guess: (
-            "a tile is 4 pixels wide, and a window of 7 reaches 3 pixels "
-            "to each side of a query, also of one at the tile's edge"
-        ),
-    ),
-    "05.3": Question(
-        "convolution",
-        "26.2 + 2 · 64 · 0.131 = 43.0 million; the tiles come to 19.7 + 64 · 0.614 = 59.0",
-        {
-            "tiles": (
-                "they have the fewest multiply-adds, but they make 614,400 "
-                "numbers, and each of them costs as much as 64 multiply-adds"
-            ),
-            "lambda": "it makes as many lambdas as the convolution, which needs fewer multiply-adds",
-            "attention": "it needs more multiply-adds than the tiles, and makes more numbers",
-        },
-        otherwise=choice_of("convolution", "lambda", "attention", "tiles"),
-    ),
     "05.5": Question(
         4,
         "k · v = 16 · 64 = 1024 numbers against h · m = 4 · 64 = 256, for each pixel",
         {
             0.25: "the other way round: a lambda has k · v = 1024 entries here, and there is one for every pixel",
-            16: "were the heads forgotten? Each of the 4 heads has maps of its own, and v = d / h = 64",
+            16: "were the heads forgotten? Each of the 4 heads has scores of its own, and v = d / h = 64",
             1: (
-                "that is lambdas / dense E, which are equal here; the maps are "
+                "that is lambdas / dense E, which are equal here; the scores are "
                 "h · n · m numbers, 4 · 64 for each pixel, and v = d / h = 64"
             ),
             64: (
                 "were the heads forgotten twice? v = d / h = 64, not "
-                "256, and each of the 4 heads has maps of its own"
+                "256, and each of the 4 heads has scores of its own"
             ),
         },
         otherwise=lambda guess: (
@@ -112,17 +74,17 @@ COST_QUESTIONS = {
     ),
     "05.6": Question(
         0.5,
-        "h / k = 8 / 16: a map has b · h numbers for each pair of pixels, E has k of them and no batch",
+        "h / k = 8 / 16: there are b · h scores for each pair of pixels; E has k numbers and no batch",
         {
-            2: "the other way round: h = 8 numbers for each pair of pixels in the maps, k = 16 in E",
-            64: "that is the ratio for 128 images; the maps shrink with the batch, E does not",
+            2: "the other way round: h = 8 scores for each pair of pixels, k = 16 numbers in E",
+            64: "that is the ratio for 128 images; the scores shrink with the batch, E does not",
             8: "that would be E with one number for each pair of pixels; it has k = 16",
-            1: "for each pair of pixels the maps have one number for each of the h = 8 heads, E has k = 16",
+            1: "for each pair of pixels there is one score for each of the h = 8 heads, and k = 16 numbers in E",
             0.25: "that would be 4 heads; the attention of this table has 8",
-            8192: "from 128 images to one the maps shrink, so the ratio is divided by 128",
+            8192: "from 128 images to one the scores shrink, so the ratio is divided by 128",
         },
         otherwise=lambda guess: (
-            "how many numbers has each for one pair of pixels (n, m): b · h in the maps, k in E"
+            "how many numbers has each for one pair of pixels (n, m): b · h scores, k numbers in E"
         ),
         tolerance=1e-3,
     ),
@@ -135,14 +97,27 @@ COST_QUESTIONS = {
             131072: "each of the 4 heads has queries of its own: the second term is h · n · k · v",
             17039360: "the palette is made once for the whole image, not once for each of the 256 queries",
             1310720: "v is d / h = 32, not d = 128",
-            2621440: "that is one head's map of every pixel with every pixel: n · m · (k + v)",
-            10485760: "that is a map of every pixel with every pixel: h · n · m · (k + v)",
+            2621440: "that is attention with one head: n · m · (k + v)",
+            10485760: "that is attention, every pixel with every pixel: h · n · m · (k + v)",
         },
         otherwise=lambda guess: (
             "make it: m · k · v; apply it: h · n · k · v; with m = n = 256, k = 8, h = 4, v = 128 / 4"
         ),
     ),
     "05.E2": Question(
+        64,
+        "4 · 128 · 8 · 4096² bytes = 64 · 2³⁰",
+        {
+            8: "were the heads forgotten? Each of the 8 heads has scores of its own",
+            16: "were the bytes forgotten? A float32 number takes 4 bytes",
+            0.5: "that is one image; the batch has 128",
+            68.7: "those are GB, 10⁹ bytes; a GiB has 2³⁰ bytes",
+            1024: "a map of 64 × 64 has 4096 pixels, so 4096² pairs",
+        },
+        otherwise=lambda guess: "4 bytes · 128 images · 8 heads · n · m, with n = m = 64 · 64; then divide by 2³⁰",
+        tolerance=2e-3,
+    ),
+    "05.E3": Question(
         ("convolution", "attention", "lambda"),
         "a small window on a large map; a small map with few heads; a small map with many heads under one lambda",
         {
@@ -169,43 +144,107 @@ COST_QUESTIONS = {
         },
         otherwise=orders_of,
     ),
-    "05.E3": Question(
+    "05.E4": Question(
         8,
         "h = 8: v = 8, so k · v = 128 against h · (k + v) = 192; at h = 4 it is 256 against 128",
         {
             4: (
                 "h = 4: v = 16, so the lambdas need k · v = 256 for "
-                "each pair of pixels, the maps h · (k + v) = 128"
+                "each pair of pixels, the scores h · (k + v) = 128"
             ),
             16: "16 does it, but it is not the smallest",
-            2: "h = 2: v = 32, so the lambdas need k · v = 512 for each pair of pixels, the maps h · (k + v) = 96",
-            1: "h = 1: v = 64, so the lambdas need k · v = 1024 for each pair of pixels, the maps k + v = 80",
+            2: "h = 2: v = 32, so a pair of pixels costs k · v = 512 by lambdas, h · (k + v) = 96 by scores",
+            1: "h = 1: v = 64, so a pair of pixels costs k · v = 1024 by lambdas, k + v = 80 by scores",
             32: "32 does it, but it is not the smallest",
             64: "64 does it, but it is not the smallest",
         },
         otherwise=lambda guess: "h has to divide 64; compare k · v with h · (k + v), with v = 64 / h",
     ),
-    "05.E4": Question(
+    "05.E5": Question(
         15,
         "m = k · v / h = 9 · 100 / 4 = 225 = 15 × 15",
         {
             225: "that is the number of pixels, m; its side is asked",
-            30: "were the heads forgotten? v = d / h = 100, and there are h = 4 maps: m = k · v / h",
-            60: "v = d / h = 100, and there are h = 4 maps: m = k · v / h",
+            30: "were the heads forgotten? v = d / h = 100, and each of h = 4 heads has scores: m = k · v / h",
+            60: "v = d / h = 100, and each of h = 4 heads has scores: m = k · v / h",
         },
         otherwise=lambda guess: (
-            "for each query h · m numbers in the maps, k · v in the "
+            "for each query h · m scores, k · v numbers in the "
             "lambda: solve h · m = k · v for m, then take the root"
         ),
     ),
-    "05.E5": Question(
-        45360,
-        "b · h · n · r² · (k + v) = 2 · 3 · 35 · 9 · 24: a map, but only of the window",
+    # lesson 05b
+    "05b.1": Question(
+        100,
+        "3 pixels of halo on each side: (3 + 4 + 3)² = 10² pixels",
         {
-            120120: (
-                "that is the price of the convolution: mix the stencils with the query first, then read the pixels"
+            10: "that is the side of the context; its pixels are asked",
+            49: (
+                "that is what one query meets; the other 15 queries of "
+                "the tile stand elsewhere, and their windows with them"
             ),
-            176400: "that is the price of the dense map: only the 9 pixels of the window should be met",
+            7: "that is the side of the window of one query; what do the queries in the tile's corners meet?",
+            16: "that is the tile alone; a window reaches 3 pixels beyond it on each side",
+            84: "that is the halo alone; the tile's own 16 pixels belong to the context too",
+            121: "4 + 7 = 11 is too wide: a window of 7 reaches 3 pixels to each side of a query, so 3 + 4 + 3",
+            324: "a window of 7 reaches 3 pixels to each side of a query, not 7: 3 + 4 + 3",
+            64: (
+                "a halo of 2 on each side is too narrow: a window of 7 has "
+                "its query in the middle and reaches 3 pixels to each side"
+            ),
+            784: "each query meets 49 pixels, but 16 neighbours meet nearly the same ones: count each pixel once",
+        },
+        otherwise=lambda guess: (
+            "a tile is 4 pixels wide, and a window of 7 reaches 3 pixels "
+            "to each side of a query, also of one at the tile's edge"
+        ),
+    ),
+    "05b.2": Question(
+        "convolution",
+        "26.2 + 2 · 64 · 0.131 = 43.0 million; the tiles come to 19.7 + 64 · 0.614 = 59.0",
+        {
+            "tiles": (
+                "they have the fewest multiply-adds, but they make 614,400 "
+                "numbers, and each of them costs as much as 64 multiply-adds"
+            ),
+            "lambda": "it makes as many lambdas as the convolution, which needs fewer multiply-adds",
+            "attention": "it needs more multiply-adds than the tiles, and makes more numbers",
+        },
+        otherwise=choice_of("convolution", "lambda", "attention", "tiles"),
+    ),
+    "05b.E1": Question(
+        (484, 7.5625),
+        "the halo is 7, the tile 8, the context 8 + 2 · 7 = 22: 22² pixels, and 22² / 8² copies",
+        {
+            (22, 2.75): "those are sides; a context has 22² pixels, a tile 8²",
+            (484, 2.75): "the first is right; the second is a ratio of sides, and copies go by pixels",
+            (484, 64): "the first is right; 64 are the pixels of a tile, divide the context by it",
+            (484, 30.25): "the first is right; how many pixels has a tile? Its side is 15 // 2 + 1",
+            (225, 3.515625): "225 is the window of one query; the context is what all queries of a tile meet",
+        },
+        otherwise=lambda guess: (
+            "the halo is 15 // 2 pixels, the tile one pixel wider, the context the tile with a halo on each side; "
+            "copies are pixels of the context / pixels of the tile"
+        ),
+        tolerance=1e-3,
+    ),
+    "05b.E2": Question(
+        5,
+        "the convolution against the tiles, in millions: 44.0 against 41.9 at r = 3, 60.8 against 106.2 at r = 5",
+        {
+            9: "that is where it changes with u = 1; with u = 4 the tiles make four times as many scores",
+            7: "at r = 7 it names the convolution, but this is not the smallest such r",
+            3: "at r = 3 it still names the tiles",
+            4: "r is odd",
+        },
+        otherwise=lambda guess: "call plan(1, 4, (32, 32), 16, 16, 4, (r, r)) for r = 3, 5, 7 and so on",
+    ),
+    "05b.E3": Question(
+        45360,
+        "b · h · n · r² · (k + v) = 2 · 3 · 35 · 9 · 24: scores, but only those of the window",
+        {
+            120120: ("those are the convolution's: mix the stencils with the query first, then read the pixels"),
+            176400: "those are the attention order's: only the 9 pixels of the window should be met",
             20790: (
                 "the counter saw only the kernels; weigh the neighbours with "
                 "`@` or einsum, since it does not see `*` followed by a sum"
@@ -215,12 +254,12 @@ COST_QUESTIONS = {
                 "`@` or einsum, since it does not see `*` followed by a sum"
             ),
             110592: (
-                "that is the price of the library's tiles, 2 × 2 here: "
+                "those are the multiply-adds of the library's tiles, 2 × 2 here: "
                 "make the tile one pixel, so that nothing in it is empty"
             ),
             0: "the counter saw nothing: use `@` or einsum, since it does not see `*` followed by a sum",
             380380: (
-                "that is the price of the dense lambdas: mix the "
+                "those are the multiply-adds of the dense lambdas: mix the "
                 "stencils with the query first, and read 9 pixels, not 35"
             ),
         },
