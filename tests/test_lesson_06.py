@@ -188,6 +188,17 @@ def test_the_numbers_that_the_lesson_states():
     assert round(error, 2) == 0.26 and round(accuracy[1] - accuracy[2], 1) == 0.1
 
 
+def test_the_layers_that_the_lesson_compares(lesson):
+    widths, layers = np.array([64, 128, 256, 512]), np.array([3, 4, 6, 3])
+    convolution = 9 * widths**2
+    swapped = np.array([cost.count_parameters(LambdaLayer(int(d), scope=23)) for d in widths])
+    np.testing.assert_allclose((layers * (convolution - swapped) / 1e6).round(2), [0.07, 0.50, 3.27, 6.73])
+    np.testing.assert_allclose((convolution / swapped).round(1)[[0, 3]], [2.5, 20.5])
+    assert round(16 * 23**2 / swapped[0], 2) == 0.57, "the part of the stencils in c2"
+    share_seen = lesson["share_seen"]
+    assert share_seen(4, 7) == share_seen(8, 15) == 1 and round(share_seen(8, 7), 2) == 0.69
+
+
 def test_the_models_for_cifar_are_as_the_lesson_says():
     counts, work = {}, {}
     for name, u in (("tiny", 1), ("small", 1), ("lambda_resnet18", 1), ("lambda_resnet18", 4), ("resnet26", 1)):

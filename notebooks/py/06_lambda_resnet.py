@@ -34,13 +34,11 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %%
 from functools import partial
 from math import ceil
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-import lambdalib
 from lambdalib import LambdaLayer, cost, create_model
 from lambdalib.contractions import plan, position_costs
 from lambdalib.cost import content_multiply_adds, lambda_layer_parameters, stage_costs
@@ -58,8 +56,7 @@ figures.show(
     figures.two_bottlenecks(256, 64),
     "The block of a ResNet-50, and the same block with a lambda layer. The numbers are channels; a taller box has "
     "more of them. The batch norms are left out.",
-    alt="Two blocks side by side: 1×1 convolution, mixing layer, 1×1 convolution, and a shortcut around them. The "
-        "mixing layer is a 3×3 convolution on the left and a lambda layer on the right.",
+    alt="Two blocks with a shortcut around them. The middle is a 3×3 convolution, or a lambda layer.",
 )
 
 
@@ -167,8 +164,7 @@ resnet50 = outline(create_model("resnet50", 1000, stem="imagenet"), 224, stage_w
 figures.show(
     figures.model_outlines({"ResNet-50 on an image of 224 × 224": resnet50}),
     "The maps behind the stem and behind each stage. A taller box is a larger map, a wider box has more channels.",
-    alt="Five boxes from left to right. They become lower and wider: from 56 × 56 pixels to 7 × 7, and from 64 "
-        "channels to 2048.",
+    alt="Five boxes that become lower and wider: from 56 × 56 pixels to 7 × 7, and from 64 channels to 2048.",
 )
 
 # %% [markdown]
@@ -190,24 +186,13 @@ if revealed(guess):
         print(f"{stage:>5}{d:>6}{layers:>8}{convolution:>13,}{swapped:>14,}"
               f"{convolution / swapped:>7.1f}{saved:>20,}")
 
+
 # %% [markdown]
 # The paper's sizes are k = 16, h = 4, u = 1 and r = 23. With $v = d/h$, the two layers have
 #
 # $$\underbrace{9d^2}_{\text{convolution}}\qquad\text{and}\qquad \underbrace{d\,(hk + ku + vu)}_{\text{projections}} + \underbrace{2\,(hk + vu)}_{\text{norms}} + \underbrace{k\,u\,r^2}_{\text{stencils}}\qquad\text{parameters.}$$
 #
 # The layer is 2.5 times smaller at d = 64, and 20 times smaller at d = 512. In c2, 57 % of it are stencils. Their number stays the same, while the $9d^2$ of the convolution grow. So nearly all savings lie in c4 and c5.
-
-# %% cellView="form" jupyter={"source_hidden": true}
-# @title Checks of steps 1 to 3
-assert block.expand[1].weight.grad.any() and not block.mix[0].table.grad.any()
-assert [(side, channels) for _, side, channels, _ in resnet50] == [
-    (56, 64), (56, 256), (28, 512), (14, 1024), (7, 2048)]
-assert [swapped for *_, swapped, _ in rows] == [
-    cost.count_parameters(LambdaLayer(d, scope=23)) for d in (64, 128, 256, 512)]
-assert [round(saved / 1e6, 2) for *_, saved in rows] == [0.07, 0.50, 3.27, 6.73]
-assert [round(row[3] / row[4], 1) for row in rows][::3] == [2.5, 20.5]
-assert round(16 * 23**2 / rows[0][4], 2) == 0.57
-
 
 # %% [markdown]
 # ## 4 · The network
@@ -288,8 +273,7 @@ def mixing_cost(letter: str, d: int, side: int, stride: int, k: int, h: int, u: 
 for stage in range(4):
     d, side = 64 * 2**stage, 56 // 2**stage
     million = mixing_cost("C", d, side, 1, 16, 4, 1, 23)[1] / 1e6
-    print(f"3 × 3 convolution in c{stage + 2}: d = {d:>3}, map {side} × {side}, "
-          f"{million:.0f} million multiply-adds")
+    print(f"c{stage + 2}: d = {d:>3}, map {side} × {side}, {million:.0f} million multiply-adds for a convolution")
 
 # %% [markdown]
 # A convolution costs the same in every stage: when d doubles, the map has a quarter of the pixels. What about the lambda layer? `cost.stage_costs` adds up all blocks of each stage.
@@ -419,9 +403,7 @@ for layout in ("CCLL", "LLLL"):  # the formulas against what PyTorch counts on t
     assert cost.count_parameters(net) == bills[layout][:, 2].sum() + stem_and_head[0]
 with cost.contraction_order(net, "convolution"):
     assert round(cost.multiply_adds(net, (1, 3, 224, 224)) / 1e9, 2) == 6.58
-assert [step[1] for step in steps[1:]] == [32, 16, 8, 4]
-assert alive.sum() == 15**2 and alive[4:19, 4:19].all() and 169 == min(23, 2 * 7 - 1) ** 2
-assert share_seen(4, 7) == share_seen(8, 15) == 1 and round(share_seen(8, 7), 2) == 0.69
+assert alive.sum() == 15**2 and alive[4:19, 4:19].all()
 
 # %% [markdown]
 # ## 8 · Build one
@@ -483,8 +465,7 @@ figures.show(
     figures.small_block(32, 128, 15),
     "SmallBlock, with the numbers of the second block of tiny. In the first block, M is a 3 × 3 convolution. The "
     "numbers in the boxes are channels.",
-    alt="From left to right: 3×3 convolution, max pool, norm, GELU; then a lambda layer, norm and GELU with a "
-        "shortcut around them.",
+    alt="3×3 convolution, max pool, norm, GELU; then a lambda layer, norm and GELU, with a shortcut around them.",
 )
 block_words = ["stem", "block 1", "block 2", "block 3"]
 both = {name: outline(create_model(name), 32, block_words) for name in ("tiny", "small")}
@@ -500,12 +481,11 @@ figures.show(
 
 # %%
 print("model                   parameters (M)   multiply-adds (M)")
-for name, u in (("tiny", 1), ("small", 1), ("lambda_resnet18", 1), ("lambda_resnet18", 4), ("resnet26", 1),
-                ("resnet18", 1)):  # convolutions have no u
+for name in ("tiny", "small", "lambda_resnet18", "lambda_resnet18, u = 4", "resnet26", "resnet18"):
     with torch.device("meta"):
-        net = create_model(name, dim_u=u)
-    print(f"{name + (f', u = {u}' if name.startswith('lambda') else ''):<24}"
-          f"{cost.count_parameters(net) / 1e6:>13.2f}{cost.multiply_adds(net, (1, 3, 32, 32)) / 1e6:>19.0f}")
+        net = create_model(name.split(",")[0], dim_u=4 if "u = 4" in name else 1)
+    print(f"{name:<24}{cost.count_parameters(net) / 1e6:>13.2f}"
+          f"{cost.multiply_adds(net, (1, 3, 32, 32)) / 1e6:>19.0f}")
 
 # %% [markdown]
 # **What you should see.** `lambda_resnet18` has about 40 % fewer parameters than its twin. With u = 1 it also needs fewer multiply-adds, with u = 4 more. `small` has 16 times fewer parameters than the twin, and `tiny` has 59 times fewer.
@@ -728,6 +708,9 @@ if timm:
 # `torch.hub` fetches `tiny` or `small` with its weights. It needs PyTorch, torchvision, einops and safetensors, and no installation. Every name of `create_model` works too, without `pretrained`. Where the course's folder is at hand, the cell loads from there.
 
 # %%
+from pathlib import Path
+
+import lambdalib
 from lambdalib import load_pretrained, normalize
 from lambdalib.training.data import CLASSES, load_sample
 
