@@ -7,6 +7,7 @@ orders, in contractions.position_costs.
 import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import ceil
 from typing import NamedTuple
 
 import torch
@@ -14,12 +15,12 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
-from lambdalib.contractions import ORDERS
+from lambdalib.contractions import ORDERS, plan, position_costs
 from lambdalib.layer import LambdaLayer
 
 __all__ = ["count_parameters", "multiply_adds", "contraction_order", "saved_activation_bytes", "recomputed_bytes",
            "TrainingMemory", "training_memory", "lambda_layer_parameters", "attention_multiply_adds",
-           "content_multiply_adds"]  # fmt: skip
+           "content_multiply_adds", "mixing_cost", "stage_costs"]  # fmt: skip
 
 
 # As measured
@@ -209,3 +210,60 @@ def content_multiply_adds(b: int, h: int, n: int, m: int, k: int, v: int, u: int
         b, h, n, m, k, v, u: batch, heads, query and context positions, query and value depth, intra-depth.
     """
     return b * m * k * u * v + b * h * n * k * v
+
+
+def mixing_cost(letter: str, d: int, side: int, stride: int, k: int, h: int, u: int, r: int) -> tuple[int, int]:
+    """Parameters, and multiply-adds for one image, of what mixes the pixels in a bottleneck.
+
+    A 3×3 convolution computes the pixels that its stride keeps, 9·d² each. A lambda layer computes all pixels of
+    the map, since its pool comes last. Taught in notebooks/06_lambda_resnet.
+
+    Args:
+        letter: "C" for the convolution, "L" for the lambda layer.
+        d: channels in and out.
+        side: of the square map that comes in, in pixels.
+        stride: 1 or 2.
+        k, h, u, r: query depth, heads, intra-depth, side of the scope in pixels.
+    """
+    if letter == "C":
+        return 9 * d**2, 9 * d**2 * ceil(side / stride) ** 2  # only the pixels that it keeps
+    n, v = side**2, d // h  # all pixels: the pool comes after the layer
+    projections = n * d * (h * k + k * u + v * u)
+    content = content_multiply_adds(1, h, n, n, k, v, u)
+    shapes = 1, h, (side, side), k, v, u, (r, r)
+    position = position_costs(*shapes)[plan(*shapes)]  # the order that the layer takes
+    return lambda_layer_parameters(d, d, k, h, u, r), projections + content + position
+
+
+def stage_costs(
+    depths: tuple[int, ...], layout: str, side: int, k: int = 16, h: int = 4, u: int = 1, r: int = 23
+) -> Tensor:
+    """What the four stages of a ResNet cost by formula, without stem and head. No model is built.
+
+    Taught in notebooks/06_lambda_resnet.
+
+    Args:
+        depths: bottlenecks in each stage.
+        layout: one letter for each stage, C (3×3 convolution) or L (lambda layer).
+        side: of the first map, in pixels.
+        k, h, u, r: of every lambda layer.
+    Returns:
+        (4, 4) integers, a row for each stage: parameters and multiply-adds of what mixes the pixels, then
+        parameters and multiply-adds of the whole stage, for one image.
+    """
+    rows, dim = [], 64
+    for stage, (depth, letter) in enumerate(zip(depths, layout)):
+        width, row = 64 * 2**stage, torch.zeros(4, dtype=torch.int64)
+        for position in range(depth):
+            stride = 2 if stage > 0 and position == 0 else 1
+            after = ceil(side / stride)
+            parameters, multiply_adds = mixing_cost(letter, width, side, stride, k, h, u, r)
+            # the first shortcut of a stage has a 1×1 convolution
+            way_around = 4 * dim * width if position == 0 else 0
+            norms = 2 * (width + width + 4 * width) + (8 * width if position == 0 else 0)
+            weights = dim * width + 4 * width**2 + way_around + norms
+            work = side**2 * dim * width + after**2 * (4 * width**2 + way_around)
+            row += torch.tensor((parameters, multiply_adds, parameters + weights, multiply_adds + work))
+            dim, side = 4 * width, after
+        rows.append(row)
+    return torch.stack(rows)

@@ -1,5 +1,6 @@
 """What things cost: the paper's numbers, formulas against measurements, measurements against hand counts."""
 
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -11,6 +12,7 @@ from lambdalib.experiments import paper_tables
 from lambdalib.guards import activation_checkpointed
 from lambdalib.layer import LambdaLayer
 from lambdalib.models import create_model
+from lambdalib.resnet import ResNet
 
 NUMBERS = dict(
     argvalues=[
@@ -373,3 +375,30 @@ def test_the_report_prints_every_claim(rows, monkeypatch):
     ]
     assert [words for words in claims if not any(all(word in line for word in words) for line in lines)] == []
     assert sum("*" in line for line in lines) == 5 + 1 + 3 + 1  # rows, and the lines that explain them
+
+
+@pytest.mark.parametrize(
+    "layout, k, h, u, r, side",
+    [
+        ("LCLL", 8, 8, 2, 15, 32),
+        ("LLLL", 4, 2, 4, 3, 29),
+        ("CLCC", 32, 1, 1, 7, 21),
+        ("CCCC", 16, 4, 1, 23, 32),
+    ],
+)
+def test_the_bill_of_the_stages_is_that_of_the_model(layout, k, h, u, r, side):
+    with torch.device("meta"):
+        model = ResNet((2, 1, 3, 1), layout, dim_k=k, heads=h, dim_u=u, scope=r)
+    bill = cost.stage_costs((2, 1, 3, 1), layout, side, k, h, u, r)
+    assert [cost.count_parameters(stage) for stage in model.stages] == bill[:, 2].tolist()
+    assert [sum(cost.count_parameters(block.mix) for block in stage) for stage in model.stages] == [
+        row[0] + depth * 2 * 64 * 2**i for i, (row, depth) in enumerate(zip(bill, (2, 1, 3, 1)))
+    ]  # the norm after the mixing
+    head_and_stem = 2048 * 10 + side**2 * 64 * 27
+    assert cost.multiply_adds(model, (1, 3, side, side)) == bill[:, 3].sum() + head_and_stem
+
+
+def test_the_bill_of_the_stages_builds_no_model():
+    start = time.process_time()
+    cost.stage_costs((3, 4, 6, 3), "LLLL", 56)
+    assert time.process_time() - start < 0.05, "a formula, not a model"

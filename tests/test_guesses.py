@@ -28,6 +28,7 @@ PROTECTED = [
     "04b_sequences",
     "05_cost",
     "05b_fast_orders",
+    "06_lambda_resnet",
     "08_look_inside",
 ]  # the lessons that keep the rule, by their stem, such as "03_position_lambdas"
 

@@ -33,7 +33,7 @@ DEFINED_IN = {  # what a lesson must define, not import, by the module's name in
         "contractions": ["scores_then_values", "attention_order", "tiling", "tile_order", "plan"],
         "layouts": ["sheets", "cut_queries", "cut_contexts", "join_tiles"],
     },
-    "06_lambda_resnet": {"resnet": ["Bottleneck", "ResNet"]},
+    "06_lambda_resnet": {"resnet": ["Bottleneck", "ResNet"], "cost": ["mixing_cost"]},
     "07_train_on_cifar10": {"training.train": ["train_steps", "evaluate"]},
     "08_look_inside": {
         "explain": [

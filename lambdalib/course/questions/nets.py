@@ -83,7 +83,7 @@ NET_QUESTIONS = {
         },
         otherwise=lambda guess: (
             "a number from 0 to 7; only two of the seven need fewer "
-            "multiply-adds than the plain model, so more than two would be odd"
+            "multiply-adds than the plain model, so more than two would be strange"
         ),
     ),
     "06.E1": Question(
@@ -122,7 +122,7 @@ NET_QUESTIONS = {
         2,
         (
             "u = 4 costs most where maps are large: in c2 and c3 "
-            "the convolutions need less; c4 and c5 make maps first"
+            "the convolutions need less; c4 and c5 compute scores first"
         ),
         {
             0: "that is the answer for u = 1; u = 4 multiplies the work of making the position lambdas by four",
