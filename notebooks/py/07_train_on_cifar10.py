@@ -20,7 +20,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # >
 # > **Time** 60 minutes to read and run, 35 for the exercises. The code takes about a minute on two CPU cores. A real training takes longer: step 8 says how long.
 # >
-# > **Short path** Steps 2, 3, 6 and 7.
+# > **Short path** Steps 2, 3, 5, 6 and 7.
 
 # %% [markdown]
 # ## Does it learn, and how would I know?
@@ -101,7 +101,7 @@ figures.show(
 # %% [markdown]
 # ## 2 · One step, and one honest evaluation
 #
-# **Claim.** Ten lines train any model.
+# **Claim.** A loop of fourteen lines trains any model.
 #
 # The model gives each image ten numbers, the **logits** $z\in\mathbb{R}^{10}$. Its probabilities are $p=\mathrm{softmax}(z)$. The target $t\in\mathbb{R}^{10}$ is 1 for the right class and 0 elsewhere. The loss is the cross entropy over a batch of $b$ images. A step of size $\eta$, the learning rate, moves all weights $w$ against its gradient:
 #
@@ -172,7 +172,7 @@ print("training mode, among planes or frogs: same answer is",
 #
 # The first is the loss of a model that knows nothing and says so: all ten logits are equal.
 #
-# **Predict.** What is its cross entropy?
+# **Predict.** What is its cross entropy, with ten classes?
 
 # %%
 guess = None  # a number with three digits
@@ -208,7 +208,7 @@ print(f"one answer to all images: {100 * evaluate(silent, test_images, test_labe
 # %% [markdown]
 # ## 4 · Break it on purpose
 #
-# Two things keep a lambda layer calm: its batch norms, and the small numbers that its stencils start with (lesson 04). A layer multiplies activations by activations. Without norms, a doubled input gives four times the output. In the next layer the four becomes sixteen.
+# Two things keep a lambda layer calm: its batch norms, and the small numbers that its stencils start with (lesson 04). A layer multiplies activations by activations. Without norms, a doubled input gives four times the position half of the output. In the next layer the four becomes sixteen.
 #
 # The model below has two lambda layers and sees images of 16 × 16 pixels. It trains for sixty steps. First it has no norms, and its stencils are drawn from N(0, 1). The library's own start for this layer has a standard deviation of $1/\sqrt{k\,r^2}=0.05$.
 
@@ -435,7 +435,7 @@ for each in (each for each in read_results() if each.name in ("tiny", "small")):
 #
 # $$\text{seconds} \;=\; \frac{3\cdot 2\cdot a\cdot 50{,}000\cdot E}{\text{share}\cdot\text{rate}}$$
 #
-# The *rate* is the operations per second of a large matrix product. The *share* is the part of it that lambda layers reach. Both are recorded for two CPU cores (lesson 05). A laptop with four cores gets twice our rate in float32. The GPUs get the rates of NVIDIA's data sheets and the same share. A T4 has no bfloat16, so lambda layers compute in float32 there.
+# The *rate* is the operations per second of a large matrix product. The *share* is the part of it that lambda layers reach. Both are recorded for two CPU cores (lesson 05). A laptop with four cores gets twice our rate in float32. Colab's free T4 and a consumer GPU get the rates of NVIDIA's data sheets and the same share. A T4 has no bfloat16, so lambda layers compute in float32 there.
 
 # %%
 plans = {name: RECIPES[name] for name in ("quick", "cpu", "resnet", "gpu")} | {"first recipe": first_try.recipe}
@@ -525,7 +525,7 @@ assert torch.equal(second_half.losses, whole.losses) and same == [True] * 8 + [F
 #
 # **Claim.** A LambdaResNet-18 with 8.6 million parameters matches its convolutional baseline at 93 %.
 #
-# **What we found.** The reruns of the lambda model fell short, and those of the baseline went up. Our own runs stand in step 7, with their logs.
+# **What we found.** The reruns that we know of fell short for the lambda model, and went up for the baseline. Our own runs stand in step 7, with their logs.
 #
 # **What would change our mind.** A run with recipe, seeds, last epoch and log, beside its convolution twin by the same recipe.
 #

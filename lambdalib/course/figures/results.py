@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from lambdalib.course.figures.style import (
     GREY,
@@ -84,6 +85,7 @@ def loss_and_error(losses, errors, lit=()) -> Figure:
     logarithmic(right.yaxis, [5, 10, 20, 50, 100])
     right.set_ylim(4, 100)
     for ax in (left, right):
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
         ax.grid(color=QUIET, linewidth=0.5)
         ax.spines[["top", "right"]].set_visible(False)
     right.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
