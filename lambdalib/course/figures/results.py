@@ -43,6 +43,8 @@ __all__ = [
 def error_curves(runs) -> Figure:
     """Test error over epochs, one line for each run: on a logarithmic axis halving the error is always one step.
 
+    Used by tools/make_figures.py.
+
     Args:
         runs: name -> the dicts of its log.jsonl, at most four; those that hold a "test_accuracy" are drawn.
     """
