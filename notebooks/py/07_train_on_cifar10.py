@@ -18,7 +18,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # >
 # > **You need** [lesson 06](06_lambda_resnet.ipynb) (the models) and stochastic gradient descent: a gradient, a learning rate, a batch. Letters and words are in the [glossary](glossary.md).
 # >
-# > **Time** 60 minutes to read and run, 35 for the exercises. The code takes about a minute on two CPU cores. A real training takes longer: step 8 says how long.
+# > **Time** 60 minutes to read and run, 35 for the exercises. The code takes one to two minutes on two CPU cores. A real training takes longer: step 8 says how long.
 # >
 # > **Short path** Steps 2, 3, 5, 6 and 7.
 
@@ -71,7 +71,7 @@ first_of_class = [int((data.train_labels == label).nonzero()[0]) for label in ra
 figures.show(
     figures.maps(data.train_images[first_of_class] / 255, CLASSES, columns=5),
     "The first training image of each class. A model answers with one of these ten words.",
-    alt="Ten small photographs, one for each class, from plane to truck.",
+    alt="Ten small photographs, one for each class, from airplane to truck.",
 )
 
 # %% [markdown]
@@ -308,7 +308,7 @@ check_answer("07.7", guess)
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true}
 # @title Reveal
 steps = read_results("cumulative-ablation")
-gains = {MODEL_WORDS[row.name]: mean_difference(row.accuracies, before.accuracies) for before, row in pairwise(steps)}
+gains = {MODEL_WORDS[row.name]: mean_difference(row.accuracies, last.accuracies) for last, row in pairwise(steps)}
 if revealed(guess):
     print(f"{MODEL_WORDS[steps[0].name]}: {format_mean(steps[0].accuracies)} % of the validation images")
     print(f"all changes together: {format_difference(steps[-1].accuracies, steps[0].accuracies)} points")
@@ -366,14 +366,14 @@ figures.show(
 assert run.accuracy > 0.14 and run.losses[-20:].mean() < run.losses[:20].mean() - 0.1
 
 # %% [markdown]
-# **What you should see.** The loss starts near ln 10 (number 1), and falls. On the sample the accuracy is only somewhat above 10 % (number 3). The model has eight million weights and saw each of 2,000 images once. A real run sees 50,000 images many times.
+# **What you should see.** The loss starts near ln 10 (number 1), and falls. On the sample the accuracy is well above 10 % (number 3), and far below that of a real run. The model has eight million weights and saw each of 2,000 images once. A real run sees 50,000 images many times.
 #
 # [Lesson 07b](07b_train_in_earnest.ipynb) continues here: checkpoints, several GPUs, TensorBoard, comparing runs, your own images.
 
 # %% [markdown]
 # ## 7 · The recorded runs
 #
-# Every run of `fit` writes a log: one line with everything that decided it, then one line per epoch. Our logs ship with the course, and the figure puts your run beside them. A **twin** is the same model with 3 × 3 convolutions in place of its lambda layers.
+# Every run of `fit` writes a log: one line with everything that decided it, then one line per epoch. Our logs ship with the course, and the figure puts your run beside them. A **twin** is the same model with 3 × 3 convolutions in place of its lambda layers. While the twin has no record, `small` and `tiny` stand beside the LambdaResNets.
 
 # %% tags=["long"]
 records = {each.row: each.lines for each in read_records() if each.seed == 0}
@@ -389,13 +389,13 @@ figures.show(
     "Orange: your run and the LambdaResNets. Black: other models.",
     alt="Training loss and test error over epochs: your run, the recorded LambdaResNets, and other models.",
 )
-for name, lines in (logs | others).items():
-    print(f"{name:32}{lines[0]['parameters']:>11,} weights {lines[-1]['seconds'] / 60:4.0f} minutes   "
-          f"{100 * lines[-1]['test_accuracy']:.2f} %, {100 * lines[-1]['test_accuracy_flip_tta']:.2f} % with flip TTA")
-print("No record yet:", ", ".join(words for row, words in trained.items() if row not in records) or "none is missing")
+for name, (start, *_, end) in (logs | others).items():
+    print(f"{name:32}{start['parameters']:>11,} weights {end['seconds'] / 60:4.0f} minutes   "
+          f"{100 * end['test_accuracy']:.2f} %, {100 * end['test_accuracy_flip_tta']:.2f} % with flip TTA")
+print("Still without a record:", ", ".join(trained[row] for row in trained if row not in records) or "none")
 
 # %% [markdown]
-# A logarithmic axis suits errors: to halve the error is always the same distance. "Flip TTA" is *test-time augmentation*. The model sees each image and its mirror image, and the two answers are averaged. That costs twice as much and is another number, so compare like with like. When the images grow, the error of the first recipe falls steeply: it is always measured at full size.
+# **What you should see.** Your run on the sample is a single dot, near the start of the orange curves. A logarithmic axis suits errors: to halve the error is always the same distance. "Flip TTA" is *test-time augmentation*. The model sees each image and its mirror image, and the two answers are averaged. That costs twice as much and is another number, so compare like with like. When the images grow, the error of the first recipe falls steeply: it is always measured at full size.
 #
 # **A run that failed, and why we keep it.** Our first LambdaResNet-18 reached 80.1 %, in eleven short epochs with SGD. `small`, a tenth of its size, has 93.3 %. The run was not broken: its loss left ln 10, and its accuracy left 10 %. But its late blocks had hardly trained ([RESULTS](../RESULTS.md), "Older recipes").
 #
@@ -435,7 +435,7 @@ for each in (each for each in read_results() if each.name in ("tiny", "small")):
 #
 # $$\text{seconds} \;=\; \frac{3\cdot 2\cdot a\cdot 50{,}000\cdot E}{\text{share}\cdot\text{rate}}$$
 #
-# The *rate* is the operations per second of a large matrix product. The *share* is the part of it that lambda layers reach. Both are recorded for two CPU cores (lesson 05). A laptop with four cores gets twice our rate in float32. Colab's free T4 and a consumer GPU get the rates of NVIDIA's data sheets and the same share. A T4 has no bfloat16, so lambda layers compute in float32 there.
+# The *rate* is the operations per second of a large matrix product. The *share* is the part of it that lambda layers reach. Both are recorded for two CPU cores (lesson 05). A laptop with four cores gets twice our rate in float32. Colab's free [T4](https://www.nvidia.com/en-us/data-center/tesla-t4/) and a consumer GPU, the [RTX 3090](https://images.nvidia.com/aem-dam/en-zz/Solutions/geforce/ampere/pdf/NVIDIA-ampere-GA102-GPU-Architecture-Whitepaper-V1.pdf), get the rates that NVIDIA prints and the same share. A T4 has no bfloat16, so lambda layers compute in float32 there.
 
 # %%
 plans = {name: RECIPES[name] for name in ("quick", "cpu", "resnet", "gpu")} | {"first recipe": first_try.recipe}
@@ -616,7 +616,8 @@ def smooth_cross_entropy(logits: Tensor, labels: Tensor, smoothing: float) -> Te
 
 logits = torch.randn(5, 7, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
 labels = torch.tensor([0, 6, 2, 3, 3])
-exercise_4 = check_close(smooth_cross_entropy(logits, labels, 0.3), F.cross_entropy(logits, labels, label_smoothing=0.3),
+exercise_4 = check_close(smooth_cross_entropy(logits, labels, 0.3),
+                         F.cross_entropy(logits, labels, label_smoothing=0.3),
                          "is ε spread over all classes, the right one included, and is it a mean over the batch?")
 exercise_4
 
