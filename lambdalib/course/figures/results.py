@@ -80,7 +80,7 @@ def loss_and_error(losses, errors, lit=()) -> Figure:
         epochs = [record for record in losses.get(name, []) if record["kind"] == "epoch"]
         left.plot([record["epoch"] for record in epochs], [record["loss"] for record in epochs], **style)
         tested = [record for record in errors.get(name, []) if "test_accuracy" in record and "epoch" in record]
-        wrong = [100 - 100 * record["test_accuracy"] for record in tested]
+        wrong = [100 * (1 - record["test_accuracy"]) for record in tested]
         right.plot([record["epoch"] for record in tested], wrong, label=name, **style)
     left.set(xlabel="epoch", ylabel="mean training loss", xlim=(0, None))
     right.set(xlabel="epoch", ylabel="test error, %", xlim=(0, None))
