@@ -29,6 +29,7 @@ PROTECTED = [
     "05_cost",
     "05b_fast_orders",
     "06_lambda_resnet",
+    "07_train_on_cifar10",
     "08_look_inside",
 ]  # the lessons that keep the rule, by their stem, such as "03_position_lambdas"
 

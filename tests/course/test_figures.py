@@ -49,6 +49,20 @@ def test_error_curves_show_what_was_wrong():
     assert ax.get_yscale() == "log" and texts(ax.figure) == ["25.0 %", "10.0 %"]
 
 
+def test_loss_and_error_draws_each_run_where_it_belongs():
+    lines = [
+        {"kind": "start"},
+        {"kind": "epoch", "epoch": 1.0, "loss": 2.0},
+        {"kind": "epoch", "epoch": 2.0, "loss": 1.5, "test_accuracy": 0.75},
+        {"kind": "end", "test_accuracy": 0.75},
+    ]
+    left, right = figures.loss_and_error({"one": lines}, {"one": lines, "other": lines}, ["one"]).axes
+    assert [line.get_xydata().tolist() for line in left.lines] == [[[1, 2], [2, 1.5]], []]
+    assert [line.get_xydata().tolist() for line in right.lines] == [[[2, 25]]] * 2
+    assert [line.get_color() for line in right.lines] == ["#e8730c", "#2b2f36"]
+    assert left.get_yscale() == "linear" and right.get_yscale() == "log"
+
+
 def test_seeds_stand_at_their_mean_with_their_deviation():
     (ax,) = figures.seeds({"one": [90.0], "three": [90.0, 92.0, 94.0]}, "%").axes
     dots = sorted(
@@ -178,7 +192,7 @@ GROWTH = [
     {"what": "pixels", "dtype": "float32", "sides": [8, 16], "seconds": [1, 4]},
     {"what": "scope", "dtype": "float32", "scopes": [3, 7], "seconds": [1, 2]},
 ]
-RUNS = {"one": [{"kind": "epoch", "epoch": 1, "test_accuracy": 0.5}]}
+RUNS = {"one": [{"kind": "epoch", "epoch": 1, "loss": 2.0, "test_accuracy": 0.5}]}
 EXAMPLES = {  # a call of every function, with all its optional words
     "accuracy_over_cost": lambda draw: draw({"cost": ({"a": ("f", 1, 90, 1)}, {"b": (2, 91)})}, {"f": "#e8730c"}),
     "alternatives": lambda draw: draw(BENCH),
@@ -199,6 +213,7 @@ EXAMPLES = {  # a call of every function, with all its optional words
     "faders": lambda draw: draw(np.full((2, 2), 50), [0, 1], (0, 1), IMAGE, "ab", [0.3, 0.7], 1),
     "growth": lambda draw: draw(THREE, {"a": THREE, "b": THREE}, ("line", 2), (2, 2)),
     "hybrids": lambda draw: draw({"CCLL": (15, 1000, 78), "LLCC": (20, 2000, 77)}),
+    "loss_and_error": lambda draw: draw(RUNS, RUNS | {"b": next(iter(RUNS.values()))}, ["b"]),
     "kernels_in_place": lambda draw: draw(IMAGE, [(1, 2), (3, 4)], RANDOM.standard_normal((2, 3, 3))),
     "matrix_rows": lambda draw: draw(IMAGE, (1, 2), {"a": [MAP, MAP]}, ["left", "right"]),
     "maps": lambda draw: draw([IMAGE, MAP], ["light", "signed"]),

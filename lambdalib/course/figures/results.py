@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from lambdalib.course.figures.style import (
     GREY,
@@ -32,6 +33,7 @@ __all__ = [
     "dots",
     "error_curves",
     "faders",
+    "loss_and_error",
     "reruns",
     "seeds",
     "two_steps",
@@ -40,6 +42,8 @@ __all__ = [
 
 def error_curves(runs) -> Figure:
     """Test error over epochs, one line for each run: on a logarithmic axis halving the error is always one step.
+
+    Used by tools/make_figures.py.
 
     Args:
         runs: name -> the dicts of its log.jsonl, at most four; those that hold a "test_accuracy" are drawn.
@@ -57,6 +61,36 @@ def error_curves(runs) -> Figure:
     ax.grid(color=QUIET, linewidth=0.5)
     ax.spines[["top", "right"]].set_visible(False)
     ax.legend(frameon=False, fontsize=9)
+    fig.tight_layout()
+    return fig
+
+
+def loss_and_error(losses, errors, lit=()) -> Figure:
+    """Training loss and test error over epochs, side by side; the error has a logarithmic axis.
+
+    Args:
+        losses: name -> the dicts of a log.jsonl, for runs whose losses can be compared.
+        errors: the same, at most six; those that hold a "test_accuracy" are drawn.
+        lit: names to draw in orange.
+    """
+    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), width_ratios=(1, 1.15))
+    for name, marker in zip(losses | errors, "osD^vP"):
+        style = {"marker": marker, "markersize": 4.5, "linewidth": 1.2, "color": LIT if name in lit else INK}
+        style |= {"markerfacecolor": "white"} if marker in "D^P" else {}
+        epochs = [record for record in losses.get(name, []) if record["kind"] == "epoch"]
+        left.plot([record["epoch"] for record in epochs], [record["loss"] for record in epochs], **style)
+        tested = [record for record in errors.get(name, []) if "test_accuracy" in record and "epoch" in record]
+        wrong = [100 * (1 - record["test_accuracy"]) for record in tested]
+        right.plot([record["epoch"] for record in tested], wrong, label=name, **style)
+    left.set(xlabel="epoch", ylabel="mean training loss", xlim=(0, None))
+    right.set(xlabel="epoch", ylabel="test error, %", xlim=(0, None))
+    logarithmic(right.yaxis, [5, 10, 20, 50, 100])
+    right.set_ylim(4, 100)
+    for ax in (left, right):
+        ax.xaxis.set_major_locator(MaxNLocator(6, integer=True))
+        ax.grid(color=QUIET, linewidth=0.5)
+        ax.spines[["top", "right"]].set_visible(False)
+    right.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     fig.tight_layout()
     return fig
 

@@ -70,6 +70,16 @@ RESULT_QUESTIONS = {
             "follow the run from step 7 on: what does the loss of a step depend on, and what its update?"
         ),
     ),
+    "07.7": Question(
+        "d",
+        "the average gains 1.9 ± 1.1 points; label smoothing and shifts change nothing that three seeds can show",
+        {
+            "a": "a common belief; here label smoothing changes nothing that three seeds can show",
+            "b": "ten epochs are too few to learn images by heart, so the size of the shifts hardly matters",
+            "c": "second best: its interval still contains 0",
+        },
+        otherwise=choice_of("a", "b", "c", "d"),
+    ),
     "07.E1": Question(
         4.605170,
         "ln 100: each class gets a probability of 1/100",
