@@ -40,7 +40,7 @@ from statistics import fmean
 
 import numpy as np
 import torch
-from torch import Tensor, einsum, nn
+from torch import Tensor, nn
 
 from lambdalib import LambdaLayer, create_model, load_cifar10, load_pretrained, normalize
 from lambdalib.course import figures, widgets
@@ -88,7 +88,7 @@ if revealed(guess):
 # Read it fairly:
 #
 # * **The paper printed this table itself.** Few papers test their own title. And the whole layer kept its promise: against plain convolutions, ImageNet accuracy rose from 76.9 to 78.4 % with about 40 % fewer parameters. A public rerun agrees (step 8).
-# * **Each number is one run.** Of 50,000 images, 0.3 points are about 150. The choice of the images alone makes this difference uncertain by ± 0.5 points ([lesson 09b](09b_how_sure.ipynb)). So the 0.3 may be chance. The 9.6 can not.
+# * **Each number is one run.** Of 50,000 images, 0.3 points are about 150. The choice of the images alone makes this difference uncertain by ± 0.5 points ([lesson 09b](09b_how_sure.ipynb)). So the 0.3 may be chance, and the 9.6 cannot.
 # * **"Without the position half" speaks of the layers, not of the net.** Convolutions in front of them still see neighbours (exercise 2).
 #
 # Two rows are missing. What if the query stood still? And what if these layers saw no other pixel at all? A layer for this last question is called a **control**. Without a control we cannot know whether there was anything to earn.
@@ -100,6 +100,7 @@ assert list(lost.values()) == [0, 0.3, 9.6] and round(0.003 * 50_000) == 150
 half = 1.96 * math.sqrt(sum(p * (1 - p) / 50_000 for p in (0.784, 0.781)))  # lesson 09b derives it
 assert round(100 * half, 1) == 0.5 and round(1 - 15.0 / 25.6, 1) == 0.4
 
+
 # %% [markdown]
 # ## 2 · Twins
 #
@@ -110,7 +111,7 @@ assert round(100 * half, 1) == 0.5 and round(1 - 15.0 / 25.6, 1) == 0.4
 # | lambda | $(\lambda^c+\lambda^p_n)^\top q_{hn}$ | |
 # | content | $\lambda^{c\,\top} q_{hn}$ with $\lambda^c=\sum_m \mathrm{softmax}_m(K)_m\,v_m^\top$ | the stencils |
 # | position | $\lambda_n^{p\,\top} q_{hn}$ with $\lambda^p_n=\sum_m T_{m-n}\,v_m^\top$ | the palette |
-# | frozen query | $\lambda_n^{p\,\top} q_h$ | palette and steering: $q_h$ is learned, one for all pixels |
+# | frozen query | $\lambda_n^{p\,\top} q_h$ | palette and steering: one learned query $q_h$ for all pixels |
 # | 1×1 convolution | $v_{hn}$ | every other pixel: our control |
 # | attention | $\sum_m \mathrm{softmax}_m\big((q_{hn}\cdot k_{hm}+q_{hn}\cdot T_{m-n})/\sqrt k\big)\,v_{hm}$ | a rival |
 # | linear attention | $\sum_m \big(q_{hn}\cdot\mathrm{softmax}_m(K_h)_m\big)\,v_{hm}$ | a rival, without positions |
@@ -126,10 +127,8 @@ assert round(100 * half, 1) == 0.5 and round(1 - 15.0 / 25.6, 1) == 0.4
 def halves(layer: LambdaLayer, size: tuple[int, int]) -> tuple[Twin, Twin]:
     """The content twin and the position twin of a layer that sees its whole map, with its weights."""
     dim = layer.to_queries.in_channels
-    content, position = (
-        Twin(dim, kind, size, dim_k=layer.dim_k, heads=layer.heads, dim_u=layer.dim_u)
-        for kind in ("content", "position")
-    )
+    content, position = (Twin(dim, kind, size, dim_k=layer.dim_k, heads=layer.heads, dim_u=layer.dim_u)
+                         for kind in ("content", "position"))
     for twin in (content, position):
         for name in ("queries", "values"):
             projection, norm = getattr(twin, f"to_{name}")
@@ -202,9 +201,8 @@ assert points("twins-lambda", "twins-content") == (0.13, 0.57)
 assert points("twins-convolution", "twins-lambda") == (0.74, 0.38)
 assert points("sizes-u4", "twins-lambda") == (1, 0.28)
 level, half = points("sizes-u4", "twins-convolution")
-assert abs(level) < half
-assert recorded["twins-convolution"].parameters > 2 * recorded["twins-lambda"].parameters
-assert round(100 * recorded["sizes-u4"].parameters / recorded["twins-convolution"].parameters) == 57
+large, one, four = (recorded[name].parameters for name in ("twins-convolution", "twins-lambda", "sizes-u4"))
+assert abs(level) < half and large > 2 * one and round(100 * four / large) == 57
 first_eight = [recorded[f"twins-{name}"] for name in ("lambda", "convolution", *TWINS[:6])]
 assert {(row.epochs, len(row.accuracies)) for row in first_eight} == {(10, 3)}
 
@@ -252,11 +250,11 @@ figures.show(
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Checks of this step
-for name, expected in {"content": (9.9, 1.4), "position": (0.1, 1.2), "frozen-query": (0.0, 2.5),
-                       "pointwise": (14.2, 1.4)}.items():
-    assert tuple(round(value, 1) for value in points("alone-lambda", f"alone-{name}")) == expected
-for pair, expected in {("content", "pointwise"): (4.3, 1.1), ("convolution", "lambda"): (4.9, 1.3),
-                       ("convolution", "lambda-u4"): (2.9, 0.8)}.items():
+for pair, expected in {
+    ("lambda", "content"): (9.9, 1.4), ("lambda", "position"): (0.1, 1.2), ("lambda", "frozen-query"): (0.0, 2.5),
+    ("lambda", "pointwise"): (14.2, 1.4), ("content", "pointwise"): (4.3, 1.1),
+    ("convolution", "lambda"): (4.9, 1.3), ("convolution", "lambda-u4"): (2.9, 0.8),
+}.items():
     assert tuple(round(value, 1) for value in points(*(f"alone-{name}" for name in pair))) == expected
 large, one, four = (recorded[f"alone-{name}"].parameters for name in ("convolution", "lambda", "lambda-u4"))
 assert round(large / one, 1) == 4.5 and 2 < large / four < 2.1
@@ -279,12 +277,11 @@ assert [round(mirrored[name] - mirrored["pointwise"], 1) for name in ("lambda", 
 # Twins can answer. A frozen query is learned, and it is the same for all pixels. We have three pairs, with steering and without:
 
 # %%
-steered_and_frozen = {
-    "usual net, u = 1": ("twins-position", "twins-frozen-query"),
-    "nothing else, u = 1": ("alone-position", "alone-frozen-query"),
-    "nothing else, u = 4 (steered: with a palette too)": ("alone-lambda-u4", "alone-frozen-query-u4"),
+steering = {
+    "usual net, u = 1": points("twins-position", "twins-frozen-query"),
+    "nothing else, u = 1": points("alone-position", "alone-frozen-query"),
+    "nothing else, u = 4 (steered: with a palette too)": points("alone-lambda-u4", "alone-frozen-query-u4"),
 }
-steering = {words: points(*pair) for words, pair in steered_and_frozen.items()}
 figures.show(
     figures.differences(steering, "test accuracy with steering less that without, points"),
     "Right of 0: steering helps. Lines are 95 % intervals of means of three seeds. Orange is significant.",
@@ -310,6 +307,7 @@ assert all(ahead < 0 for ahead, _ in steering.values())
 assert round(steering["nothing else, u = 1"][1], 1) == 2.2 and round(78.4 - 76.9, 1) == 1.5
 by_trained = read_steering()["tiny"]["accuracies"]
 assert round(100 * (by_trained["as_trained"] - by_trained["mean_query"]), 1) == 1.6
+
 
 # %% [markdown]
 # ## 6 · Two faders
@@ -414,20 +412,19 @@ def measured_again(alpha: float, beta: float) -> float:
     return float((answers(alpha, beta).argmax(1) == test_labels).double().mean())
 
 
-again = {setting: measured_again(*setting) for setting in ((1, 1), (0, 1), (1, 0))}
+again = {setting: measured_again(*setting) for setting in ((0, 1), (1, 0))}
 record = read_steering()["tiny"]["accuracies"]  # of lesson 08, on 10,000 test images
-worths = {  # points lost: switched off, switched off with norms measured again, trained without
-    "the palette": (share[1, 1] - share[0, 1], again[1, 1] - again[0, 1], ("twins-lambda", "twins-position")),
-    "the stencils": (share[1, 1] - share[1, 0], again[1, 1] - again[1, 0], ("twins-lambda", "twins-content")),
-    "the steering": (record["as_trained"] - record["mean_query"],
-                     record["as_trained"] - record["mean_query_new_statistics"],
-                     ("twins-position", "twins-frozen-query")),
+left = {  # accuracies: whole, switched off, the same with norms measured again; and the twins that differ in it
+    "the palette": (share[1, 1], share[0, 1], again[0, 1], "lambda", "position"),
+    "the stencils": (share[1, 1], share[1, 0], again[1, 0], "lambda", "content"),
+    "the steering": (*(record[key] for key in ("as_trained", "mean_query", "mean_query_new_statistics")),
+                     "position", "frozen-query"),
 }
-worths = {part: (100 * off, 100 * mended, points(*pair)[0]) for part, (off, mended, pair) in worths.items()}
+worths = {part: (100 * (whole - off), 100 * (whole - mended), points(f"twins-{one}", f"twins-{other}")[0])
+          for part, (whole, off, mended, one, other) in left.items()}
+ways = ["switched off", "switched off, norms measured again", "trained without it"]
 figures.show(
-    figures.points_lost(
-        worths, ["switched off", "switched off, norms measured again", "trained without it"], legend="lower right"
-    ),
+    figures.points_lost(worths, ways, legend="lower right"),
     "Three worths of one part in tiny. Orange: switched off. Hatched: the norms may settle again. White: trained "
     "without it, for 10 epochs; below 0 the twin is better.",
     alt="Bars of points lost for palette, stencils and steering: long if switched off, near 0 if trained without.",
@@ -440,7 +437,7 @@ figures.show(
 # 2. what is lost when the norms **may settle again**;
 # 3. what is lost when the net is **trained without it**.
 #
-# Switched off, a half is worth more than 20 points, and the steering 1.6. Trained without, none of them is missed. (In the net of step 4 the stencils are missed even then.) The two halves of `tiny` were trained as a pair, and they lean on each other. That is habit, and no proof of worth.
+# Switched off, a half is worth more than 20 points, and the steering 1.6. Trained without, none of them is missed. In the net of step 4, the stencils are missed even then. The two halves of `tiny` were trained as a pair, and they lean on each other. That is habit, and no proof of worth.
 #
 # A designer wants the third worth. Only this one says whether the part could have been left out. It is also the dearest, so you will read the first one more often.
 
@@ -448,7 +445,7 @@ figures.show(
 # @title Checks of this step
 assert torch.allclose(logits[1, 1], predict(tiny, test_images), atol=1e-3)
 assert abs(share[1, 1] - evaluate(tiny, test_images, test_labels)) < 0.005  # (1, 1) is the net as it was
-assert max(share, key=share.get) == (1, 1) and abs(again[1, 1] - share[1, 1]) < 0.03
+assert max(share, key=share.get) == (1, 1) and abs(measured_again(1, 1) - share[1, 1]) < 0.03
 for part in ("the palette", "the stencils"):
     off, mended, without = worths[part]
     assert off > 20 and 8 < mended < 22 and mended < off and abs(without) < 0.2
@@ -504,7 +501,7 @@ public |= {f"CIFAR-10, ours: {words}": (None, [100 * fmean(recorded[name].accura
            for name, words in ours.items() if name in recorded}
 figures.show(
     figures.reruns(public, "accuracy, %"),
-    "Hollow dots are claims, full dots what came out. Orange: our own nets, which repeat no claim.",
+    "Hollow dots are claims, full dots what came out. Orange: our own nets, by our own recipes.",
     alt="Arrows from claimed accuracies to those of reruns: short on ImageNet, long on CIFAR-10.",
 )
 
@@ -569,6 +566,7 @@ share_of_second = None  # between 0 and 1
 confound = None  # "a", "b", "c" or "d"
 (exercise_2 := check_answer("09.E4", confound))
 
+
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
@@ -627,7 +625,7 @@ found = None if kernels is None else kernels[:, None, 1:4, 1:4].flip(2, 3) * val
 #
 # <details><summary>Hint 2</summary>
 #
-# `einsum("hk,kyx->hyx", ...)`, with the axes of length 1 taken away first.
+# `torch.einsum("hk,kyx->hyx", ...)`, with the axes of length 1 taken away first.
 #
 # </details>
 #
@@ -635,7 +633,7 @@ found = None if kernels is None else kernels[:, None, 1:4, 1:4].flip(2, 3) * val
 #
 # ```python
 # def frozen_kernels(twin):
-#     return einsum("hk,kyx->hyx", twin.queries[:, 0], twin.table[:, 0])
+#     return torch.einsum("hk,kyx->hyx", twin.queries[:, 0], twin.table[:, 0])
 #
 #
 # kernels = frozen_kernels(frozen)

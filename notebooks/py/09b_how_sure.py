@@ -56,6 +56,7 @@ data = load_cifar10(source="sample")  # 2,000 training and 500 test images
 test_images, test_labels = normalize(data.test_images), data.test_labels
 recorded = {row.name: row for row in read_results()}
 
+
 # %% [markdown]
 # ## 1 · The chance of the images
 #
@@ -288,6 +289,7 @@ figures.show(
     alt="Dots with intervals: u = 4 and the convolution far right of 0, the other sizes near 0.",
 )
 
+
 # %% [markdown]
 # **What you should see.** u = 4 stands out: +1.00 ± 0.28 points. It is level with the 3×3 convolution, at 57 % of its parameters. Of the other five, only k = 64 is significant, by a little. And k = 4 is nearly as good, in the other direction. With five comparisons, that may well be chance (step 3). A scope of 3 loses nothing: behind convolutions, wide stencils are not needed.
 #
@@ -351,9 +353,9 @@ for row in (recorded[name] for name in NETS if name in recorded):
           + format_mean(row.accuracies))
 
 # %% [markdown]
-# **What you should see.** A third of a point is left, 0.33 ± 0.49, and it is not significant. The convolutions are ahead of every lambda net here by half a point or more, with about twice the parameters. So the first number, after 10 epochs, was too large, and the second look was the better guide. Was it luck, or does u = 4 only learn sooner? These records cannot say.
+# **What you should see.** A third of a point is left, 0.33 ± 0.49, and it is not significant. So the first number, after 10 epochs, was too large, and the second look was the better guide. Was it luck, or does u = 4 only learn sooner? These records cannot say.
 #
-# Twice the parameters is not a fair match. Put both kinds on one curve of accuracy over parameters (the figure in [RESULTS](https://github.com/lambdalib-course/lambdalib/blob/main/RESULTS.md)). Between `tiny` and `small`, a lambda net of 498,104 parameters would have about 92.3 %. The convolution net of this size has 92.2 %. So parameter for parameter they are level, as far as two sizes can tell. Per multiply-add, the convolution is ahead.
+# In `tiny` and `small`, convolutions are ahead of the lambda layers by half a point or more, with about twice the parameters. That is not a fair match. Put both kinds on one plot of accuracy over parameters (the figure in [RESULTS](https://github.com/lambdalib-course/lambdalib/blob/main/RESULTS.md)). Between `tiny` and `small`, a lambda net of 498,104 parameters would have about 92.3 %. The convolution net of this size has 92.2 %. So parameter for parameter they are level, as far as two sizes can tell. Per multiply-add, the convolution is ahead.
 #
 # **Caution.** Some rows of these pairs trained with different versions of PyTorch. Seed 0 of `tiny`, run again with the other version, came out 0.4 points below the mean. Another seed can do that, too.
 
@@ -406,6 +408,7 @@ two_errors = None  # in points: (of the accuracy, of the difference)
 # %%
 two_z = None  # (z of the first pair, z of the second)
 (exercise_2 := check_answer("09.E2", two_z))
+
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -507,9 +510,9 @@ progress({"1 Two errors": exercise_1, "2 Two pairs": exercise_2, "3 The exact ch
 # * Our one rule: a difference of means is significant if its 95 % interval by Student's $t$ does not contain 0.
 # * A table of many equal rows still shows a significant pair or two. Look for patterns, and look a second time.
 # * Choose on validation images, compare on test images, and count flips where you have both models.
-# * u = 4 gained a point after 10 epochs, and 0.33 ± 0.49 after 48. Parameter for parameter, lambda nets and convolution nets are level here.
+# * u = 4 gained a point after 10 epochs, and 0.33 ± 0.49 after 48. Parameter for parameter, our small lambda nets and convolution nets are level.
 #
-# **Ledger.** *More accurate*: u = 4 keeps a third of its first gain. At full length, convolutions with twice the parameters are ahead by half a point to a point.
+# **Ledger.** *More accurate*: u = 4 keeps a third of its first gain. At full length, in `tiny` and `small`, convolutions with twice the parameters are ahead by half a point to a point.
 #
 # **The code of this lesson** lives in `lambdalib/experiments/results.py` (`read_results`, `find_record`, `mean_difference`, `format_difference`, `format_mean`), `lambdalib/experiments/report.py` (`compare_rows`) and `lambdalib/training/data.py` (`split_validation`). `lambdalib results` prints every table.
 #
