@@ -104,7 +104,7 @@ assert round(100 * half, 1) == 0.5 and round(1 - 15.0 / 25.6, 1) == 0.4
 # %% [markdown]
 # ## 2 · Twins
 #
-# **Claim.** To know what a part is worth, compare twins. A **twin** has one part less, or another layer in its place. The rest of the net, the recipe and the seeds are the same.
+# **Claim.** To know what a part is worth, compare twins. A **twin** has one part less, or another layer in its place. The rest of the net, the recipe and the seeds are the same; only the learning rate is chosen for each.
 #
 # | twin | output at pixel n, head h | what it lacks |
 # |---|---|---|
@@ -211,7 +211,7 @@ assert {(row.epochs, len(row.accuracies)) for row in first_eight} == {(10, 3)}
 #
 # Now we take the 3×3 convolutions away. The twins stand in all three blocks, and each block begins with a 1×1 convolution. In code: `create_model("tiny", layout="LLL", widen=1)`.
 #
-# Now distant pixels meet only in our twins. Near pixels also meet in the 2×2 windows of stem and pools, so each of the last 3 × 3 places is made from 9 × 9 pixels. At the very end the net takes each channel's maximum over these places.
+# Now distant pixels meet only in our twins. Near pixels also meet in the 2×2 windows of stem and pools. By these alone, each of the last 3 × 3 places sees 9 × 9 pixels. At the very end the net takes each channel's maximum over these places.
 #
 # **Predict.** How many points does this net lose when its lambda layers have no stencils, only the palette? (a) less than 1; (b) 1 to 5; (c) more than 5.
 
@@ -246,7 +246,7 @@ figures.show(
 # * **The palette alone** is 4.3 ± 1.1 points ahead of the control. So it carries something. Beside the stencils nothing significant is left of it.
 # * **A 3×3 convolution earns more**: 4.9 ± 1.3 points, with 4.5 times the parameters. Against u = 4 it is still 2.9 ± 0.8 ahead, with twice as many. Here, a dense look at the neighbours earned more than a thin look at the whole map.
 #
-# **Caution.** Nobody would use this net: it reaches 83 % after ten epochs. We built it to answer one question. On other tasks, distant things may matter more. And the control lacks a margin: its pools drop the last rows and columns, so it sees 25 × 25 of 32 × 32 pixels. Flip test-time augmentation (lesson 07) shows it the other side too. Then 14.2 becomes 12.5, and 4.3 becomes 3.0.
+# **Caution.** Nobody would use this net: it reaches 83 % after ten epochs. We built it to answer one question. On other tasks, distant things may matter more. And the control lacks a margin. Its pools drop the last rows and columns, so it sees 25 × 25 of 32 × 32 pixels. Flip test-time augmentation (lesson 07) shows it the other side too. Then 14.2 becomes 12.5, and 4.3 becomes 3.0.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Checks of this step
