@@ -674,6 +674,7 @@ MUTATIONS = [
     Mutation("what was not measured goes untold", "experiments/report.py", "for name in ROWS if name not in rows", "for name in ROWS if not rows"),
     Mutation("minutes of evaluated epochs", "experiments/report.py", "min(epochs)[1]", "max(epochs)[1]"),
     Mutation("steps compared with the first", "experiments/report.py", "format_difference(row.accuracies, before.accuracies)", "format_difference(row.accuracies, rows[0].accuracies)"),
+    Mutation("a row compared with itself", "experiments/report.py", "if name in rows and name != reference", "if name in rows"),
     Mutation("evidence of half of the records", "experiments/report.py", "for record in read_records(None):", "for record in read_records(None)[::2]:"),
     Mutation("a twin of another length", "experiments/rows.py", "replace(SMALL, model_kwargs=CONVOLUTIONS)",
              "replace(SMALL, model_kwargs=CONVOLUTIONS, epochs=48)"),

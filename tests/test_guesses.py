@@ -31,6 +31,8 @@ PROTECTED = [
     "06_lambda_resnet",
     "07_train_on_cifar10",
     "08_look_inside",
+    "09_what_the_lambda_is_worth",
+    "09b_how_sure",
 ]  # the lessons that keep the rule, by their stem, such as "03_position_lambdas"
 
 TITLE, FOLDED = "# @title Reveal", {"cellView": "form", "jupyter": {"source_hidden": True, "outputs_hidden": True}}

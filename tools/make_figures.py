@@ -6,14 +6,13 @@ They come from the shared examples and from the records of measured runs, never 
 import json
 from itertools import pairwise
 from pathlib import Path
-from statistics import fmean
 
 import frames
 from PIL import Image
 
 from lambdalib.course import figures
 from lambdalib.course.figures.style import INK, LIT
-from lambdalib.experiments.report import MODEL_WORDS, PUBLISHED
+from lambdalib.experiments.report import MODEL_WORDS, PUBLISHED, compare_rows
 from lambdalib.experiments.results import find_record, mean_difference, mean_interval, read_results
 from lambdalib.experiments.rows import COMPARISONS, CUMULATIVE_ABLATION
 from lambdalib.training.checkpoint import ASSETS, read_card
@@ -73,14 +72,7 @@ def percent(numbers) -> list[float]:
 
 def compared(names: list[str], reference: str):
     """Layers of one model: each one's difference to the lambda layer with u = 1."""
-    rows = {row.name: row for row in read_results() if row.name in names}
-    order = sorted(rows, key=lambda name: -fmean(rows[name].accuracies))
-    shown = {
-        MODEL_WORDS[name]: percent(mean_difference(rows[name].accuracies, rows[reference].accuracies))
-        for name in order
-        if name != reference
-    }
-    notes = [f"{rows[name].parameters:,} parameters" for name in order if name != reference]
+    shown, notes = compare_rows({row.name: row for row in read_results()}, names, reference)
     return figures.differences(shown, "test accuracy less that of the lambda layer (u = 1), points, 95 %", notes)
 
 

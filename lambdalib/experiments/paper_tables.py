@@ -1,7 +1,7 @@
 """Our counts beside the paper's printed numbers: parameters, multiply-adds, bytes.
 
 Used by `lambdalib params`; the table of memory is taught in notebooks/05_cost, those of parameters in
-notebooks/06_lambda_resnet.
+notebooks/06_lambda_resnet, that of the two halves in notebooks/09_what_the_lambda_is_worth.
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from lambdalib.layer import LambdaLayer
 from lambdalib.models import create_model
 from lambdalib.resnet import DEPTHS
 
-__all__ = ["TABLE_12", "HYBRIDS", "ABLATION", "attention_memory", "embedding_memory", "memory_table", "ModelRow",
+__all__ = ["TABLE_12", "HYBRIDS", "ABLATION", "HALVES", "attention_memory", "embedding_memory", "memory_table", "ModelRow",
            "params_table", "HybridRow", "hybrids_table", "params_report", "memory_report"]  # fmt: skip
 
 MIB, GIB = 2**20, 2**30
@@ -69,6 +69,9 @@ ABLATION = {  # (k, h, u): printed, in millions
     (2, 8, 1): 14.7, (4, 8, 1): 14.7, (8, 8, 1): 14.7, (16, 8, 1): 15.1, (32, 8, 1): 15.7,
     (8, 8, 4): 15.3, (8, 8, 8): 16.0, (16, 4, 4): 16.0,
 }  # fmt: skip
+
+# ImageNet top-1 in percent of a ResNet-50 with lambda layers, one run each: Bello's first version, 2020, Table 10
+HALVES = {"both halves": 78.4, "without the content half": 78.1, "without the position half": 68.8}
 
 LARGE = [f"lambda_resnet{depth}" for depth in (152, 200, 270, 350, 420)]
 # depth -> millions, as NFNet's Table 3 cites them

@@ -3,6 +3,7 @@
 `lambdalib results > RESULTS.md` writes it. Used by `lambdalib results`.
 """
 
+from collections.abc import Iterable
 from itertools import pairwise
 from statistics import median
 
@@ -11,6 +12,7 @@ from lambdalib.experiments.results import (
     Row,
     format_difference,
     format_mean,
+    mean_difference,
     read_records,
     read_results,
     results_table,
@@ -18,7 +20,7 @@ from lambdalib.experiments.results import (
 from lambdalib.experiments.rows import CUMULATIVE_ABLATION, NETS, ROWS
 from lambdalib.experiments.steering import steering_table
 
-__all__ = ["MODEL_WORDS", "PUBLISHED", "results_report"]
+__all__ = ["MODEL_WORDS", "PUBLISHED", "compare_rows", "results_report"]
 
 # What each row trains, in words.
 MODEL_WORDS = {
@@ -221,6 +223,31 @@ def results_report() -> str:
 def mean(row: Row) -> float:
     """The mean accuracy of a row."""
     return sum(row.accuracies) / len(row.accuracies)
+
+
+def compare_rows(
+    rows: dict[str, Row], names: Iterable[str], reference: str
+) -> tuple[dict[str, tuple[float, float]], list[str]]:
+    """Each row less one reference, the best first, for figures.differences.
+
+    Taught in notebooks/09_what_the_lambda_is_worth and notebooks/09b_how_sure.
+
+    Args:
+        rows: name -> row, as read_results gives them.
+        names: what to compare; the reference may be among them, and names without a row are left out.
+        reference: the name of a row.
+    Returns:
+        What the row is, in words -> its difference and half the width of its 95 % interval, in points (NaN for two
+        single runs); and for each of them its parameters, in words.
+    Raises:
+        ValueError: reference has no row.
+    """
+    if reference not in rows:
+        raise ValueError(f"reference must be one of the rows, got {reference!r}")
+    order = sorted((rows[name] for name in names if name in rows and name != reference), key=mean, reverse=True)
+    pairs = {MODEL_WORDS[row.name]: mean_difference(row.accuracies, rows[reference].accuracies) for row in order}
+    differences = {words: (100 * points, 100 * half) for words, (points, half) in pairs.items()}
+    return differences, [f"{row.parameters:,} parameters" for row in order]
 
 
 def table(header: list[str], lines: list[list[str]]) -> str:

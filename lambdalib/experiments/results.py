@@ -2,7 +2,7 @@
 
 assets/runs.jsonl holds one line a run: {"group": ..., "row": ..., "seed": ..., "lines": [...]}. The lines are the
 log.jsonl that fit wrote, unchanged; group, row and seed say where the run belongs.
-Taught in notebooks/09_what_the_lambda_is_worth. Used by `lambdalib results`.
+Taught in notebooks/09b_how_sure. Used by `lambdalib results`.
 """
 
 import json
@@ -115,7 +115,7 @@ def read_records(group: str | None = "main", path: str | Path = RUNS) -> list[Re
 
 
 def find_record(row: str, seed: int = 0, group: str = "main", path: str | Path = RUNS) -> Record:
-    """One run. Taught in notebooks/09_what_the_lambda_is_worth.
+    """One run. Taught in notebooks/09b_how_sure.
 
     Raises:
         ValueError: there is no such run.
@@ -226,7 +226,7 @@ def check_recipe(record: Record) -> None:
 
 
 def read_results(group: str | None = "main", path: str | Path = RUNS) -> list[Row]:
-    """The records of a group, gathered by row. Taught in notebooks/09_what_the_lambda_is_worth.
+    """The records of a group, gathered by row. Taught in notebooks/09b_how_sure.
 
     Args:
         group, path: as in read_records.
@@ -290,7 +290,7 @@ def mean_difference(one: list[float], other: list[float]) -> tuple[float, float]
 
     t is the 97.5 % quantile of Student's distribution with n + m - 2 degrees of freedom. Accuracies are taken to
     be normally distributed with one variance (Student 1908). A difference is significant where its interval does
-    not contain 0. Taught in notebooks/09_what_the_lambda_is_worth.
+    not contain 0. Taught in notebooks/09b_how_sure.
 
     Args:
         one, other: accuracies of n and of m runs with different seeds.
@@ -313,7 +313,7 @@ def quantile(freedom: int) -> float:
 def format_difference(one: list[float], other: list[float]) -> str:
     """The difference of two rows in points, with its 95 % interval: "+0.74 ± 0.36". Two single runs have none.
 
-    Taught in notebooks/09_what_the_lambda_is_worth.
+    Taught in notebooks/09b_how_sure.
     """
     points, half = mean_difference(one, other)
     return f"{100 * points:+.2f}" + (f" ± {100 * half:.2f}" if half == half else "")
@@ -337,7 +337,7 @@ def mean_interval(accuracies: list[float]) -> tuple[float, float]:
 def format_mean(accuracies: list[float]) -> str:
     """The mean with its 95 % confidence interval, in percent: "91.40 ± 0.42". A single run has no interval.
 
-    Taught in notebooks/09_what_the_lambda_is_worth.
+    Taught in notebooks/09b_how_sure.
     """
     mean, half = mean_interval(accuracies)
     return f"{100 * mean:.2f}" + (f" ± {100 * half:.2f}" if half == half else "")

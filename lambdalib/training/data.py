@@ -139,7 +139,7 @@ def load_sample() -> ImageSplits:
 def split_validation(data: ImageSplits, number: int) -> ImageSplits:
     """Use the last `number` training images as validation images, in the test set's place.
 
-    Whoever compares settings on the test set fits them to it. Taught in notebooks/09_what_the_lambda_is_worth.
+    A comparison on the test set would fit the settings to it. Taught in notebooks/09b_how_sure.
 
     Args:
         number: 0 returns the data as they are.

@@ -226,7 +226,7 @@ EXAMPLES = {  # a call of every function, with all its optional words
     "palette_film": lambda draw: draw(IMAGE, [2, 5, 8], RANDOM.random((3, 4, 3)), IMAGE),
     "palettes_in_time": lambda draw: draw(COLOURS, RANDOM.random((4, 2, 3)) * 8),
     "phases": lambda draw: draw({"panel": np.eye(2, dtype=int)}, [8, 16], [1, 2], "ab", {"mark": [(8, 1)]}),
-    "points_lost": lambda draw: draw({"a": (1.0, 2.0), "b": (3.0, 0.5)}, ["x", "y"]),
+    "points_lost": lambda draw: draw({"a": (1.0, 2.0, -0.4), "b": (3.0, 0.5, 1)}, ["x", "y", "z"], "lower right"),
     "puzzle_answers": lambda draw: draw(IMAGE, np.ones((2, 8, 8)), np.ones((2, 8, 8)), {"a": -np.ones((2, 8, 8))}),
     "receptive_fields": lambda draw: draw({"a": np.full((8, 8), 1 / 64)}, (2, 5, 2, 5)),
     "reruns": lambda draw: draw({"a": (93.0, [92.5], "lit"), "b": (None, [91], "ink")}),

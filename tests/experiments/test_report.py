@@ -3,8 +3,17 @@
 import re
 from pathlib import Path
 
-from lambdalib.experiments.report import MODEL_WORDS, PUBLISHED, fastest_epochs, results_report, waiting
-from lambdalib.experiments.results import Record, read_records, read_results
+import pytest
+
+from lambdalib.experiments.report import (
+    MODEL_WORDS,
+    PUBLISHED,
+    compare_rows,
+    fastest_epochs,
+    results_report,
+    waiting,
+)
+from lambdalib.experiments.results import Record, format_difference, read_records, read_results
 from lambdalib.experiments.rows import EVERY_ROW, NETS
 
 RESULTS = Path(__file__).resolve().parents[2] / "RESULTS.md"
@@ -21,6 +30,19 @@ def test_the_page_is_what_the_records_say():
 
 def test_every_row_has_words():
     assert set(MODEL_WORDS) == set(EVERY_ROW)
+
+
+def test_rows_are_compared_in_words_the_best_first():
+    rows = {row.name: row for row in read_results()}
+    names = ["twins-pointwise", "no-such-row", "twins-lambda", "sizes-u4"]
+    shown, notes = compare_rows(rows, names, "twins-lambda")
+    assert list(shown) == ["lambda layer with u = 4", "1×1 convolution"]
+    points, half = shown["1×1 convolution"]
+    expected = format_difference(rows["twins-pointwise"].accuracies, rows["twins-lambda"].accuracies)
+    assert f"{points:+.2f} ± {half:.2f}" == expected
+    assert notes == [f"{rows[name].parameters:,} parameters" for name in ("sizes-u4", "twins-pointwise")]
+    with pytest.raises(ValueError, match="one of the rows, got 'no-such-row'"):
+        compare_rows(rows, ["twins-lambda"], "no-such-row")
 
 
 def test_every_record_is_counted_once():

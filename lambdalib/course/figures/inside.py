@@ -131,28 +131,29 @@ def receptive_fields(fields, window: tuple[int, int, int, int]) -> Figure:
     return fig
 
 
-def points_lost(lost, models) -> Figure:
+def points_lost(lost, models, legend: str = "center right") -> Figure:
     """How many points of accuracy models lose when something is taken away: one bar for each model.
 
     Args:
         lost: what is taken away -> points lost by each model.
-        models: their names; the first is drawn full, the second hatched.
+        models: their names, at most three; the first is drawn full, the second hatched, the third white.
+        legend: where the legend stands.
     """
     fig, ax = plt.subplots(figsize=(8, 0.72 * len(lost) + 0.9))
-    styles = [{"color": LIT}, {"color": PALE, "hatch": "///"}]
+    styles = [{"color": LIT}, {"color": PALE, "hatch": "///"}, {"color": "white"}]
     height = 0.8 / len(models)
     for place, points in enumerate(lost.values()):
         for i, (model, value) in enumerate(zip(models, points)):
             y = place + (i - (len(models) - 1) / 2) * height
             label = model if place == 0 else None
             ax.barh(y, value, height=0.9 * height, edgecolor=INK, label=label, **styles[i])
-            ax.annotate(f" {value:.1f}", (value, y), va="center", fontsize=SIZE)
+            ax.annotate(f" {value:.1f}", (max(value, 0), y), va="center", fontsize=SIZE)
     ax.set_yticks(range(len(lost)), list(lost), fontsize=SIZE)
     ax.invert_yaxis()
     ax.tick_params(axis="x", labelsize=SIZE)
     ax.set_xlabel("points of accuracy lost", fontsize=SIZE)
     ax.spines[["top", "right"]].set_visible(False)
     ax.margins(x=0.08)
-    ax.legend(frameon=False, fontsize=SIZE, loc="center right")
+    ax.legend(frameon=False, fontsize=SIZE, loc=legend)
     fig.tight_layout()
     return fig

@@ -1,7 +1,7 @@
 """Figures of what training gave: curves, accuracies with their spread, and errors.
 
-Every function returns a matplotlib Figure. Taught in notebooks/07_train_on_cifar10 and
-notebooks/09_what_the_lambda_is_worth.
+Every function returns a matplotlib Figure. Taught in notebooks/07_train_on_cifar10,
+notebooks/09_what_the_lambda_is_worth and notebooks/09b_how_sure.
 """
 
 from itertools import pairwise
@@ -176,6 +176,8 @@ def confusion(counts, names, title: str = "") -> Figure:
 def dots(names, means, spreads, points=None, label: str = "accuracy, %", lit=(), notes=None) -> Figure:
     """Named means as dots with their spread as a line, one below the other; single runs are small dots below it.
 
+    Used by differences and seeds.
+
     Args:
         names, means, spreads: as many of each; a spread reaches as far to both sides, and NaN draws none.
         points: for each name, the values that the mean was taken of.
@@ -183,7 +185,7 @@ def dots(names, means, spreads, points=None, label: str = "accuracy, %", lit=(),
         lit: names to draw in orange.
         notes: for each name, words at the right border.
     """
-    fig, ax = plt.subplots(figsize=(7.6, 0.8 + 0.42 * len(names)))
+    fig, ax = plt.subplots(figsize=(7.6 if notes is None else 8.8, 0.8 + 0.42 * len(names)))
     for row, (name, mean, spread) in enumerate(zip(names, means, spreads)):
         colour = LIT if name in lit else INK
         ax.errorbar(
@@ -200,7 +202,7 @@ def dots(names, means, spreads, points=None, label: str = "accuracy, %", lit=(),
             ax.plot(points[row], [row + 0.28] * len(points[row]), "o", color=GREY, markersize=3.5)
         if notes is not None:
             ax.annotate(
-                notes[row], (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=8, color=INK
+                notes[row], (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=INK
             )
     ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.45, -0.55))
     ax.set_xlabel(label, fontsize=9)
@@ -270,7 +272,7 @@ def faders(accuracies, fades, chosen: tuple[float, float], image, names, probabi
     grid.set_xticks(**ticks)
     grid.set_yticks(**ticks)
     grid.set(xlabel="β · position", ylabel="α · content")
-    grid.set_title("% right of 500 test pictures", fontsize=9)
+    grid.set_title("% right of 500 test images", fontsize=9)
     shown.imshow(light(image))
     shown.set(xticks=[], yticks=[])
     shown.set_title(f"α = {chosen[0]:g}, β = {chosen[1]:g}", fontsize=9)
@@ -278,7 +280,7 @@ def faders(accuracies, fades, chosen: tuple[float, float], image, names, probabi
         range(len(names)), array(probabilities), color=[LIT if i == truth else QUIET for i in range(len(names))]
     )
     answer.set(yticks=range(len(names)), yticklabels=names, xlim=(0, 1), xlabel="probability")
-    answer.tick_params(axis="y", labelsize=8)
+    answer.tick_params(axis="y", labelsize=9)
     answer.invert_yaxis()
     fig.subplots_adjust(left=0.06, right=0.98, bottom=0.14, top=0.92, wspace=0.45)
     return fig
@@ -299,7 +301,7 @@ def two_steps(names, seconds) -> Figure:
     ax.set(
         yticks=range(len(names)), yticklabels=names, xlim=(0, 1.15 * max(seconds)), ylim=(len(names) - 0.4, -0.5)
     )
-    ax.set_xlabel("seconds to train on 1024 pictures, read off a plot", fontsize=9)
+    ax.set_xlabel("seconds to train on 1024 images, read off the paper's plot", fontsize=9)
     ax.spines[["top", "right"]].set_visible(False)
     fig.tight_layout()
     return fig
@@ -318,7 +320,7 @@ def reruns(rows, label: str = "accuracy, %") -> Figure:
         if claimed is not None:
             ax.plot(claimed, row, "o", markerfacecolor="white", markeredgecolor=colour, markersize=7, zorder=3)
             ax.annotate(
-                f"{claimed:.1f}", (claimed, row + 0.17), ha="center", va="top", fontsize=8, color=GREY_TEXT
+                f"{claimed:.1f}", (claimed, row + 0.17), ha="center", va="top", fontsize=9, color=GREY_TEXT
             )
         for number in found:
             if claimed is not None:
@@ -329,12 +331,12 @@ def reruns(rows, label: str = "accuracy, %") -> Figure:
                     arrowprops={"arrowstyle": "->", "color": colour, "linewidth": 1.3, "shrinkA": 4, "shrinkB": 4},
                 )
             ax.plot(number, row, "o", color=colour, markersize=6)
-            ax.annotate(f"{number:.1f}", (number, row - 0.17), ha="center", va="bottom", fontsize=8)
+            ax.annotate(f"{number:.1f}", (number, row - 0.17), ha="center", va="bottom", fontsize=9)
     ax.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - 0.5, -0.75))
     ax.set_xlabel(label, fontsize=9)
     ax.grid(axis="x", color=QUIET, linewidth=0.6)
     ax.set_axisbelow(True)
-    ax.tick_params(axis="y", length=0, labelsize=8)
+    ax.tick_params(axis="y", length=0, labelsize=9)
     ax.spines[["top", "right", "left"]].set_visible(False)
     fig.tight_layout()
     return fig

@@ -1,4 +1,4 @@
-"""The questions of lessons 07 and 09. Used by `check_answer`."""
+"""The questions of lessons 07, 09 and 09b. Used by `check_answer`."""
 
 from lambdalib.course.questions.question import Question, choice_of
 
@@ -192,32 +192,28 @@ RESULT_QUESTIONS = {
         tolerance=0.1,
     ),
     "09.3": Question(
-        "c",
-        "it loses nothing that three seeds can see, and was even a little ahead; step 5 has the numbers",
+        "a",
+        "it loses nothing significant, and its mean is even a little higher",
         {
-            "a": (
-                "a layer that looks at no other pixel should be lost, and "
-                "yet: other parts of the model look; step 5 has the seeds"
-            ),
-            "b": "one would think so, and yet the difference is smaller than three seeds can see; step 5 has them",
+            "b": "one would think so, but the interval of the difference contains 0",
+            "c": "a layer that looks at no other pixel should be lost, but other parts of the model look",
         },
         otherwise=choice_of("a", "b", "c"),
     ),
     "09.6": Question(
-        "u4",
-        "more than twice as much as any other; it is the best row of the paper's table too",
+        1,
+        "only k = 64, by a little more than its interval; and k = 4, the other way, is nearly as good",
         {
-            "k64": "four times as many colours and stencils gain less than half of what another size does",
-            "k4": "fewer colours and stencils cost nothing here, but another change gains more",
-            "h1": "one query for each pixel under a wide lambda gains nothing that three seeds can see",
-            "h16": "sixteen queries under a lambda of 8 values gain nothing that three seeds can see",
-            "scope3": "a window of 3 × 3 loses nothing, and gains nothing that three seeds can see",
+            0: "one of the five lies outside its interval, if only by a little",
+            2: "the second best, k = 4, is still inside its interval",
+            5: "that would be all of them; most intervals contain 0",
+            6: "that is all six sizes, u = 4 among them; the question asks about the other five",
         },
-        otherwise=choice_of("k4", "k64", "h1", "h16", "u4", "scope3"),
+        otherwise=lambda guess: "a whole number from 0 to 5: how many of the five intervals do not contain 0?",
     ),
     "09.6b": Question(
         "c",
-        "a third of a point of a whole one: the largest of six gains was a lucky one, or it was only sooner",
+        "a third of a point: the largest of six gains was a lucky one, or the layer only learned sooner",
         {
             "a": "it was the largest of six gains, and the largest is often a lucky one; less is left",
             "b": "on the validation images it was half a point, and after 48 epochs even less is left",
@@ -250,6 +246,43 @@ RESULT_QUESTIONS = {
             "b": "it loses far more: the model was trained with both halves, and is not trained again without one",
         },
         otherwise=choice_of("a", "b", "c"),
+    ),
+    "09b.3": Question(
+        1.4,
+        "28 pairs, and one in twenty of them lies outside by chance: 28 / 20",
+        {
+            0: "each interval misses in 5 of 100 cases, and there are 28 of them",
+            1: "nearly; each of the 28 pairs misses in 5 of 100 cases",
+            28: "that would be all pairs; an interval misses in 5 of 100 cases only",
+            0.4: "8 / 20 counts layers; 8 layers make 28 pairs",
+            3.2: "8 · 8 / 20 counts each pair twice, and each layer against itself",
+            2.8: "8 · 7 / 20 counts each pair twice",
+        },
+        otherwise=lambda guess: "how many pairs do 8 layers make, and how often does a 95 % interval miss?",
+        tolerance=0.05,
+    ),
+    "09b.E4": Question(
+        250_000,
+        "the error falls with the root of the number of images: five times narrower needs 25 times as many",
+        {
+            50_000: "five times the images make the interval √5 = 2.2 times narrower",
+            22_361: "√5 times the images; it is the other way round, 5² times",
+            2_000: "fewer images make the interval wider",
+            1_250_000: "125 times is too many; the error falls with the root, so 5² times",
+        },
+        otherwise=lambda guess: "the standard error has the number of images under a root",
+    ),
+    "09.E6": Question(
+        0.558,
+        "ln 4 / ln 12: factors multiply, so their logarithms add",
+        {
+            0.333: "4 / 12: factors multiply, so compare their logarithms",
+            0.571: "4 / 7 adds the factors; 3 · 4 is 12, so add logarithms",
+            0.442: "that is the share of the first change, ln 3 / ln 12",
+            0.75: "3 / 4 compares the two factors; the share is one of the logarithm of 12",
+        },
+        otherwise=lambda guess: "the logarithm of 4, divided by the logarithm of 12",
+        tolerance=5e-3,
     ),
     "09.E1": Question(
         (0.255, 0.361),
