@@ -25,6 +25,7 @@ PROTECTED = [
     "02_content_lambdas",
     "03_position_lambdas",
     "04_lambda_layer",
+    "07b_train_in_earnest",
     "08_look_inside",
 ]  # the lessons that keep the rule, by their stem, such as "03_position_lambdas"
 

@@ -135,7 +135,7 @@ def traces(
     if level:
         ax.axhline(level[1], color=INK, linewidth=0.8, linestyle=":", label=level[0])
     ax.set(xlabel=xlabel, ylabel=ylabel, ylim=ylim)
-    ax.legend(frameon=False, fontsize=8, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    ax.legend(frameon=False, fontsize=9, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     fig.tight_layout()
     return fig
 
