@@ -651,7 +651,7 @@ ten = fit(ten_steps, small, callbacks=[watcher], **quiet)
 # %% [markdown]
 # <details><summary>Hint 1</summary>
 #
-# At the first step there is nothing to compare with. `-math.inf` or a test for `None` helps.
+# At the first step there is nothing to compare with. `float("-inf")` or a test for `None` helps.
 #
 # </details>
 #
