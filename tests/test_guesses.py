@@ -30,6 +30,7 @@ PROTECTED = [
     "05b_fast_orders",
     "06_lambda_resnet",
     "07_train_on_cifar10",
+    "07b_train_in_earnest",
     "08_look_inside",
     "09_what_the_lambda_is_worth",
     "09b_how_sure",

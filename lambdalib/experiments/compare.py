@@ -1,4 +1,7 @@
-"""Are the loss curves of two runs the same, within the error of model zoos? Used by `lambdalib compare`."""
+"""Are the loss curves of two runs the same, within the error of model zoos? Used by `lambdalib compare`.
+
+Taught in notebooks/07b_train_in_earnest.
+"""
 
 import csv
 import json
@@ -222,7 +225,7 @@ def plot_comparison(result: Comparison, names: tuple[str, str]) -> Figure:
     for name, losses, colour in zip(names, (result.first, result.second), ("#2b2f36", "#e8730c")):
         top.plot(result.steps, losses, color=colour, linewidth=1, label=name)
     top.set(ylabel="training loss")
-    top.legend(frameon=False, fontsize=8)
+    top.legend(frameon=False, fontsize=9)
     bottom.plot(result.steps, result.second - result.first, color="#8a93a0", linewidth=1)
     bottom.axhline(0, color="#2b2f36", linewidth=0.8, linestyle=":")
     bottom.set(xlabel="step", ylabel="difference")

@@ -159,7 +159,7 @@ def read_card(path: str | os.PathLike) -> dict:
 
 
 def load_model(path: str | os.PathLike) -> nn.Module:
-    """Rebuild a model from its weights and the card beside them. Used by `lambdalib evaluate`.
+    """Rebuild a model from its weights and the card beside them. Taught in notebooks/07b_train_in_earnest.
 
     Args:
         path: a file that save_weights or fit has written, NAME.safetensors.
@@ -180,7 +180,7 @@ def load_model(path: str | os.PathLike) -> nn.Module:
 
 
 def load_backbone(model: nn.Module, path: str | os.PathLike) -> str:
-    """Start a model from the weights of another of its kind. Used by `fit`.
+    """Start a model from the weights of another of its kind. Taught in notebooks/07b_train_in_earnest.
 
     A last layer for another number of classes stays as it is.
 

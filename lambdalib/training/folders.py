@@ -1,4 +1,7 @@
-"""Images of your own: a folder with one folder per class, as tensors. Used by `lambdalib train --data`."""
+"""Images of your own: a folder with one folder per class, as tensors. Used by `lambdalib train --data`.
+
+Taught in notebooks/07b_train_in_earnest.
+"""
 
 import os
 from concurrent.futures import ThreadPoolExecutor

@@ -1,4 +1,7 @@
-"""A run's curves for TensorBoard, an optional package: pip install tensorboard. Used by `lambdalib train`."""
+"""A run's curves for TensorBoard, an optional package: pip install tensorboard. Used by `lambdalib train`.
+
+Taught in notebooks/07b_train_in_earnest.
+"""
 
 from pathlib import Path
 

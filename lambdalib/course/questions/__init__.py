@@ -8,6 +8,7 @@ from torch import Tensor
 
 from lambdalib.course.questions.attention import ATTENTION_QUESTIONS
 from lambdalib.course.questions.cost import COST_QUESTIONS
+from lambdalib.course.questions.earnest import EARNEST_QUESTIONS
 from lambdalib.course.questions.inside import INSIDE_QUESTIONS
 from lambdalib.course.questions.lambdas import LAMBDA_QUESTIONS
 from lambdalib.course.questions.layer import LAYER_QUESTIONS
@@ -24,6 +25,7 @@ LESSONS = (
     LAYER_QUESTIONS,
     COST_QUESTIONS,
     NET_QUESTIONS,
+    EARNEST_QUESTIONS,
     INSIDE_QUESTIONS,
     RESULT_QUESTIONS,
 )
