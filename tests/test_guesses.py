@@ -26,6 +26,7 @@ PROTECTED = [
     "03_position_lambdas",
     "04_lambda_layer",
     "08_look_inside",
+    "10_beyond",
 ]  # the lessons that keep the rule, by their stem, such as "03_position_lambdas"
 
 TITLE, FOLDED = "# @title Reveal", {"cellView": "form", "jupyter": {"source_hidden": True, "outputs_hidden": True}}
