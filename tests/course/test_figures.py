@@ -29,7 +29,7 @@ def test_every_figure_can_be_called_from_the_package():
         path.stem for path in Path(figures.__file__).parent.glob("*.py") if path.stem not in ("__init__", "style")
     ]
     names = [name for file in files for name in import_module(f"lambdalib.course.figures.{file}").__all__]
-    assert len(files) == 9 and sorted(names) == sorted(set(figures.__all__))
+    assert len(files) == 10 and sorted(names) == sorted(set(figures.__all__))
     assert all(callable(getattr(figures, name)) for name in names)
 
 
@@ -227,7 +227,18 @@ def test_the_bars_of_a_colour_have_letters_on_the_other_side_of_the_axis():
 
 
 @pytest.mark.parametrize(
-    "name", ["brackets", "cost_bars", "faders", "one_pixel", "one_row", "palette_card", "stage_bars", "steering"]
+    "name",
+    [
+        "brackets",
+        "cost_bars",
+        "faders",
+        "one_pixel",
+        "one_row",
+        "palette_card",
+        "readings_in_time",
+        "stage_bars",
+        "steering",
+    ],
 )
 def test_what_a_widget_draws_stays_on_its_canvas(name):
     """A widget shows the whole canvas and nothing more, so that its frames have one size."""
