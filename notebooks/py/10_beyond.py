@@ -243,7 +243,7 @@ prove("RWKV", aft(gates, keys, values, biases), torch.stack(recurrence, dim=1))
 #
 # $$\begin{aligned}\text{sum}\quad & S_n = S_{n-1} + k_n\,v_n^\top\\ \text{average}\quad & S_n = S_{n-1} + \tfrac1n\,k_n\,(v_n - S_{n-1}^\top k_n)^\top\\ \text{delta rule}\quad & S_n = S_{n-1} + \beta_n\,k_n\,(v_n - S_{n-1}^\top k_n)^\top\end{aligned}$$
 #
-# The bracket is what the memory does not know yet: the value, minus what the key reads already. The delta rule is old (Widrow and Hoff 1960). [Schlag et al. (2021)](https://arxiv.org/abs/2102.11174) found that linear Transformers write by the sum, and gave them this rule. The rate $\beta_n$ between 0 and 1 is computed from the input, as keys and values are.
+# The bracket is what the memory does not know yet: the value, minus what the key reads already. The delta rule is old ([Widrow and Hoff 1960](https://isl.stanford.edu/~widrow/papers/c1960adaptiveswitching.pdf)). [Schlag et al. (2021)](https://arxiv.org/abs/2102.11174) found that linear Transformers write by the sum, and gave them this rule. The rate $\beta_n$ between 0 and 1 is computed from the input, as keys and values are.
 
 # %%
 def delta_step(memory: Tensor, key: Tensor, value: Tensor, rate: Tensor) -> Tensor:
@@ -399,7 +399,8 @@ memories = {"delta rule, rate 1": delta_memories(named, what, torch.ones(1000, 4
 
 def percent_right(memory: Tensor) -> Tensor:
     """How often a row favours the drink that its guest orders next, by visit: (b, n, k, v) -> (n,)."""
-    rows = memory[:, :-1].gather(2, who[:, 1:, None, None].expand(-1, -1, 1, 4))[:, :, 0]  # right before each order
+    at_row = who[:, 1:, None, None].expand(-1, -1, 1, 4)
+    rows = memory[:, :-1].gather(2, at_row)[:, :, 0]  # (b, n - 1, v): right before each order
     hits = (rows.argmax(2) == orders[:, 1:]).double().where(returns[:, 1:], math.nan)
     return 100 * F.pad(hits.nanmean(0), (1, 0), value=math.nan)  # nobody returns at visit 0
 
@@ -428,7 +429,8 @@ assert (key @ twice[0]).int().tolist() == [[0, 8, 0]]
 assert returns.double().mean() > 0.8 and late["average (04b)"] < 50
 assert abs(late["delta rule, rate 1"] - 70) < 2 and 60 < late["average, keys that grow"] < 69
 assert abs(percent_right(average_memories(named, what, growth=1.0))[-8:].mean() - 70) < 2
-kept = (orders[:, 1:] == orders[:, :-1])[(who[:, 1:] == who[:, :-1])].double().mean()  # the same guest twice in a row
+in_a_row = who[:, 1:] == who[:, :-1]  # the same guest twice
+kept = (orders[:, 1:] == orders[:, :-1])[in_a_row].double().mean()
 assert abs(kept - 0.7) < 0.02
 
 # %% [markdown]
