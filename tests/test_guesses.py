@@ -34,6 +34,7 @@ PROTECTED = [
     "08_look_inside",
     "09_what_the_lambda_is_worth",
     "09b_how_sure",
+    "10_beyond",
 ]  # the lessons that keep the rule, by their stem, such as "03_position_lambdas"
 
 TITLE, FOLDED = "# @title Reveal", {"cellView": "form", "jupyter": {"source_hidden": True, "outputs_hidden": True}}

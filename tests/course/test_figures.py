@@ -32,7 +32,7 @@ def test_every_figure_can_be_called_from_the_package():
         path.stem for path in Path(figures.__file__).parent.glob("*.py") if path.stem not in ("__init__", "style")
     ]
     names = [name for file in files for name in import_module(f"lambdalib.course.figures.{file}").__all__]
-    assert len(files) == 9 and sorted(names) == sorted(set(figures.__all__))
+    assert len(files) == 10 and sorted(names) == sorted(set(figures.__all__))
     assert all(callable(getattr(figures, name)) for name in names)
 
 
@@ -210,6 +210,7 @@ EXAMPLES = {  # a call of every function, with all its optional words
     "embedding_matrices": lambda draw: draw(RANDOM.standard_normal((4, 4, 2)).round(1), ["a", "b"]),
     "error_curves": lambda draw: draw(RUNS),
     "energy_bars": lambda draw: draw({"a": 0.3, "b": 0.9}),
+    "family_tree": lambda draw: draw({"a": ("root", "less"), "b": ("a", "more"), "c": ("root", "")}, lit=("a",)),
     "faders": lambda draw: draw(np.full((2, 2), 50), [0, 1], (0, 1), IMAGE, "ab", [0.3, 0.7], 1),
     "growth": lambda draw: draw(THREE, {"a": THREE, "b": THREE}, ("line", 2), (2, 2)),
     "hybrids": lambda draw: draw({"CCLL": (15, 1000, 78), "LLCC": (20, 2000, 77)}),
@@ -228,6 +229,7 @@ EXAMPLES = {  # a call of every function, with all its optional words
     "phases": lambda draw: draw({"panel": np.eye(2, dtype=int)}, [8, 16], [1, 2], "ab", {"mark": [(8, 1)]}),
     "points_lost": lambda draw: draw({"a": (1.0, 2.0, -0.4), "b": (3.0, 0.5, 1)}, ["x", "y", "z"], "lower right"),
     "puzzle_answers": lambda draw: draw(IMAGE, np.ones((2, 8, 8)), np.ones((2, 8, 8)), {"a": -np.ones((2, 8, 8))}),
+    "readings_in_time": lambda draw: draw([0, 1, 2], {"a": np.eye(3), "b": np.full((3, 3), 0.5)}, "xyz"),
     "receptive_fields": lambda draw: draw({"a": np.full((8, 8), 1 / 64)}, (2, 5, 2, 5)),
     "reruns": lambda draw: draw({"a": (93.0, [92.5], "lit"), "b": (None, [91], "ink")}),
     "scale_curves": lambda draw: draw(THREE, {"with position": THREE, "without": THREE}),
@@ -274,7 +276,18 @@ def test_the_bars_of_a_colour_have_letters_on_the_other_side_of_the_axis():
 
 
 @pytest.mark.parametrize(
-    "name", ["brackets", "cost_bars", "faders", "one_pixel", "one_row", "palette_card", "stage_bars", "steering"]
+    "name",
+    [
+        "brackets",
+        "cost_bars",
+        "faders",
+        "one_pixel",
+        "one_row",
+        "palette_card",
+        "readings_in_time",
+        "stage_bars",
+        "steering",
+    ],
 )
 def test_what_a_widget_draws_stays_on_its_canvas(name):
     """A widget shows the whole canvas and nothing more, so that its frames have one size."""
@@ -369,3 +382,27 @@ def test_points_lost_stand_at_their_bars():
     assert [bar.get_width() for bar in ax.patches] == [1, 2, 3, 4]
     assert [(text.xy[0], text.get_text()) for text in ax.texts] == [(x, f" {x:.1f}") for x in (1, 2, 3, 4)]
     assert [round(text.xy[1], 6) for text in ax.texts] == [-0.2, 0.2, 0.8, 1.2]
+
+
+def test_a_tree_puts_each_box_one_column_behind_its_parent():
+    (ax,) = figures.family_tree({"a": ("root", "less"), "b": ("a", "more"), "c": ("root", "")}, lit=("a",)).axes
+    where = {text.get_text(): text.get_position() for text in ax.texts if text.get_text()}
+    assert [where[name][0] for name in ("root", "a", "b", "c")] == [0, 1, 2, 1]
+    assert where["less"][1] > where["a"][1] and where["more"][0] == 2
+    assert where["root"][1] == 0.5 and where["c"][1] == 1
+    assert [line.get_xdata()[0] < line.get_xdata()[-1] for line in ax.lines] == [True] * 3
+    with pytest.raises(ValueError, match="'b' must come before it, got 'x'"):
+        figures.family_tree({"a": ("root", ""), "b": ("x", "")})
+
+
+def test_readings_in_time_frame_what_was_written_last():
+    (ax,) = figures.readings_in_time([2, 0], {"a": np.array([[0, 0, 1.0], [0.25, 0, 0.75]])}, "xyz").axes
+    assert ax.get_title(loc="left") == "a" and ax.images[0].get_array().shape == (3, 2)
+    assert [(text.get_position(), text.get_text()) for text in ax.texts] == [
+        ((0, 2), "1"),
+        ((1, 0), "0.25"),
+        ((1, 2), "0.75"),
+    ]
+    centres = [frame.get_bbox().intervalx.mean() for frame in ax.patches]
+    rows = [frame.get_bbox().intervaly.mean() for frame in ax.patches]
+    np.testing.assert_allclose([centres, rows], [(0, 1), (2, 0)])

@@ -5,8 +5,20 @@ Taught in notebooks/00_start_here.
 """
 
 # ruff: noqa: F403, RUF100
-from lambdalib.course.figures import attention, cost, inside, lambdas, layer, nets, output, picture, results
+from lambdalib.course.figures import (
+    attention,
+    beyond,
+    cost,
+    inside,
+    lambdas,
+    layer,
+    nets,
+    output,
+    picture,
+    results,
+)
 from lambdalib.course.figures.attention import *
+from lambdalib.course.figures.beyond import *
 from lambdalib.course.figures.cost import *
 from lambdalib.course.figures.inside import *
 from lambdalib.course.figures.lambdas import *
@@ -16,5 +28,5 @@ from lambdalib.course.figures.output import *
 from lambdalib.course.figures.picture import *
 from lambdalib.course.figures.results import *
 
-MODULES = (attention, cost, inside, lambdas, layer, nets, output, picture, results)
+MODULES = (attention, beyond, cost, inside, lambdas, layer, nets, output, picture, results)
 __all__ = [name for module in MODULES for name in module.__all__]

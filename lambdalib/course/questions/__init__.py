@@ -7,6 +7,7 @@ import numpy as np
 from torch import Tensor
 
 from lambdalib.course.questions.attention import ATTENTION_QUESTIONS
+from lambdalib.course.questions.beyond import BEYOND_QUESTIONS
 from lambdalib.course.questions.cost import COST_QUESTIONS
 from lambdalib.course.questions.earnest import EARNEST_QUESTIONS
 from lambdalib.course.questions.inside import INSIDE_QUESTIONS
@@ -28,6 +29,7 @@ LESSONS = (
     EARNEST_QUESTIONS,
     INSIDE_QUESTIONS,
     RESULT_QUESTIONS,
+    BEYOND_QUESTIONS,
 )
 QUESTIONS = {number: question for lesson in LESSONS for number, question in lesson.items()}
 
