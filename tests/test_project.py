@@ -640,3 +640,30 @@ def test_make_test_avx2_imitates_the_other_kind_of_cpu():
             if "=" in line
         )
         assert "PATH" in told and {name: told[name] for name in imitated if name in told} == expected
+
+
+# ---- the map of the course  --------------------
+
+
+def card(path) -> tuple[str, str, str, int]:
+    """What a lesson says of itself: number, title, question, and the minutes of its card."""
+    text = "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
+    number, title = re.search(r"^# (\w+) · (.+)$", text, re.MULTILINE).groups()
+    question = re.search(r"^## (.+)$", text, re.MULTILINE)[1].replace("*", "")
+    time = re.search(r"\*\*Time\*\* (.+)", text)[1]
+    minutes = re.findall(r"(\d+)(?= minutes to read| for the exercises)", time)
+    return number, title, question[0].lower() + question[1:], sum(map(int, minutes))
+
+
+def test_both_maps_of_the_course_say_what_the_lessons_say():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    first = "\n".join(cell.source for cell in read(NOTEBOOKS[0]).cells)
+    for path in NOTEBOOKS:
+        number, title, question, minutes = card(path)
+        side = "*side path:* " if number.endswith("b") else ""
+        assert (
+            minutes and f"| [{number} {title}](notebooks/{path.name}) | {side}{question} | {minutes} |" in readme
+        )
+        side = ", a side path" if number.endswith("b") else ""
+        assert number == "00" or f"| [{number} {title}]({path.name}){side} | {question} |" in first
+    assert readme.count("](notebooks/") >= len(NOTEBOOKS) > 10

@@ -14,8 +14,8 @@ from lambdalib.layer import LambdaLayer
 from lambdalib.models import create_model
 from lambdalib.resnet import DEPTHS
 
-__all__ = ["TABLE_12", "HYBRIDS", "ABLATION", "HALVES", "attention_memory", "embedding_memory", "memory_table", "ModelRow",
-           "params_table", "HybridRow", "hybrids_table", "params_report", "memory_report"]  # fmt: skip
+__all__ = ["TABLE_12", "HYBRIDS", "ABLATION", "HALVES", "attention_memory", "embedding_memory", "memory_table",
+           "ModelRow", "params_table", "HybridRow", "hybrids_table", "params_report", "memory_report"]  # fmt: skip
 
 MIB, GIB = 2**20, 2**30
 

@@ -65,13 +65,17 @@ figures.show(
 # | [01 Self-attention](01_self_attention.ipynb) | how does one pixel ask all the others? |
 # | [02 Content lambdas](02_content_lambdas.ipynb) | what if the image is summarised before anyone asks? |
 # | [03 Position lambdas](03_position_lambdas.ipynb) | how can a function of fixed size know where things are? |
-# | [04 The lambda layer](04_lambda_layer.ipynb) | how do the halves become one layer, and why the norms? |
+# | [04 The lambda layer](04_lambda_layer.ipynb) | do the two halves need each other? |
 # | [04b Sequences](04b_sequences.ipynb), a side path | what if the future must not be seen? |
 # | [05 What it costs](05_cost.ipynb) | cheaper in what, and when? |
+# | [05b Fast orders](05b_fast_orders.ipynb), a side path | which order is the fastest? |
 # | [06 LambdaResNet](06_lambda_resnet.ipynb) | where in a network does it belong? |
-# | [07 Train it on CIFAR-10](07_train_on_cifar10.ipynb) | does it learn, and how would I know? |
-# | [08 Look inside](08_look_inside.ipynb) | what did it learn? |
-# | [09 What the lambda is worth](09_what_the_lambda_is_worth.ipynb) | which part of it earned the accuracy? |
+# | [07 Train on CIFAR-10](07_train_on_cifar10.ipynb) | does it learn, and how would I know? |
+# | [07b Train in earnest](07b_train_in_earnest.ipynb), a side path | what if training takes longer than the machine lives? |
+# | [08 Look inside](08_look_inside.ipynb) | what did the model learn? |
+# | [09 What the lambda is worth](09_what_the_lambda_is_worth.ipynb) | which part earned the accuracy? |
+# | [09b How sure is that?](09b_how_sure.ipynb), a side path | when is a difference a difference? |
+# | [10 Beyond](10_beyond.ipynb) | where does the idea go from here? |
 #
 # The library `lambdalib` holds the same code as the lessons: a test compares the two. In a terminal, `lambdalib doctor` says what your machine can do. A GPU is not needed.
 

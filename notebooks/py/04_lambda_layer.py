@@ -246,7 +246,7 @@ class LambdaLayer(nn.Module):
 # | `init.normal_(self.table, ...)` | how large may the stencils start? | step 7 |
 # | `init.normal_(projection.weight, ...)`, `bias=False` | why this size, why no bias? | step 8 |
 # | `@float32_under_float16`, `pool`, `sides`, `position_bias` | options | appendix |
-# | `position_output`, `order`, `recompute` with `@activation_checkpointed` | the same numbers at another price | lesson 05 |
+# | `position_output`, `order`, `recompute` with `@activation_checkpointed` | the same numbers at another price | lessons 05 and 05b |
 #
 # The drawing adds the halves of the lambda. The code adds the two outputs, as Figure 3 of the paper does. That is the same, $(\lambda^c+\lambda^p_n)^\top q=\lambda^{c\top}q+\lambda^{p\top}_n q$, and the sum of the lambdas is never stored.
 #

@@ -490,7 +490,7 @@ assert faithful > 0.9 and ((who < 5) & (what >= 5) & (what < 9)).double().mean()
 # %% [markdown]
 # A blind guess would be right in one case of four. (Your percentage may differ a little, because machines round sums differently.) The state has 96 numbers for each layer, in the morning and at night.
 #
-# **Caution.** Five guests fit well into a palette of eight rows. Hundreds of names could not have a row each, and what shares a row is averaged. Nor can this memory correct itself. If Ann changed her mind, her row would hold a mean of tea and milk. The delta rule mends that (lesson 10).
+# **Caution.** Five guests fit well into a palette of eight rows. Hundreds of names could not have a row each, and what shares a row is averaged. Nor can this memory correct itself. If Ann changed her mind, her row would hold a mean of tea and milk. The delta rule mends that ([lesson 10](10_beyond.ipynb)).
 
 # %% [markdown]
 # ## Exercises
@@ -499,7 +499,8 @@ assert faithful > 0.9 and ((who < 5) & (what >= 5) & (what < 9)).double().mean()
 
 # %%
 state_sizes = None  # a pair (after 3 words, after 1,000,000 words)
-(exercise_1 := check_answer("04b.E1", state_sizes))
+exercise_1 = check_answer("04b.E1", state_sizes)
+exercise_1
 
 
 # %% [markdown]
@@ -530,7 +531,8 @@ def my_causal_content_lambdas(keys: Tensor, values: Tensor) -> Tensor:
     return None  # replace this line
 
 
-(exercise_2 := check_causal_content_lambda(my_causal_content_lambdas))
+exercise_2 = check_causal_content_lambda(my_causal_content_lambdas)
+exercise_2
 
 
 # %% [markdown]
@@ -582,7 +584,8 @@ torch.manual_seed(0)
 Q, K = torch.randn(2, 3, 7, 5, dtype=torch.float64), torch.randn(2, 7, 5, 2, dtype=torch.float64)
 V, T = torch.randn(2, 7, 4, 2, dtype=torch.float64), torch.randn(5, 2, 1, 5, dtype=torch.float64)
 wanted = torch.stack([of_a_whole_text(Q[:, :, :t], K[:, :t], V[:, :t], T)[:, :, -1] for t in range(1, 8)], dim=2)
-(exercise_3 := check_close(both_halves(Q, K, V, T), wanted, "what can position 0 still hear of the others?"))
+exercise_3 = check_close(both_halves(Q, K, V, T), wanted, "what can position 0 still hear of the others?")
+exercise_3
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>There are two leaks. Step 2 has one of them.</details>
@@ -607,7 +610,11 @@ wanted = torch.stack([of_a_whole_text(Q[:, :, :t], K[:, :t], V[:, :t], T)[:, :, 
 # </details>
 
 # %%
-progress({"1 Size of the state": exercise_1, "2 Causal palettes": exercise_2, "3 Both halves": exercise_3})
+progress({
+    "1 Size of the state": "exercise_1",
+    "2 Causal palettes": "exercise_2",
+    "3 Both halves": "exercise_3",
+}, globals())
 
 # %% [markdown]
 # ## What we now know

@@ -524,7 +524,8 @@ for row in record["rows"]:
 
 # %%
 content_half = None  # one number
-(exercise_1 := check_answer("05.E1", content_half))
+exercise_1 = check_answer("05.E1", content_half)
+exercise_1
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -555,7 +556,8 @@ content_half = None  # one number
 
 # %%
 gib = None  # one number
-(exercise_2 := check_answer("05.E2", gib))
+exercise_2 = check_answer("05.E2", gib)
+exercise_2
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -592,7 +594,8 @@ gib = None  # one number
 
 # %%
 cheapest = None  # three of "convolution", "lambda", "attention", as (a, b, c)
-(exercise_3 := check_answer("05.E3", cheapest))
+exercise_3 = check_answer("05.E3", cheapest)
+exercise_3
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -629,7 +632,8 @@ cheapest = None  # three of "convolution", "lambda", "attention", as (a, b, c)
 
 # %%
 heads = None  # a number of heads
-(exercise_4 := check_answer("05.E4", heads))
+exercise_4 = check_answer("05.E4", heads)
+exercise_4
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -660,7 +664,8 @@ heads = None  # a number of heads
 
 # %%
 tie = None  # a side, in pixels
-(exercise_5 := check_answer("05.E5", tie))
+exercise_5 = check_answer("05.E5", tie)
+exercise_5
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -687,8 +692,13 @@ tie = None  # a side, in pixels
 # </details>
 
 # %%
-progress({"1 Count": exercise_1, "2 Bytes": exercise_2, "3 Choose": exercise_3,
-          "4 How many must share": exercise_4, "5 Derive": exercise_5})
+progress({
+    "1 Count": "exercise_1",
+    "2 Bytes": "exercise_2",
+    "3 Choose": "exercise_3",
+    "4 How many must share": "exercise_4",
+    "5 Derive": "exercise_5",
+}, globals())
 
 # %% [markdown]
 # ## What we now know

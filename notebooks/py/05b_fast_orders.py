@@ -478,7 +478,8 @@ for row, times in zip(record["step"]["rows"], (2.6, 1.1, 0, 0)):
 
 # %%
 pixels_and_copies = None  # a pair (pixels, copies)
-(exercise_1 := check_answer("05b.E1", pixels_and_copies))
+exercise_1 = check_answer("05b.E1", pixels_and_copies)
+exercise_1
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -509,7 +510,8 @@ pixels_and_copies = None  # a pair (pixels, copies)
 
 # %%
 smallest_r = None  # an odd number
-(exercise_2 := check_answer("05b.E2", smallest_r))
+exercise_2 = check_answer("05b.E2", smallest_r)
+exercise_2
 
 
 # %% [markdown]
@@ -599,8 +601,11 @@ assert window_adds < min(position_costs(*shape).values())
 assert window_adds + 64 * window_numbers > prices(*shape)["tiles"]
 
 # %%
-progress({"1 Context and copies": exercise_1, "2 Where plan changes": exercise_2,
-          "3 The window only": exercise_3})
+progress({
+    "1 Context and copies": "exercise_1",
+    "2 Where plan changes": "exercise_2",
+    "3 The window only": "exercise_3",
+}, globals())
 
 # %% [markdown]
 # ## What we now know

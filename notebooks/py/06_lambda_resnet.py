@@ -255,7 +255,7 @@ for layout, (printed, _, _) in TABLE_12.items():
 # %% [markdown]
 # ## 5 · What one swap costs
 #
-# Parameters take no time. Multiply-adds do, roughly. Per pixel, the convolution costs $9d^2$. The lambda layer pays for its projections, its palette and its position half. The order is the one that `plan` chooses (lesson 05):
+# Parameters take no time. Multiply-adds do, roughly. Per pixel, the convolution costs $9d^2$. The lambda layer pays for its projections, its palette and its position half. The order is the one that `plan` chooses (lesson 05b):
 
 # %%
 def mixing_cost(letter: str, d: int, side: int, stride: int, k: int, h: int, u: int, r: int) -> tuple[int, int]:
@@ -497,7 +497,8 @@ for name in ("tiny", "small", "lambda_resnet18", "lambda_resnet18, u = 4", "resn
 
 # %%
 first = None  # one number, or a sum for Python to work out
-(exercise_1 := check_answer("06.E1", first))
+exercise_1 = check_answer("06.E1", first)
+exercise_1
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>Step 3 has the formula. Start with v = d/h.</details>
@@ -520,7 +521,8 @@ first = None  # one number, or a sum for Python to work out
 
 # %%
 with_one, with_four = None, None  # two numbers from 0 to 4
-(exercise_2 := Verdicts(check_answer("06.E2a", with_one), check_answer("06.E2b", with_four)))
+exercise_2 = Verdicts(check_answer("06.E2a", with_one), check_answer("06.E2b", with_four))
+exercise_2
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>The window has 49 taps now. It had 529 in step 5.</details>
@@ -544,7 +546,8 @@ with_one, with_four = None, None  # two numbers from 0 to 4
 
 # %%
 options = None  # a dict such as {"layout": "LLCC", "dim_k": 16, "heads": 4, "dim_u": 1, "scope": 23}
-(exercise_3 := check_budget(options, parameters=15.5, multiply_adds=3.5))
+exercise_3 = check_budget(options, parameters=15.5, multiply_adds=3.5)
+exercise_3
 
 
 # %% [markdown]
@@ -572,7 +575,8 @@ def my_mix(width: int, stride: int, lambda_options: dict) -> nn.Module:
     return nn.Sequential(nn.AvgPool2d(stride), LambdaLayer(width, **lambda_options), nn.BatchNorm2d(width))
 
 
-(exercise_4 := check_mix(my_mix))
+exercise_4 = check_mix(my_mix)
+exercise_4
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>A map of 7 × 7 should become 4 × 4. What does `nn.AvgPool2d(2)` make of it?</details>
@@ -598,7 +602,8 @@ def my_mix(width: int, stride: int, lambda_options: dict) -> nn.Module:
 
 # %%
 smallest = None  # the smallest d that saves
-(exercise_5 := check_answer("06.E5", smallest))
+exercise_5 = check_answer("06.E5", smallest)
+exercise_5
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>Put k, h, u and r into the formula of step 3, with v = d/4. Compare with 9d².</details>
@@ -621,8 +626,13 @@ smallest = None  # the smallest d that saves
 # </details>
 
 # %%
-progress({"1 Count one layer": exercise_1, "2 Which stages cost more": exercise_2, "3 Two budgets": exercise_3,
-          "4 Repair the middle": exercise_4, "5 Where it saves": exercise_5})
+progress({
+    "1 Count one layer": "exercise_1",
+    "2 Which stages cost more": "exercise_2",
+    "3 Two budgets": "exercise_3",
+    "4 Repair the middle": "exercise_4",
+    "5 Where it saves": "exercise_5",
+}, globals())
 
 # %% [markdown]
 # ## Appendix: skip unless curious
@@ -631,7 +641,7 @@ progress({"1 Count one layer": exercise_1, "2 Which stages cost more": exercise_
 #
 # | they asked or saw | where | what this course says |
 # |---|---|---|
-# | 7 times slower than ResNet-50 | [leaderj1001 #2](https://github.com/leaderj1001/LambdaNetworks/issues/2) | probably lambda layers in every stage (step 5) and one fixed order (lesson 05) |
+# | 7 times slower than ResNet-50 | [leaderj1001 #2](https://github.com/leaderj1001/LambdaNetworks/issues/2) | probably lambda layers in every stage (step 5) and one fixed order (lesson 05b) |
 # | 10 s against 1 s in a U-Net, with r = 23 | [lucidrains #10](https://github.com/lucidrains/lambda-networks/issues/10) | probably large maps and a wide window: steps 5 and 6 |
 # | lambda layers in c4 and c5 only? | [d-li14 #2](https://github.com/d-li14/lambda.pytorch/issues/2) | yes: step 7 |
 # | which layers of the hybrids? | [lucidrains #9](https://github.com/lucidrains/lambda-networks/issues/9) | next section |
@@ -639,7 +649,7 @@ progress({"1 Count one layer": exercise_1, "2 Which stages cost more": exercise_
 # | norm and ReLU after it? | [lucidrains #12](https://github.com/lucidrains/lambda-networks/issues/12) | keep those of the convolution: step 1 |
 # | NaN in float16 | [lucidrains #12](https://github.com/lucidrains/lambda-networks/issues/12) | our layer computes in float32 there: lesson 04 |
 # | CIFAR-10: 71 and 89 % instead of 93 | [leaderj1001 #1](https://github.com/leaderj1001/LambdaNetworks/issues/1) | the stem: step 6; and logs: lesson 07 |
-# | 3D convolutions 4 times slower in PyTorch 2.9 | [pytorch #166122](https://github.com/pytorch/pytorch/issues/166122) | ours has none: lesson 05 |
+# | 3D convolutions 4 times slower in PyTorch 2.9 | [pytorch #166122](https://github.com/pytorch/pytorch/issues/166122) | ours has none: lesson 05b |
 #
 # In thread #12 the user tried both and left the norm out. Then the validation loss was 3·10⁸. Others keep norm and ReLU: [d-li14's network](https://github.com/d-li14/lambda.pytorch) does so and reaches 78.2 % on ImageNet.
 #

@@ -538,7 +538,8 @@ assert torch.equal(second_half.losses, whole.losses) and same == [True] * 8 + [F
 
 # %%
 loss_of_a_hundred = None  # a number with three digits
-(exercise_1 := check_answer("07.E1", loss_of_a_hundred))
+exercise_1 = check_answer("07.E1", loss_of_a_hundred)
+exercise_1
 
 # %% [markdown]
 # <details><summary>Hint</summary>Step 3 has it for ten classes. Which probability does each of a hundred get?</details>
@@ -559,7 +560,8 @@ loss_of_a_hundred = None  # a number with three digits
 
 # %%
 smallest_loss = None  # a number with three digits
-(exercise_2 := check_answer("07.E2", smallest_loss))
+exercise_2 = check_answer("07.E2", smallest_loss)
+exercise_2
 
 # %% [markdown]
 # <details><summary>Hint</summary>Put $p=t$ and add up ten terms. Nine of them are equal.</details>
@@ -586,7 +588,8 @@ log_b = {"epoch": [306, 307, 308, 309], "training accuracy, %": [99.4, 99.5, 99.
 for log_piece in (log_a, log_b):
     print(*(f"{name}: {values}" for name, values in log_piece.items()), sep="\n", end="\n\n")
 disease_a, disease_b = None, None  # each "a", "b", "c" or "d"
-(exercise_3 := Verdicts(check_answer("07.E3a", disease_a), check_answer("07.E3b", disease_b)))
+exercise_3 = Verdicts(check_answer("07.E3a", disease_a), check_answer("07.E3b", disease_b))
+exercise_3
 
 
 # %% [markdown]
@@ -689,7 +692,8 @@ exercise_5
 
 # %%
 flattery = None  # points of test accuracy
-(exercise_6 := check_answer("07.E6", flattery))
+exercise_6 = check_answer("07.E6", flattery)
+exercise_6
 
 # %% [markdown]
 # <details><summary>Hint</summary>Draw 50 normal numbers with `torch.randn`, take the largest, and repeat it often.</details>
@@ -719,8 +723,14 @@ flattery = None  # points of test accuracy
 # </details>
 
 # %%
-progress({"1 A hundred classes": exercise_1, "2 The smallest loss": exercise_2, "3 Name the disease": exercise_3,
-          "4 Label smoothing": exercise_4, "5 Repair the load": exercise_5, "6 Spot the leak": exercise_6})
+progress({
+    "1 A hundred classes": "exercise_1",
+    "2 The smallest loss": "exercise_2",
+    "3 Name the disease": "exercise_3",
+    "4 Label smoothing": "exercise_4",
+    "5 Repair the load": "exercise_5",
+    "6 Spot the leak": "exercise_6",
+}, globals())
 
 # %% [markdown]
 # ## What we now know

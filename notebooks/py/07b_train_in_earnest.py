@@ -564,7 +564,8 @@ assert all(torch.equal(tensor, trained[name]) for name, tensor in backbone.items
 
 # %%
 lost_steps = None  # a whole number
-(exercise_1 := check_answer("07b.E1", lost_steps))
+exercise_1 = check_answer("07b.E1", lost_steps)
+exercise_1
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -595,7 +596,8 @@ lost_steps = None  # a whole number
 
 # %%
 factors = None  # a pair (for the 30, for the 20)
-(exercise_2 := check_answer("07b.E2", factors))
+exercise_2 = check_answer("07b.E2", factors)
+exercise_2
 
 
 # %% [markdown]
@@ -645,7 +647,8 @@ class LargestLoss:
 
 watcher = LargestLoss()
 ten = fit(ten_steps, small, callbacks=[watcher], **quiet)
-(exercise_3 := check_close(watcher.largest, ten.losses.max(), "does it keep the larger one of old and new?"))
+exercise_3 = check_close(watcher.largest, ten.losses.max(), "does it keep the larger one of old and new?")
+exercise_3
 
 
 # %% [markdown]
@@ -687,7 +690,8 @@ def unsmoothed(curve: Tensor, weight: float = 0.6) -> Tensor | None:
     return None  # replace this line
 
 
-(exercise_4 := check_close(unsmoothed(smoothed(raw)), raw, "is the division by 1 − wᵗ undone first?"))
+exercise_4 = check_close(unsmoothed(smoothed(raw)), raw, "is the division by 1 − wᵗ undone first?")
+exercise_4
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -720,8 +724,12 @@ def unsmoothed(curve: Tensor, weight: float = 0.6) -> Tensor | None:
 # </details>
 
 # %%
-progress({"1 Steps that are lost": exercise_1, "2 Unequal parts": exercise_2, "3 A callback": exercise_3,
-          "4 Undo the smoothing": exercise_4})
+progress({
+    "1 Steps that are lost": "exercise_1",
+    "2 Unequal parts": "exercise_2",
+    "3 A callback": "exercise_3",
+    "4 Undo the smoothing": "exercise_4",
+}, globals())
 
 # %% [markdown]
 # ## What we now know

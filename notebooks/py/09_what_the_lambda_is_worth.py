@@ -537,7 +537,8 @@ figures.show(
 
 # %%
 share_of_second = None  # between 0 and 1
-(exercise_1 := check_answer("09.E6", share_of_second))
+exercise_1 = check_answer("09.E6", share_of_second)
+exercise_1
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -564,7 +565,8 @@ share_of_second = None  # between 0 and 1
 
 # %%
 confound = None  # "a", "b", "c" or "d"
-(exercise_2 := check_answer("09.E4", confound))
+exercise_2 = check_answer("09.E4", confound)
+exercise_2
 
 
 # %% [markdown]
@@ -614,7 +616,8 @@ response = frozen(one_pixel).view(2, 4, 3, 3) - frozen(0 * one_pixel).view(2, 4,
 value = (frozen.to_values(one_pixel) - frozen.to_values(0 * one_pixel))[0, :, 1, 1]  # (v=4,)
 kernels = frozen_kernels(frozen)
 found = None if kernels is None else kernels[:, None, 1:4, 1:4].flip(2, 3) * value[:, None, None]
-(exercise_3 := check_close(found, response, "which index is summed, and which one stays?"))
+exercise_3 = check_close(found, response, "which index is summed, and which one stays?")
+exercise_3
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -650,7 +653,8 @@ found = None if kernels is None else kernels[:, None, 1:4, 1:4].flip(2, 3) * val
 
 # %%
 kernels_and_numbers = None  # (how many kernels, how many numbers in all of them)
-(exercise_4 := check_answer("09.E5", kernels_and_numbers))
+exercise_4 = check_answer("09.E5", kernels_and_numbers)
+exercise_4
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -682,8 +686,12 @@ kernels_and_numbers = None  # (how many kernels, how many numbers in all of them
 # **5 · A verdict ★★.** In at most 100 words: would you put lambda layers into a net of your own? Name one number for it and one against, each with its source. Say what you would measure first. Nobody grades this. A good verdict names the task. It calls no difference inside its interval a difference. And it could be proved wrong.
 
 # %%
-progress({"1 Share of a factor": exercise_1, "2 Find the confound": exercise_2, "3 Frozen kernels": exercise_3,
-          "4 Count the kernels": exercise_4})
+progress({
+    "1 Share of a factor": "exercise_1",
+    "2 Find the confound": "exercise_2",
+    "3 Frozen kernels": "exercise_3",
+    "4 Count the kernels": "exercise_4",
+}, globals())
 
 # %% [markdown]
 # ## What we now know

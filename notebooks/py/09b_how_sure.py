@@ -386,7 +386,8 @@ assert again.start["versions"]["torch"] != find_record("tiny").start["versions"]
 
 # %%
 two_errors = None  # in points: (of the accuracy, of the difference)
-(exercise_1 := check_answer("09.E1", two_errors))
+exercise_1 = check_answer("09.E1", two_errors)
+exercise_1
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -411,7 +412,8 @@ two_errors = None  # in points: (of the accuracy, of the difference)
 
 # %%
 two_z = None  # (z of the first pair, z of the second)
-(exercise_2 := check_answer("09.E2", two_z))
+exercise_2 = check_answer("09.E2", two_z)
+exercise_2
 
 
 # %% [markdown]
@@ -443,8 +445,9 @@ def coin_chance(a: int, b: int) -> float | None:
 
 chances = [coin_chance(5, 0), coin_chance(1, 7), coin_chance(3, 3)]
 mine = None if None in chances else torch.tensor(chances)
-(exercise_3 := check_close(mine, torch.tensor([0.0625, 0.0703125, 1.0]),
-                           "count both directions, and the falls that are exactly as uneven"))
+exercise_3 = check_close(mine, torch.tensor([0.0625, 0.0703125, 1.0]),
+                         "count both directions, and the falls that are exactly as uneven")
+exercise_3
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>
@@ -481,7 +484,8 @@ mine = None if None in chances else torch.tensor(chances)
 
 # %%
 images_needed = None  # a number of images
-(exercise_4 := check_answer("09b.E4", images_needed))
+exercise_4 = check_answer("09b.E4", images_needed)
+exercise_4
 
 # %% [markdown]
 # <details><summary>Hint</summary>
@@ -504,8 +508,12 @@ images_needed = None  # a number of images
 # </details>
 
 # %%
-progress({"1 Two errors": exercise_1, "2 Two pairs": exercise_2, "3 The exact chance": exercise_3,
-          "4 Images needed": exercise_4})
+progress({
+    "1 Two errors": "exercise_1",
+    "2 Two pairs": "exercise_2",
+    "3 The exact chance": "exercise_3",
+    "4 Images needed": "exercise_4",
+}, globals())
 
 # %% [markdown]
 # ## What we now know

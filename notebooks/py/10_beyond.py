@@ -450,7 +450,8 @@ assert abs(kept - 0.7) < 0.02
 
 # %%
 first = None  # (red, green, blue)
-(exercise_1 := check_answer("10.E1", first))
+exercise_1 = check_answer("10.E1", first)
+exercise_1
 
 
 # %% [markdown]
@@ -518,7 +519,8 @@ exercise_2
 
 # %%
 third = None  # (red, green, blue)
-(exercise_3 := check_answer("10.E3", third))
+exercise_3 = check_answer("10.E3", third)
+exercise_3
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>Before green is written, $k_2$ already reads something. What?</details>
@@ -544,7 +546,8 @@ third = None  # (red, green, blue)
 
 # %%
 four_rates = None  # four numbers
-(exercise_4 := check_answer("10.E4", four_rates))
+exercise_4 = check_answer("10.E4", four_rates)
+exercise_4
 
 # %% [markdown]
 # <details><summary>Hint 1</summary>Step 5: the rate of an average is the new weight's share of all the weight so far.</details>
@@ -570,7 +573,8 @@ four_rates = None  # four numbers
 
 # %%
 how_many = None  # one number
-(exercise_5 := check_answer("10.E5", how_many))
+exercise_5 = check_answer("10.E5", how_many)
+exercise_5
 
 # %% [markdown]
 # <details><summary>Hint</summary>With keys as the rows of a matrix $X$ and values as the rows of $Y$, you want $X S = Y$ for every $Y$. What must be true of the rows of $X$?</details>
@@ -592,8 +596,13 @@ how_many = None  # one number
 # </details>
 
 # %%
-progress({"1 Three writes": exercise_1, "2 The delta rule": exercise_2, "3 Overlapping keys": exercise_3,
-          "4 Rates of an average": exercise_4, "5 How many values": exercise_5})
+progress({
+    "1 Three writes": "exercise_1",
+    "2 The delta rule": "exercise_2",
+    "3 Overlapping keys": "exercise_3",
+    "4 Rates of an average": "exercise_4",
+    "5 How many values": "exercise_5",
+}, globals())
 
 # %% [markdown]
 # ## Projects

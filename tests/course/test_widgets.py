@@ -27,6 +27,7 @@ def png(box) -> bytes:
 
 
 def test_a_moved_slider_draws_another_picture():
+    plt.close("all")  # of other tests
     box = widgets.explore(bar, height=widgets.slider("height", 0, 9, 1))
     first = png(box)
     assert first.startswith(b"\x89PNG")

@@ -9,12 +9,11 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from lambdalib.course.figures.style import GREY, INK, LIT, PALE, array
+from lambdalib.course.figures.style import GREY, INK, LIT, PALE, SIZE, array
 
 __all__ = ["family_tree", "readings_in_time"]
 
-SIZE = 9.5  # of the text, in points
-WIDE, HIGH = 0.86, 0.72  # of a box, where columns and rows are 1 apart
+BOX, HIGH = 0.86, 0.72  # of a box, where columns and rows are 1 apart
 
 
 def family_tree(relatives, lit: tuple[str, ...] = ()) -> Figure:
@@ -48,15 +47,15 @@ def family_tree(relatives, lit: tuple[str, ...] = ()) -> Figure:
     fig, ax = plt.subplots(figsize=(2.45 * deep, 0.62 * high + 0.1))
     for name, column in columns.items():
         parent, change = relatives.get(name, (None, ""))
-        lower_left = column - WIDE / 2, rows[name] - HIGH / 2
+        lower_left = column - BOX / 2, rows[name] - HIGH / 2
         face, edge = (PALE, LIT) if name in lit else ("#eef0f3", GREY)
         style = {"boxstyle": "round,pad=0,rounding_size=0.06", "facecolor": face, "edgecolor": edge, "zorder": 2}
-        ax.add_patch(FancyBboxPatch(lower_left, WIDE, HIGH, mutation_aspect=4, **style))
+        ax.add_patch(FancyBboxPatch(lower_left, BOX, HIGH, mutation_aspect=4, **style))
         centre = {"ha": "center", "va": "center", "fontsize": SIZE, "color": INK, "zorder": 3}
         ax.text(column, rows[name] - (0.16 if change else 0), name, weight="bold", **centre)
         ax.text(column, rows[name] + 0.18, change, **centre)
         if parent is not None:
-            turn, start, end = column - 0.5, columns[parent] + WIDE / 2, column - WIDE / 2
+            turn, start, end = column - 0.5, columns[parent] + BOX / 2, column - BOX / 2
             heights = rows[parent], rows[parent], rows[name], rows[name]
             ax.plot((start, turn, turn, end), heights, color=GREY, linewidth=1.2, zorder=1)
     ax.set(xlim=(-0.5, deep - 0.5), ylim=(high - 0.5, -0.5))

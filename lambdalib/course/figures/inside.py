@@ -10,11 +10,9 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lambdalib.course.figures.style import GREY, INK, LIT, PALE, array, light, signed
+from lambdalib.course.figures.style import GREY, INK, LIT, PALE, SIZE, array, light, signed
 
 __all__ = ["energy_bars", "matrix_rows", "points_lost", "receptive_fields", "stencil_banks"]
-
-SIZE = 9.5  # of the text, in points
 
 
 def matrix_rows(image, pixel: tuple[int, int], rows, columns) -> Figure:

@@ -8,12 +8,13 @@ Colours mean the same everywhere: light is drawn as light, signed numbers are dr
 import numpy as np
 from matplotlib.ticker import NullLocator
 
-__all__ = ["GREY", "GREY_TEXT", "INK", "LIT", "LIT_TEXT", "PALE", "QUIET", "RGB", "array", "colour_bars", "light",
-           "logarithmic", "short", "signed"]  # fmt: skip
+__all__ = ["GREY", "GREY_TEXT", "INK", "LIT", "LIT_TEXT", "PALE", "QUIET", "RGB", "SIZE", "array", "colour_bars",
+           "light", "logarithmic", "short", "signed"]  # fmt: skip
 
 LIT, QUIET, INK = "#e8730c", "#c9ced6", "#2b2f36"
 PALE, GREY = "#f6c79b", "#8a93a0"
 LIT_TEXT, GREY_TEXT = "#b35400", "#646c78"
+SIZE = 9.5  # of text, in points
 RGB = ("#d55e00", "#009e73", "#0072b2")  # of Okabe and Ito: told apart by colour-blind readers too
 
 
