@@ -5,7 +5,7 @@ READY  := .venv/ready
 unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-avx2 train bench figures site frames student mutants execute sync
+.PHONY: help lab test test-avx2 train bench figures site test-site frames student mutants execute sync
 
 help:                    ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -34,6 +34,9 @@ figures: $(READY)        ## draw figures/ anew
 
 site: .venv/ready-site   ## build the course's web site (ARGS=--serve to look at it)
 	@$(PY) tools/website.py $(ARGS)
+
+test-site: site          ## test the built site in headless Chromium
+	@$(PY) -m pytest -q site $(ARGS)
 
 frames: $(READY)         ## draw the sliders of the site, in minutes (ARGS="03 08" for some lessons)
 	@$(PY) tools/frames.py $(ARGS)

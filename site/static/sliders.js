@@ -18,3 +18,8 @@ document.querySelectorAll(".slider").forEach((box) => {
     for (let number = names.reduce((n, values) => n * values.length, 1); number--;) new Image().src = file(number);
   }, { once: true });
 });
+
+// A table that scrolls can be scrolled by keys too.
+document.querySelectorAll(".bd-article table").forEach((table) => {
+  if (table.scrollWidth > table.clientWidth) table.tabIndex = 0;
+});
