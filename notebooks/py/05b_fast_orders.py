@@ -25,7 +25,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # %% [markdown]
 # ## Which order is the fastest?
 #
-# Lesson 05 counted multiply-adds. Are they seconds? The paper (Bello, [*LambdaNetworks*](https://arxiv.org/abs/2102.08602), ICLR 2021, Table 4) holds a riddle. It prints 1160 images per second for a ResNet-50 with lambda layers, whose memory counts dense embeddings. It prints 1100 for lambda convolutions with a window of 7 × 7. Let us count both for the same 16 layers:
+# Lesson 05 counted multiply-adds. Are they seconds? The paper (Bello, [*LambdaNetworks*](https://arxiv.org/abs/2102.08602), ICLR 2021, Table 4) holds a riddle. It prints 1160 images per second for a ResNet-50 with lambda layers, whose memory counts dense embeddings. It prints 1100 for lambda convolutions with a window of 7 × 7. The first has a window of 23 × 23. (Its dense embeddings cost the same for any window.) Let us count both for the same 16 layers:
 
 # %%
 import json
@@ -292,7 +292,7 @@ if revealed(guess):
 # %% [markdown]
 # The tiles need the fewest multiply-adds and lose. With $u=4$ each pair of pixels has four scores and each copy has four values, but a pixel still has one lambda. So the convolution wins. With $u=1$ the tiles win.
 #
-# `plan` is how the layer of lesson 04 picks its order. It looks at shapes, never at a clock. So a model takes the same order on every machine, and a training run can be repeated. Here is its choice for many shapes:
+# `plan` is how the layer of lesson 04 picks its order. It looks at shapes, never at a clock. So a model takes the same order on every machine. Here is its choice for many shapes:
 
 # %%
 map_sides, widths, names = [4, 7, 8, 14, 16, 28, 32, 56], [64, 128, 256, 512], list(ORDERS)
@@ -389,13 +389,13 @@ figures.show(
 # %% [markdown]
 # ## 6 · Why no Conv3d?
 #
-# Not because it is always slow: look at its bars. But three-dimensional convolutions are used less, so their fast paths break more easily. With PyTorch 2.9 on GPUs, users reported that they were
+# Not because it is always slow: look at its bars. But three-dimensional convolutions are used less, so their fast paths break more easily. Around PyTorch 2.9, users with GPUs reported that they were
 #
-# * [4 times slower in mixed precision](https://github.com/pytorch/pytorch/issues/166122), or [10 to 20 times slower](https://github.com/pytorch/pytorch/issues/174051);
+# * [4 times slower in mixed precision](https://github.com/pytorch/pytorch/issues/166122), or [10 to 20 times slower](https://github.com/pytorch/pytorch/issues/174051) in the vision part of one model;
 # * [far more hungry for memory in bfloat16](https://github.com/pytorch/pytorch/issues/166643);
-# * [wrong, with some versions of cuDNN](https://github.com/pytorch/pytorch/issues/163539), NVIDIA's library of convolutions.
+# * [wrong in bfloat16, with some versions of cuDNN](https://github.com/pytorch/pytorch/issues/163539), NVIDIA's library of convolutions.
 #
-# Newer versions of cuDNN mend this. timm's own [benchmarks](https://github.com/huggingface/pytorch-image-models/tree/main/results) show its trace. On an RTX 4090 in mixed precision, `lambda_resnet26t` has a Conv3d. It fell from 4193 images per second (PyTorch 2.4) to 2146 (2.9.1). `lambda_resnet26rpt_256` has none, and it stayed at 3276 and 3278. A Conv2d over $b\cdot v$ images computes the same, and does not depend on that path.
+# Newer versions of cuDNN mend this. timm's own [benchmarks](https://github.com/huggingface/pytorch-image-models/tree/main/results) fit this, though they name no cause. On an RTX 4090 in mixed precision, `lambda_resnet26t` has a Conv3d. It fell from 4193 images per second (PyTorch 2.4) to 2146 (2.9.1). `lambda_resnet26rpt_256` has none, and it stayed at 3276 and 3278. A Conv2d over $b\cdot v$ images computes the same, and does not depend on that path.
 
 # %% [markdown]
 # ## 7 · The whole layer beside the public ones
@@ -452,7 +452,7 @@ for row in record["step"]["rows"]:
               f"{held / 2**30:11.2f}{held / row['held']['ours']:8.2f}   {row['dtype']}, {row['batch']} images")
 
 # %% [markdown]
-# **What you should see.** With our layers a step is faster than with public ones, in each of these nets. It is *slower* than in the convolutional twin: 2.6 times with $u=4$, and 1.1 times with $u=1$. With recompute, a net keeps an eighth to a seventh of its bytes. That is about a quarter of what the twin keeps.
+# **What you should see.** With our layers a step is faster than with public ones, in each of these nets. It is *slower* than in the convolutional twin: 2.6 times with $u=4$, and 1.1 times with $u=1$. With recompute, a net keeps an eighth to a seventh of its bytes. That is about a quarter of what the twin keeps. The step takes 1.05 times as long with $u=4$, and 1.37 times with $u=1$.
 #
 # **Caution.** With $u=1$ our net needs fewer multiply-adds than its twin ([lesson 06](06_lambda_resnet.ipynb) counts them), and is slower all the same. Multiply-adds are not seconds.
 
@@ -468,6 +468,7 @@ for row, times in zip(record["step"]["rows"], (2.6, 1.1, 0, 0)):
     assert all((time < ours) == ("twin" in name) for name, time in seconds.items() if "ours" not in name)
     if times:
         assert round(ours / seconds["convolutional twin"], 1) == times
+        assert round(seconds["ours, recompute"] / ours, 2) == {2.6: 1.05, 1.1: 1.37}[times]
         assert 1 / 8.05 < held["ours, recompute"] / held["ours"] < 1 / 6.5
         assert 0.2 < held["ours, recompute"] / held["convolutional twin"] < 0.3
 
@@ -613,7 +614,7 @@ progress({
 # * Cut into tiles, scores first becomes linear in the pixels, because all tiles share their embeddings.
 # * A price of multiply-adds and numbers made names an order. `plan` looks at shapes only, so runs repeat.
 # * Only a stopwatch is a stopwatch. On the recorded machine, `plan` named the fastest order at 18 of 18 shapes.
-# * The library's layer was faster than public ones at every recorded shape, and often saved more bytes.
+# * The library's layer was faster than public ones at every recorded shape. In 10 of 18 cases a public layer needed fewer saved bytes.
 # * A training step is slower than with 3×3 convolutions: 2.6 times with $u=4$, 1.1 times with $u=1$.
 #
 # **Ledger.** *Faster.* For: more than twice as fast as the fastest public layer, on average. Against: never as fast as a convolution in our record. *Without attention.* Against: the fastest order often makes scores.

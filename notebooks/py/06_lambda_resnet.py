@@ -20,7 +20,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # >
 # > **Time** 60 minutes to read and run, 30 for the exercises. The code takes about 20 seconds on two CPU cores.
 # >
-# > **Short path** Steps 1, 3, 5 and 7.
+# > **Short path** Steps 1, 3, 4, 5 and 7.
 
 # %% [markdown]
 # ## Where in a network does it belong?
@@ -192,14 +192,14 @@ if revealed(guess):
 #
 # $$\underbrace{9d^2}_{\text{convolution}}\qquad\text{and}\qquad \underbrace{d\,(hk + ku + vu)}_{\text{projections}} + \underbrace{2\,(hk + vu)}_{\text{norms}} + \underbrace{k\,u\,r^2}_{\text{stencils}}\qquad\text{parameters.}$$
 #
-# The layer is 2.5 times smaller at d = 64, and 20 times smaller at d = 512. In c2, 57 % of it are stencils. Their number stays the same, while the $9d^2$ of the convolution grow. So nearly all savings lie in c4 and c5.
+# The layer is 2.5 times smaller at d = 64, and 20 times smaller at d = 512. In c2, 57 % of it are stencils. Their number stays the same, while the $9d^2$ of the convolution grow. So nearly all savings lie in c4 and c5, and almost two thirds of them in c5 alone.
 
 # %% [markdown]
 # ## 4 · The network
 #
 # **Claim.** Four letters describe a network. Each says what mixes the pixels in one stage.
 #
-# The *layout* `"CCLL"` has convolutions in c2 and c3, and lambda layers in c4 and c5. A layout can also be a tuple of strings, with one letter for each block. `depths` says how many blocks each stage has. `check_net` refuses what makes no network. There are two stems, which step 6 compares. If you give no scope, you get the paper's: 23 on ImageNet with u = 1, else 7. The last layer is called `head`, as everywhere. It has nothing to do with the h heads.
+# The *layout* `"CCLL"` has convolutions in c2 and c3, and lambda layers in c4 and c5. A layout can also be a tuple of strings, with one letter for each block. `depths` says how many blocks each stage has. `check_net` refuses what makes no network. There are two stems, which step 6 compares. If you give no scope, ImageNet networks get the paper's: 23 with u = 1, and 7 with u > 1. CIFAR networks get 7, our choice. The last layer is called `head`, as everywhere. It has nothing to do with the h heads.
 
 # %%
 class ResNet(nn.Module):
@@ -360,7 +360,7 @@ figures.show(
 )
 
 # %% [markdown]
-# Our `lambda_resnet18` uses r = 7. It sees the whole 4 × 4 map of the last stage, and 0.69 of each axis of the 8 × 8 map. On the large maps it sees a neighbourhood, where a wide window would cost most. The palette sees the whole map at any r.
+# `lambda_resnet18` is one of our models for CIFAR-10 (step 9 shows it). It uses r = 7. It sees the whole 4 × 4 map of the last stage, and 0.69 of each axis of the 8 × 8 map. On the large maps it sees a neighbourhood, where a wide window would cost most. The palette sees the whole map at any r.
 
 # %% [markdown]
 # ## 7 · Which stages?
@@ -390,7 +390,7 @@ figures.show(
 #
 # **Speed.** No swap made the network faster. CCLL needs 84 % of the work and runs at 69 % of the speed. For c2, bill and clock agree on the direction. For c4 they do not: the bill promised less work, and the network became slower. Fewer multiply-adds need not be fewer seconds.
 #
-# **Together.** CCLL is as accurate as LLLL, as far as this table can tell, at more than four times its speed. So put lambda layers into **c4 and c5**.
+# **Together.** CCLL is as accurate as LLLL, as far as this table can tell, at more than four times its speed. So put lambda layers into **c4 and c5**. The paper's appendix says so too, as [a user points out](https://github.com/d-li14/lambda.pytorch/issues/2).
 #
 # The library timm did so too: its `lambda_resnet26t` has them in one block of c4 and in all of c5. [Its results](https://github.com/huggingface/pytorch-image-models/blob/main/results/results-imagenet.csv) are 79.13 % with 11.0 million parameters, against 77.88 % with 16.0 million for `resnet26t`, with convolutions. The table does not say whether both were trained alike.
 
@@ -454,7 +454,7 @@ widgets.explore(build, c2=widgets.choice("c2", ["C", "L"], "C"), c3=widgets.choi
 #
 # [Lesson 07](07_train_on_cifar10.ipynb) trains on images of 32 × 32. All models have names, and `create_model` builds them.
 #
-# `lambda_resnet18` has two bottlenecks in each stage. With three layers in a bottleneck it is 26 layers deep. Its twin with convolutions is therefore called `resnet26`. The well-known `resnet18` has other blocks, of two 3 × 3 convolutions each.
+# `lambda_resnet18` has two bottlenecks in each stage. So have others named it: a ResNet-18 has two blocks in each stage. But with three layers in a bottleneck it is 26 layers deep. Its twin with convolutions is therefore called `resnet26`. The well-known `resnet18` has other blocks, of two 3 × 3 convolutions each.
 #
 # `tiny` and `small` are models of our own. They train on two CPU cores. Their block, `SmallBlock`, first widens and halves the map. Then it mixes the pixels beside a shortcut:
 #
@@ -488,7 +488,7 @@ for name in ("tiny", "small", "lambda_resnet18", "lambda_resnet18, u = 4", "resn
           f"{cost.multiply_adds(net, (1, 3, 32, 32)) / 1e6:>19.0f}")
 
 # %% [markdown]
-# **What you should see.** `lambda_resnet18` has about 40 % fewer parameters than its twin. With u = 1 it also needs fewer multiply-adds, with u = 4 more. `small` has 16 times fewer parameters than the twin, and `tiny` has 59 times fewer.
+# **What you should see.** `lambda_resnet18` has about 40 % fewer parameters than its twin. With u = 1 it also needs fewer multiply-adds, with u = 4 more. Beside the well-known `resnet18` it has 28 % fewer parameters, and about as many multiply-adds with u = 1. `small` has 16 times fewer parameters than the twin, and `tiny` has 59 times fewer.
 
 # %% [markdown]
 # ## Exercises
@@ -557,7 +557,7 @@ exercise_3
 #
 # <details><summary>Solution</summary>
 #
-# CCLL fits with a smaller scope or fewer query channels. With r = 7 even LLLL fits: 14.87 million parameters and 2.83 billion multiply-adds. It was the wide window that made the large maps expensive. What a narrow window does to the accuracy, no count can tell.
+# CCLL fits with a smaller scope or fewer query channels. With r = 7 even LLLL fits: 14.87 million parameters and 2.83 billion multiply-adds. It was the wide window that made the large maps expensive. What a narrow window does to the accuracy, no count can tell. The paper's Table 4 prints 78.1 % with a window of 7 × 7, and 78.4 % with the default.
 #
 # ```python
 # options = {"layout": "LLLL", "scope": 7}
@@ -651,7 +651,7 @@ progress({
 # | CIFAR-10: 71 and 89 % instead of 93 | [leaderj1001 #1](https://github.com/leaderj1001/LambdaNetworks/issues/1) | the stem: step 6; and logs: lesson 07 |
 # | 3D convolutions 4 times slower in PyTorch 2.9 | [pytorch #166122](https://github.com/pytorch/pytorch/issues/166122) | ours has none: lesson 05b |
 #
-# In thread #12 the user tried both and left the norm out. Then the validation loss was 3·10⁸. Others keep norm and ReLU: [d-li14's network](https://github.com/d-li14/lambda.pytorch) does so and reaches 78.2 % on ImageNet.
+# In thread #12 the validation accuracy did not grow with norm and ReLU, so the user left them out. Then the validation loss was 3·10⁸. Others keep norm and ReLU: [d-li14's network](https://github.com/d-li14/lambda.pytorch) does so and reaches 78.2 % on ImageNet.
 #
 # ### The paper's own LambdaResNets
 #
@@ -759,7 +759,7 @@ assert needed["with recompute"] < 0.5 * needed["lambda_resnet18, u = 4"]
 # * A new block is its shortcut, so no layer can spoil the first step.
 # * The swap saves parameters where layers are wide, and adds work where maps are large.
 # * A scope of 2H−1 sees the whole map. What is wider reads nothing.
-# * Lambda layers belong into c4 and c5. In the paper's table they reach the accuracy of LLLL there, at four times its speed.
+# * Lambda layers belong in c4 and c5. In the paper's table they reach the accuracy of LLLL there, at four times its speed.
 #
 # **Ledger.** *Fewer parameters, better accuracy*: for, 25.6 → 15.0 million and 76.9 → 78.4 % (paper). *Faster*: against, 7240 → 1160 images per second in the same table, and 4980 with c4 and c5 alone. The paper's hybrids are compared with other models; lesson 09 has the details.
 #
