@@ -27,7 +27,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 #
 # A model learns to write by guessing. In training it gets a whole text, and it guesses at every position at once. At position $n$ it reads the words 0 to $n$ and guesses word $n+1$. But word $n+1$ stands right there, in the same tensor. A model that can see it copies it, and learns nothing.
 #
-# So position $n$ must not see anything later than $n$. Such a layer is called **causal**. The palette of lesson 02 is not causal:
+# So position $n$ must not see anything later than $n$. A layer that keeps this rule is called **causal**. The palette of lesson 02 is not causal:
 
 # %%
 import math
@@ -67,7 +67,7 @@ figures.show(
 #
 # $$\lambda^c_n \;=\; \sum_m \mathrm{softmax}_{m\text{ seen by }n}(K)_m\,v_m^\top\in\mathbb{R}^{k\times v}$$
 #
-# The last exercise of lesson 04 was this function for $u=1$. Below is the library's, for any $u$. A hidden score becomes the lowest number that there is, so its exponential is 0 beside any other. The second `masked_fill` is for a query that sees nothing at all. Its scores are equally low, and a softmax would weigh them all alike. It gets 0 instead.
+# The last exercise of lesson 04 was this function for $u=1$. Below is the library's, for any $u$. A hidden score becomes the lowest number that there is, so its exponential is 0 beside any other. The second `masked_fill` is for a query that sees nothing at all. Its scores are equally low, and a softmax would weigh them all alike. This query gets weights of 0 instead.
 #
 # A sequence is an image of one row, so the strip is a sequence: red, green, blue, yellow. The number 8 is full light. Its keys are (0, 0) three times, then (0, log 5).
 
@@ -131,7 +131,7 @@ if revealed(guess):
 
 
 # %% [markdown]
-# All hidden values are out of the sum. Still the future comes through: it stands in the *denominator*. No shape is wrong, and no number looks odd. In training, a model can find this way in and use it. When it writes a text of its own, there is no future. What it has learnt from it is then worth nothing.
+# No hidden value is in the sum. But the future comes through in the *denominator*. No shape is wrong, and no number looks odd. In training, a model can find this way in and use it. When it writes a text of its own, there is no future. Then all that it learnt from the leak is worth nothing.
 #
 # So hidden positions must be out *before* the weights are normalised. The test is good for any causal code: **change the future, watch the past.**
 
@@ -210,7 +210,7 @@ print(f"300 positions, k = 7, v = 5, u = 3: {300 * 300 * 7 * 3:,} weights under 
 #
 # Let $S_n=\sum_{m\le n} e^{K_m}v_m^\top\in\mathbb{R}^{k\times v}$. Our palette is $S_n/w_n$: each row is divided by its own weight.
 #
-# * **Linear attention** ([Katharopoulos et al. 2020](https://arxiv.org/abs/2006.16236)) divides once, after the query: $\varphi(q)^\top S_n \,/\, \varphi(q)^\top w_n$. The function $\varphi$ makes numbers positive. With $\varphi=\exp$, this model reads our palette with the query $\mathrm{softmax}(q+\log w_n)$.
+# * **Linear attention** ([Katharopoulos et al. 2020](https://arxiv.org/abs/2006.16236)) divides once, after the query: $\varphi(q)^\top S_n \,/\, \varphi(q)^\top w_n$. The function $\varphi$ makes numbers positive, and stands in $S_n$ and $w_n$ in place of exp. (The authors take $\mathrm{elu}+1$.) With $\varphi=\exp$, this model reads our palette with the query $\mathrm{softmax}(q+\log w_n)$.
 # * **AFT** ([Zhai et al. 2021](https://arxiv.org/abs/2105.14103)) in its simple form keeps only the diagonal of $S_n$: value channel $i$ has a key of its own. The query becomes a factor for each channel, $\mathrm{sigmoid}(q)$.
 # * **RWKV**, version 4 ([Peng et al. 2023](https://arxiv.org/abs/2305.13048)), adds decay to AFT: at each step the old weights shrink by $e^{-\delta}$. A softmax only sees differences. So decay is the same as keys that grow by $\delta$ per position. (RWKV also gives the newest position a bonus.)
 
@@ -235,7 +235,7 @@ print("decay is a growing key:", torch.allclose(top / bottom, decayed))
 
 
 # %% [markdown]
-# Without decay, our memory never forgets. It also hardens: the more weight it holds, the less one more position can move it. Watch this on a photograph.
+# Without decay, our memory never forgets. And the more weight it holds, the less one more position can move it. Watch this on a photograph.
 
 # %% [markdown]
 # ## 5 · A photograph, read row by row
@@ -283,7 +283,7 @@ widgets.explore(draw_reading, rows=widgets.slider("rows read", 1, 32, 17))
 # %% [markdown]
 # ## 6 · The layer, and a second leak
 #
-# `LambdaLayer1d(causal=True)` is lesson 04's layer for sequences (b, d, n), with causal palettes. Its stencils of $r$ taps only reach back: the last tap is the position itself. The layer runs in two ways. Called as usual it takes a whole text, as in training. Its method `step` takes one position, as in writing. With it comes the **state** that the step before handed on: the memory, and the last $r$ values for the stencils.
+# `LambdaLayer1d(causal=True)` is lesson 04's layer for sequences (b, d, n), with causal palettes. Its stencils of $r$ taps only reach back: the last tap is the position itself. The layer runs in two ways. Called as usual it takes a whole text, as in training. Its method `step` takes one position, as in writing, and the **state** from the step before. The state is the memory, and the last $r$ values for the stencils.
 #
 # Lesson 04's layer has batch norm on queries and values. Suppose that our layer had `BatchNorm1d`. It takes mean and variance of each channel over the batch *and over the positions*. We change the future and watch the past, by gradients:
 
@@ -317,7 +317,7 @@ if revealed(guess):
         print(f"{mode:5} is the future heard? with batch norm: {by_leaky}; with our layer's norm: {by_causal}")
 
 # %% [markdown]
-# In train mode, batch norm tells position 0 the mean and the variance of what is to come. In eval mode it uses stored numbers, so the leak is gone. So is all that the model had learnt from it. The causal layer therefore has a **layer norm**, `ChannelNorm`: mean and variance over the channels of one position.
+# In train mode, batch norm tells position 0 the mean and the variance of what is to come. In eval mode it uses stored numbers. The leak is gone, and so is all that the model learnt from it. The causal layer therefore has a **layer norm**, `ChannelNorm`: mean and variance over the channels of one position.
 #
 # (A layer that is not causal takes any other mask: `layer(features, mask)`. It keeps its batch norm. So in train mode a little of what the mask hides comes through.)
 #
@@ -333,7 +333,7 @@ print("steps agree with the whole text:", torch.allclose(torch.stack(outputs, di
 print("numbers in the state after 1, 2, 3, 4, ..., 50 positions:", sizes[:4], "...", sizes[-1])
 
 # %% [markdown]
-# **What you should see.** The memory holds $k\,(1+v)=25$ numbers. The window of values is full after three positions. From then on the state does not grow. Attention that writes a text keeps the keys and values of *all* positions, so its state grows with every word. In return, attention blurs nothing. Here the past is $k$ means, for ever.
+# **What you should see.** The memory holds $k\,(1+v)=25$ numbers. The window of values is full after three positions. From then on the state does not grow. Attention that writes a text keeps the keys and values of *all* positions, so its state grows with every word. In return, attention blurs nothing. Here the whole past is $k$ means.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Checks of steps 1 to 6
@@ -450,7 +450,8 @@ figures.show(
 figures.show(
     figures.traces({"the waiter": word_losses[:, 1::2].mean(0), "best without palettes": forgetful,
                     "perfect memory": perfect}, "visit", "mean loss of its drink", ylim=(0, 1.5)),
-    "The drinks alone, on new days. Later in the day fewer guests are new, and the guesses get better.",
+    "The drinks alone, on new days. Later in the day fewer guests are new, and the guesses get better. A perfect "
+    "memory reaches the entropy.",
     alt="The waiter's loss at each visit of a day lies close to that of a perfect memory.",
 )
 
@@ -623,7 +624,7 @@ progress({
 # * To go on, it needs k · v + k numbers for u = 1. This state does not grow.
 # * The future can come in without being summed: by the denominator of a softmax, or by the statistics of a norm. Change the future and watch the past, in train mode too.
 # * Linear attention, AFT and RWKV keep the same sums. They divide, gate or decay them in another way.
-# * A model of a few thousand parameters learns to use this memory. It goes on with it on texts three times as long as those that it has seen.
+# * A model of a few thousand parameters learns to use this memory. It still works on texts three times as long as those in training.
 #
 # **Ledger.** *Less memory.* For: a text goes on from a state that does not grow, where attention keeps every key and value. *More accurate.* No evidence here: we built the café for this memory. The state that does not grow is also a state that averages.
 #

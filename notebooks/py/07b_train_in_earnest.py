@@ -237,14 +237,14 @@ for name, recipe in others.items():
     print(f"{name}: {run.step} steps, finite: {bool(run.losses.isfinite().all())}")
 
 # %% [markdown]
-# Now open the page. In a notebook, write these two lines into a cell, with *your* folder:
+# Now open the page. In this notebook, write these two lines into a cell. Jupyter puts the folder from above in place of `{board}`:
 #
 # ```
 # %load_ext tensorboard
-# %tensorboard --logdir runs/board
+# %tensorboard --logdir {board}
 # ```
 #
-# In a terminal: `tensorboard --logdir runs/board`. Then open the address that it prints. You will find two cards, *loss* and *test_accuracy*, and each run as a line. A run that was resumed writes its curve again, and the page drops the old piece.
+# In a terminal, name the folder of your own run: `tensorboard --logdir runs/board`. Then open the address that it prints. You will find two cards, *loss* and *test_accuracy*, and each run as a line. A run that was resumed writes its curve again, and the page drops the old piece.
 #
 # What does the page read? We read the file back and compare it with the losses of the run:
 
@@ -293,12 +293,12 @@ figures.show(
 )
 
 # %% [markdown]
-# **What you should see.** The smooth curve is easier to read, and late. It still lies above the losses when they fall. A curve with few points, such as *test_accuracy*, suffers most. So set the smoothing to 0 before you read a number from the page. And untick *Ignore outliers in chart scaling*: otherwise the axes may cut a curve off.
+# **What you should see.** The smooth curve is easier to read, but late: while the losses fall, it lies above them. A curve with few points, such as *test_accuracy*, suffers most. So set the smoothing to 0 before you read a number from the page. And untick *Ignore outliers in chart scaling*: otherwise the axes may cut a curve off.
 
 # %% [markdown]
 # ## 5 · Are two runs the same?
 #
-# Two curves never lie exactly on each other, unless it is the same run on the same machine. How far apart may they be? Collections of models use a rule for it. Over the steps $s$ that both have, with losses $a_s$ and $b_s$:
+# Two curves never lie exactly on each other, unless it is the same run on the same machine. How far apart may they be? Model zoos, collections of trained models, use such a rule. Over the steps $s$ that both have, with losses $a_s$ and $b_s$:
 #
 # $$\text{relative} = \frac1n\sum_s \frac{|a_s-b_s|}{|a_s|}\le 0.05 \qquad\text{or}\qquad \text{absolute} = \frac1n\sum_s |a_s-b_s| \le 0.0002$$
 
@@ -312,7 +312,7 @@ assert torch.isclose(by_hand, torch.tensor(pairs["seed 1"].relative).double())
 assert pairs["disconnected"].relative == 0 < pairs["seed 1"].relative < pairs["lr 0.02"].relative < 0.05
 figures.show(
     plot_comparison(pairs["lr 0.02"], ("seed 0", "lr 0.02")),
-    "Two learning rates. Above, the losses of both; below, their difference.",
+    "Learning rates of 0.2 (the run of seed 0) and 0.02. Above, the losses of both; below, their difference.",
     alt="Two jagged curves that begin at the same loss. The orange one falls less. Below, the difference grows.",
 )
 
@@ -326,7 +326,7 @@ figures.show(
 # %% [markdown]
 # ## 6 · Several processes
 #
-# Two GPUs can share a run. Each process has a copy of the model. It takes its half of every batch, and the gradients are averaged. This is called **data-parallel** training. Every copy then makes the same step, so the copies stay equal.
+# Two GPUs can share a run. Each process has a copy of the model and takes its half of every batch. The gradients are averaged. This is called **data-parallel** training. Every copy then makes the same step, so the copies stay equal.
 #
 # Is the average of two half gradients the gradient of the whole batch? The loss is a mean over the images, so it should be. Nearly all parts of the model agree. One does not.
 #
@@ -426,7 +426,7 @@ assert not torch.allclose(together, whole.losses, atol=1e-3)
 #
 # `halves_in_turn` is useful by itself. It is **gradient accumulation**. If a batch does not fit into your GPU, call `backward` for each part before you compute the next one.
 #
-# **Caution.** Two processes on one CPU are no faster, since one process already uses all cores. Several GPUs should be, but we have no record of that yet.
+# **Caution.** Two processes on one CPU are no faster, since one process already uses all cores. Several GPUs should be faster, but we have no record of that yet.
 #
 # Only process 0 writes files. If one process dies, the others stop with a message. `--resume` goes on.
 
@@ -535,7 +535,7 @@ if revealed(guess):
         print(f"{name:8} above 45 %: {run.accuracy > 0.45!s:6} above 75 %: {run.accuracy > 0.75}")
 
 # %% [markdown]
-# One answer to all drawings would be right in a third of the cases. From scratch, sixty steps bring hardly more. The frozen backbone helps: features of photographs tell something about shapes. To let *all* layers follow the new images helps most.
+# One answer to all drawings would be right in a third of the cases. From scratch, sixty steps bring little more than that, or nothing. The frozen backbone helps: features of photographs tell something about shapes. Training *all* layers helps most.
 #
 # **Caution.** This is one learning rate and 60 steps. Three other seeds gave the same order, when this page was written. A longer run from scratch would do better. With fewer images, or images more like photographs, the frozen backbone may win. The comparison costs three short runs. Make it with your own images.
 
@@ -560,7 +560,7 @@ assert all(torch.equal(tensor, trained[name]) for name, tensor in backbone.items
 # %% [markdown]
 # ## Exercises
 #
-# **1 · Compute ★.** A run has 390 steps in an epoch, and each step takes 0.2 seconds. `fit` saves at the end of each epoch, and 60 seconds after the last save. The machine goes away after step 1000. How many steps are lost?
+# **1 ★ Compute.** A run has 390 steps in an epoch, and each step takes 0.2 seconds. `fit` saves at the end of each epoch, and 60 seconds after the last save. The machine goes away after step 1000. How many steps are lost?
 
 # %%
 lost_steps = None  # a whole number
@@ -592,7 +592,7 @@ exercise_1
 # </details>
 
 # %% [markdown]
-# **2 · Construct ★★.** Your batch has 50 images, but only 30 fit at once. So you divide it into 30 and 20, and compute the mean loss of each part. By which two factors must you multiply the two losses, so that the sum of their gradients is that of the whole batch? The norms use stored statistics.
+# **2 ★★ Construct.** Your batch has 50 images, but only 30 fit at once. So you divide it into 30 and 20, and compute the mean loss of each part. By which two factors must you multiply the two losses, so that the sum of their gradients is that of the whole batch? The norms use stored statistics.
 
 # %%
 factors = None  # a pair (for the 30, for the 20)
@@ -633,7 +633,7 @@ exercise_2
 # </details>
 
 # %% [markdown]
-# **3 · Implement ★★.** Write a callback that keeps the largest loss of the run. `run.losses` has a place for each step. The last step done is `run.losses[run.step - 1]`.
+# **3 ★★ Implement.** Write a callback that keeps the largest loss of the run. `run.losses` has a place for each step. The last step done is `run.losses[run.step - 1]`.
 
 # %%
 class LargestLoss:
@@ -682,7 +682,7 @@ exercise_3
 # </details>
 
 # %% [markdown]
-# **4 · Derive ★★★.** A colleague sends you a curve from TensorBoard, but only the *smoothed* one. Get the losses back. The formula is in step 4.
+# **4 ★★★ Derive.** A colleague sends you a curve from TensorBoard, but only the *smoothed* one. Get the losses back. The formula is in step 4.
 
 # %%
 def unsmoothed(curve: Tensor, weight: float = 0.6) -> Tensor | None:
