@@ -88,7 +88,7 @@ if revealed(guess):
 # Read it fairly:
 #
 # * **The paper printed this table itself.** And the whole layer kept its promise: against plain convolutions, ImageNet accuracy rose from 76.9 to 78.4 % with about 40 % fewer parameters. A [public rerun](https://github.com/d-li14/lambda.pytorch) agrees: 78.2 %.
-# * **Each number stands without an error.** Of 50,000 images, 0.3 points are about 150. The choice of the images alone makes this difference uncertain by ± 0.5 points ([lesson 09b](09b_how_sure.ipynb)). So the 0.3 may be chance, and the 9.6 cannot.
+# * **Each number lacks an error bar.** Of 50,000 images, 0.3 points are about 150. The choice of the images alone makes this difference uncertain by ± 0.5 points ([lesson 09b](09b_how_sure.ipynb)). So the 0.3 may be chance, and the 9.6 cannot.
 # * **"Without the position half" speaks of the layers, not of the net.** Convolutions in front of them still see neighbours (exercise 2).
 #
 # Two rows are missing. What if the query stood still? And what if these layers saw no other pixel at all? A layer for this last question is called a **control**. Without a control we cannot know whether there was anything to earn.
@@ -380,7 +380,7 @@ if revealed(guess):
 figures.show(
     draw(),
     "Accuracy of the trained tiny for every setting of the faders; the frame is the setting without palettes. "
-    "Right: what the net then says about the plane. Darker orange is more accurate, the orange bar is the truth.",
+    "Right: what the net then says about the plane. Darker orange is more accurate, the orange bar is the true class.",
     alt="A grid of accuracies over both faders, the plane, and bars of probabilities of ten classes.",
 )
 
