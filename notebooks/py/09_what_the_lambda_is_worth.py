@@ -380,7 +380,7 @@ if revealed(guess):
 figures.show(
     draw(),
     "Accuracy of the trained tiny for every setting of the faders; the frame is the setting without palettes. "
-    "Right: what the net then says about the plane. Darker orange is more accurate, the orange bar is the true class.",
+    "Right: what it then says about the plane. Darker orange is more accurate; the orange bar is the true class.",
     alt="A grid of accuracies over both faders, the plane, and bars of probabilities of ten classes.",
 )
 
