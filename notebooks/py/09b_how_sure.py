@@ -14,7 +14,7 @@ if not hasattr(lambdalib, "__course__"):  # another project on PyPI has the same
 print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %% [markdown]
-# > **After this lesson you can** put an error on an accuracy, and on a difference of two. You can say by one rule whether a difference is significant. You can compare two models on the same images. You can read a table of many rows without being fooled by chance.
+# > **After this lesson you can** put an error on an accuracy, and on a difference of two. You can say by one rule whether a difference is significant. You can compare two models on the same images. You can read a table of many rows, and a claim with its reruns, without being fooled by chance.
 # >
 # > **You need** [lesson 09](09_what_the_lambda_is_worth.ipynb), whose numbers we look at again. No statistics: what you need is explained here. Letters and words are in the [glossary](glossary.md).
 # >
@@ -62,11 +62,11 @@ recorded = {row.name: row for row in read_results()}
 #
 # **Claim.** An accuracy that was counted on $N$ images is uncertain by about $\sqrt{p(1-p)/N}$.
 #
-# A model is right on an image or wrong, like a coin that falls on one side with probability $p$. If $p$ is counted on $N$ independent images, its spread is called the **standard error**:
+# A model is right on an image or wrong, like a coin that falls on one side with probability $p$. Count $p$ again and again, each time on other $N$ images, and the counts differ. Their standard deviation, or *spread*, is called the **standard error**:
 #
 # $$s=\sqrt{\frac{p\,(1-p)}{N}},\qquad\text{and for a difference of two independent counts:}\quad \sqrt{s_1^2+s_2^2}$$
 #
-# In 95 of 100 cases, the count lies within 1.96 standard errors of what endless images would give. That is the 95 % interval. Let us test the formula: a model with $p=0.784$ answers 500 images, 20,000 times over.
+# In 95 of 100 cases, the count lies within 1.96 standard errors of what infinitely many images would give. That is the 95 % interval. Let us test the formula: a model with $p=0.784$ answers 500 images, 20,000 times over.
 
 # %%
 def standard_error(accuracy: float, images: int) -> float:
@@ -101,7 +101,7 @@ figures.show(
 #
 # **Claim.** With three seeds each, the interval of a difference is 2.27 standard deviations of a run to each side.
 #
-# Train one row $n$ times and another $m$ times. Their means are $\bar x$ and $\bar y$. The standard deviation $s$ of a run is estimated from both rows. Then the 95 % interval is
+# Train one row of our tables $n$ times and another $m$ times. Their means are $\bar x$ and $\bar y$. The standard deviation $s$ of a run is estimated from both rows. Then the 95 % interval is
 #
 # $$\bar x-\bar y\;\pm\;t\,s\,\sqrt{\tfrac1n+\tfrac1m},\qquad s^2=\frac{\sum_i(x_i-\bar x)^2+\sum_j(y_j-\bar y)^2}{n+m-2}$$
 #
@@ -126,7 +126,7 @@ assert all(map(math.isclose, mean_difference(convolution, layer), (difference, h
 #
 # **Our one rule:** a difference is *significant* if this interval does not contain 0. The figures of lesson 09 draw these intervals. The rule answers one question: would new trainings, judged by the same test images, repeat the result?
 #
-# Would *other images* repeat it, too? We kept the answers of each run to each of the 10,000 test images. For each image, take the difference of the shares of runs that were right. The spread of these 10,000 numbers, divided by 100, is the standard error of the images. Errors of both kinds add as squares:
+# Would *other images* repeat it, too? We kept the answers of each run to each of the 10,000 test images. For each image, take the difference of the shares of runs that were right. The standard deviation of these 10,000 numbers, divided by $\sqrt{10\,000}=100$, is the standard error of the images. Errors of both kinds add as squares:
 
 # %%
 right = load_file(ASSETS / "right.safetensors")  # run -> (10000,) bool
@@ -185,7 +185,7 @@ if revealed(guess):
     print(f"tables with at least one: {100 * (outside > 0).double().mean():.0f} of 100")
 
 # %% [markdown]
-# So in every second table of equal layers, some pair looks significant. One lone result just outside its interval is weak evidence. Look for patterns instead.
+# So in every second table of equal layers, some pair looks significant. One lone result just outside its interval is weak evidence, such as linear attention in lesson 09: −0.30 ± 0.30. Look for patterns instead.
 #
 # Our eight layers of lesson 09 have 14 significant pairs. That is far more than chance. Seven of them belong to the 3×3 convolution, which is ahead of every other layer.
 
@@ -221,7 +221,7 @@ error = 196 * math.sqrt(2) * standard_error(0.86, 5_000)
 print(f"95 % interval of a difference, from 5,000 images alone: ± {error:.1f}")
 
 # %% [markdown]
-# **What you should see.** Most gaps inside a row are smaller than ± 1.4 points. So the choice is rough. Three layers took the highest rate that we tried, so their best rate may be higher still. Each of these runs is one seed and 4 epochs.
+# **What you should see.** Most gaps inside a row are smaller than 1.4 points. So the choice is rough. Three layers took the highest rate that we tried, so their best rate may be higher still. Each of these runs is one seed and 4 epochs.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Checks of this step
@@ -239,7 +239,7 @@ assert len(trials) == 24 and {trial.recipe.epochs for trial in trials} == {4}
 #
 # $$z=\frac{a-b}{\sqrt{a+b}}$$
 #
-# has a spread of 1 around 0 (McNemar 1947). Beyond ± 1.96 the difference is significant. Our two trained models can answer the sample's 500 test images:
+# has a standard deviation of 1 around 0 (McNemar 1947). Beyond ± 1.96 the difference is significant. Our two trained models can answer the sample's 500 test images:
 
 # %%
 hits = {name: predict(load_pretrained(name), test_images).argmax(1) == test_labels for name in ("small", "tiny")}
@@ -294,7 +294,7 @@ figures.show(
 
 
 # %% [markdown]
-# **What you should see.** u = 4 stands out: +1.00 ± 0.28 points. It is level with the 3×3 convolution, at 57 % of its parameters. Of the other five, only k = 64 is significant, by a little. And k = 4 is nearly as good, in the other direction. With five comparisons, that may well be chance (step 3). A scope of 3 loses nothing measurable: behind convolutions, the wide stencils were not missed.
+# **What you should see.** u = 4 stands out: +1.00 ± 0.28 points. It is level with the 3×3 convolution, at 57 % of its parameters. Of the other five, only k = 64 is significant, by a little. And k = 4, a change in the opposite direction, does nearly as well. With five comparisons, that may well be chance (step 3). A scope of 3 loses nothing measurable: behind convolutions, the wide stencils were not missed.
 #
 # The largest of six gains is often a lucky one. So we looked a second time, with other trainings and other images: 45,000 images to train on, and 5,000 validation images to judge. There u = 4 is ahead with each seed, but not significantly: 0.45 ± 1.21 points.
 #
@@ -356,7 +356,7 @@ for row in (recorded[name] for name in NETS if name in recorded):
           + format_mean(row.accuracies))
 
 # %% [markdown]
-# **What you should see.** A third of a point is left, 0.33 ± 0.49, and it is not significant. So the first number, after 10 epochs, was too large, and the second look was the better guide. Was it luck, or does u = 4 only learn sooner? These records cannot say.
+# **What you should see.** A third of a point is left, 0.33 ± 0.49, and it is not significant. So the gain after 10 epochs did not last, and the second look was the better guide. Was the first gain luck, or does u = 4 only learn sooner? These records cannot say.
 #
 # In `tiny` and `small`, convolutions are ahead of the lambda layers by half a point or more, with about twice the parameters. That is not a fair match. Put both kinds on one plot of accuracy over parameters (the figure in [RESULTS](https://github.com/lambdalib-course/lambdalib/blob/main/RESULTS.md)). Between `tiny` and `small`, a lambda net of 498,104 parameters would have about 92.3 %. The convolution net of this size has 92.2 %. So parameter for parameter they are level, as far as two sizes can tell. Per multiply-add, the convolution is ahead.
 #
@@ -378,6 +378,41 @@ again = find_record("tiny", group="rerun")
 assert -0.45 < 100 * (again.end["test_accuracy"] - fmean(recorded["tiny"].accuracies)) < -0.35
 assert again.start["versions"]["torch"] == find_record("tiny-u4").start["versions"]["torch"]
 assert again.start["versions"]["torch"] != find_record("tiny").start["versions"]["torch"]
+
+# %% [markdown]
+# ## 8 · Done again by others
+#
+# A number gains most when somebody else gets it too. These are the public reruns that we know of:
+
+# %%
+public = {
+    "ImageNet, LambdaResNet-50": (78.4, [78.21, 76.1], "ink"),
+    "CIFAR-10, LambdaResNet-18": (94.2, [94.02, 89.1, 71.39], "ink"),
+    "CIFAR-10, LambdaResNet-50": (93.74, [71.91], "ink"),
+}
+ours = {"lambda-resnet18-u4": "LambdaResNet-18", "small": "small", "tiny": "tiny"}
+public |= {f"CIFAR-10, ours: {words}": (None, [100 * fmean(recorded[name].accuracies)], "lit")
+           for name, words in ours.items() if name in recorded}
+figures.show(
+    figures.reruns(public, "accuracy, %"),
+    "Hollow dots are claims, full dots what came out. Orange: our own nets, by our own recipes.",
+    alt="Arrows from three claimed accuracies to those of reruns. Two claims have a rerun close by, and all have "
+        "reruns far below.",
+)
+
+# %% [markdown]
+# **What you should see.** Two of the three claims were reached again, and each was also missed by somebody.
+#
+# * **ImageNet.** The paper has 78.4 % after 90 epochs. [d-li14](https://github.com/d-li14/lambda.pytorch) trained its net again and got 78.2 %, after 130 epochs. Another user got 76.1 % with a recipe of his own ([thread 12](https://github.com/lucidrains/lambda-networks/issues/12)).
+# * **CIFAR-10, LambdaResNet-18.** [leaderj1001](https://github.com/leaderj1001/LambdaNetworks) printed 94.20 %. A reader ran the code as it was and got 71.39 %. With a correction by its author it was 89.10 %. Five weeks later, with another reader's help, the same reader reported 93.47 and then 94.02 % ([issue 1](https://github.com/leaderj1001/LambdaNetworks/issues/1)). That code keeps the best epoch on the test images, so such numbers are a little too high.
+# * **CIFAR-10, LambdaResNet-50.** The same page has 93.74 %. [yhgon](https://github.com/yhgon/LambdaNetworks) got 71.91 % with an early copy of the code, with 15.0 instead of 13 million parameters.
+#
+# Two pairs compare the layer with convolutions, by one recipe each:
+#
+# * **A pair against.** Students at TU Delft trained ResNet-50 on CIFAR-10 both ways ([report](https://github.com/joigalcar3/LambdaNetworks)). Convolutions were 3.2 points ahead. But their code tests in training mode and mixes up channels and pixels, so the gap may be the code's.
+# * **A pair for.** In [timm's results](https://github.com/huggingface/pytorch-image-models/blob/main/results/results-imagenet.csv), `lambda_resnet26t` has 79.13 % on ImageNet with 10.96 million parameters. `resnet26t` has 77.88 % with 16.01 million.
+#
+# **Caution.** A failed rerun does not prove that the first number was wrong. It proves that the page says too little to get there.
 
 # %% [markdown]
 # ## Exercises
@@ -496,7 +531,7 @@ exercise_4
 #
 # <details><summary>Solution</summary>
 #
-# The error falls with $\sqrt N$. Five times narrower needs 25 times the images: 250,000. The same holds for seeds. That is why small differences are dear.
+# The error falls with $\sqrt N$. Five times narrower needs 25 times the images: 250,000. The same holds for seeds. That is why small differences are expensive to measure.
 #
 # ```python
 # images_needed = 25 * 10_000
@@ -524,7 +559,7 @@ progress({
 # * Choose on validation images, compare on test images, and count flips where you have both models.
 # * u = 4 gained a point after 10 epochs, and 0.33 ± 0.49 after 48. Parameter for parameter, our small lambda nets and convolution nets are level.
 #
-# **Ledger.** *More accurate*: u = 4 keeps a third of its first gain. At full length, in `tiny` and `small`, convolutions with twice the parameters are ahead by half a point to a point.
+# **Ledger.** *More accurate*: for, a rerun of the paper's net on ImageNet, and timm's pair. Against: u = 4 keeps a third of its first gain. At full length, in `tiny` and `small`, convolutions with twice the parameters are ahead by half a point to a point.
 #
 # **The code of this lesson** lives in `lambdalib/experiments/results.py` (`read_results`, `find_record`, `mean_difference`, `format_difference`, `format_mean`), `lambdalib/experiments/report.py` (`compare_rows`) and `lambdalib/training/data.py` (`split_validation`). `lambdalib results` prints every table.
 #

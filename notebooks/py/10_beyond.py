@@ -113,7 +113,7 @@ own_K, own_V = randn(b, h, n, k), randn(b, h, n, v)  # the same for each head, w
 # * **Linear attention** ([Shen et al. 2018](https://arxiv.org/abs/1812.01243)): each head makes a palette from keys and values of its own.
 # * **Attention** ([Vaswani et al. 2017](https://arxiv.org/abs/1706.03762)): the softmax runs over the scores $q\cdot k$. Now the brackets cannot move, as in lesson 01.
 # * **Linear Transformer** ([Katharopoulos et al. 2020](https://arxiv.org/abs/2006.16236)): a positive function $\varphi$ in place of the softmax. The sum of the weights divides *after* the query.
-# * **A²-Net** ([Chen et al. 2018](https://arxiv.org/abs/1810.11579)): a second softmax, on the query. The recipe then sums to 1.
+# * **A²-Net** ([Chen et al. 2018](https://arxiv.org/abs/1810.11579)): a second softmax, on the query. The query's numbers are then positive and sum to 1.
 # * **Squeeze-and-excitation** ([Hu et al. 2018](https://arxiv.org/abs/1709.01507)): one key that is equal everywhere. The palette is one colour, the mean of the map. It does not mix; it scales the channels.
 #
 # As the independent side we take PyTorch's attention, the explicit n × m matrix, or torchvision's layer.
@@ -142,7 +142,7 @@ maps = V[..., 0].mT.unflatten(2, (height, width))  # (b, v, H, W)
 prove("squeeze-and-excitation", maps * gate[..., None, None], excite(maps))
 
 # %% [markdown]
-# **What you should see.** Five relatives, and five times the same ingredients. A²-Net gets back what lambdas gave up: its weights are positive and sum to 1. So its output is a blend again, as in lesson 01, and cannot subtract.
+# **What you should see.** Five relatives, and five times the same ingredients. A²-Net has again what lambdas gave up: its weights are positive and sum to 1. So its output is a blend again, as in lesson 01, and cannot subtract.
 
 # %% [markdown]
 # ## 3 · Relatives of the stencils
@@ -151,7 +151,7 @@ prove("squeeze-and-excitation", maps * gate[..., None, None], excite(maps))
 #
 # * **Involution** ([Li et al. 2021](https://arxiv.org/abs/2103.06255)): each pixel makes its filter, and all channels of a group share it. A position lambda with one head is an involution with one group, whose filter is linear in the query.
 # * **Dynamic convolution** ([Wu et al. 2019](https://arxiv.org/abs/1901.10430)): the taps of each filter pass a softmax. It was made for sentences.
-# * **Large kernel** ([Ding et al. 2022](https://arxiv.org/abs/2203.06717), [Liu et al. 2022](https://arxiv.org/abs/2201.03545)): no query at all. One learned filter for each channel, 31 × 31 or 7 × 7 taps.
+# * **Large kernel** ([Ding et al. 2022](https://arxiv.org/abs/2203.06717), [Liu et al. 2022](https://arxiv.org/abs/2201.03545)): no query at all. One learned filter for each channel, 31 × 31 or 7 × 7 taps. (With a frozen query, the channels of a head share one.)
 #
 # **Predict.** A filter has three taps, and they pass a softmax. Three filters: `"blur"` (⅓, ⅓, ⅓), `"centre"` (0, 1, 0) and `"slope"` (−1, 0, 1). Which one can the softmax *not* even come close to?
 
@@ -196,12 +196,12 @@ prove("large kernel", by_lambda, by_conv.unflatten(1, (h, v)).flatten(3).mT)
 
 
 # %% [markdown]
-# **What you should see.** All three agree. Lesson 09 meets the large kernel again, as the twins *frozen query* and *depthwise-global*. There the question is whether a query that steers the filter pays.
+# **What you should see.** All three agree. You have met the large kernel in lesson 09, as the frozen-query twin. There the question was whether a query that steers the filter pays.
 
 # %% [markdown]
 # ## 4 · Relatives in time
 #
-# **AFT** ([Zhai et al. 2021](https://arxiv.org/abs/2105.14103)) has as many keys as values, and pairs them: key channel $d$ weighs value channel $d$ alone. Of the $k\times v$ palette only the *diagonal* is left. A table $w_{nm}$ adds to the keys, and the query becomes a gate:
+# **AFT** ([Zhai et al. 2021](https://arxiv.org/abs/2105.14103)) has as many key channels as value channels, and pairs them: key channel $d$ weighs value channel $d$ alone. Of the $k\times v$ palette only the *diagonal* is left. A table $w_{nm}$ adds to the keys, and the query becomes a gate:
 #
 # $$y_{nd} \;=\; \mathrm{sigmoid}(q_{nd})\;\frac{\sum_m e^{k_{md}+w_{nm}}\,v_{md}}{\sum_m e^{k_{md}+w_{nm}}}$$
 #
@@ -306,9 +306,9 @@ assert torch.allclose(as_delta[seen], as_palette[seen])
 # %% [markdown]
 # ## 6 · A whole text at once
 #
-# A loop over positions is slow. Can we write all at once? Call $u_n$ what is really written, $\beta_n(v_n - S_{n-1}^\top k_n)$. The memory is the sum of all earlier writes, so $S_{n-1}^\top k_n = \sum_{m<n}(k_m\cdot k_n)\,u_m$. This gives one linear equation for each position:
+# A loop over positions is slow. Can we write all at once? Call $z_n$ what is really written, $\beta_n(v_n - S_{n-1}^\top k_n)$. The memory is the sum of all earlier writes, so $S_{n-1}^\top k_n = \sum_{m<n}(k_m\cdot k_n)\,z_m$. This gives one linear equation for each position:
 #
-# $$u_n + \beta_n\sum_{m<n}(k_n\cdot k_m)\,u_m \;=\; \beta_n v_n$$
+# $$z_n + \beta_n\sum_{m<n}(k_n\cdot k_m)\,z_m \;=\; \beta_n v_n$$
 #
 # Position $n$ needs only earlier ones. So the matrix is triangular, and one call solves it. [Yang et al. (2024)](https://arxiv.org/abs/2406.06484) train large models this way, in chunks.
 
@@ -378,7 +378,7 @@ figures.show(
 widgets.explore(draw_row, rate=widgets.slider("rate", 0.0, 1.0, 0.6, 0.1))
 
 # %% [markdown]
-# **What moving teaches.** Above one half, the last order outweighs all earlier ones together.
+# **What moving teaches.** From one half on, the last order outweighs all earlier ones together.
 #
 # Now a test. A waiter has one row for each guest, and always expects the drink that its row favours. Nobody can expect more than 70 % of the orders of returning guests, since 30 % of them are a surprise. A blind guess gets 25 %. We watch 1,000 days of 48 visits.
 #
@@ -821,12 +821,12 @@ figures.show(
 # ## What we now know
 #
 # * Eleven relatives of the lambda layer differ from it in one line each, and each line has run.
-# * Relatives with a second softmax blend again. Relatives without a query are static filters.
+# * With a second softmax, a layer blends again. Stencils without a query are static filters.
 # * A palette that grows is a memory. 04b's average is a delta rule whose rate shrinks, so it hardens.
 # * With a rate that does not shrink, the memory follows a guest who changes the order. Decay can mend this café, too.
 # * A memory of $k$ rows holds $k$ values exactly. Overlapping keys disturb one another.
 #
-# **Ledger.** *Less memory*: for, all these memories have a fixed size; against, a fixed size holds $k$ values and no more. *A new idea*: the layer combines parts that were known, and the combination is its own.
+# **Ledger.** *Less memory*: for, all these memories have a fixed size; against, a fixed size holds $k$ values and no more. One more line, beside the five claims: the layer combines parts that were known, and the combination is its own.
 #
 # **The code of this lesson** stays in this lesson. The layers that it compares live in `lambdalib/lambdas.py`, `lambdalib/attention.py` and `lambdalib/sequences.py`. All papers of the course are in the [bibliography](bibliography.md).
 #
