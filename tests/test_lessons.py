@@ -2,7 +2,6 @@
 passes its check."""
 
 import ast
-import importlib
 import re
 import symtable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import NamedTuple
 import jupytext
 import matplotlib.pyplot as plt
 import pytest
+from website import public_symbols
 
 import lambdalib
 from lambdalib.course import questions
@@ -19,6 +19,7 @@ from lambdalib.course.progress import progress
 ROOT = Path(__file__).resolve().parents[1]
 TWINS = sorted((ROOT / "notebooks" / "py").rglob("*.py"))
 MODULES = sorted((ROOT / "lambdalib").rglob("*.py"))
+SYMBOLS = public_symbols()
 
 DEFINED_IN = {  # what a lesson must define, not import, by the module's name in lambdalib
     "01_self_attention": {
@@ -105,19 +106,6 @@ def test_the_comparison_sees_a_difference_and_only_that():
     assert bare(one) == bare(same) != bare(other)
 
 
-def public_symbols():
-    """Every name in an `__all__`, at the module that defines it."""
-    for path in MODULES:
-        if path.stem == "__main__":
-            continue
-        dotted = ".".join(path.relative_to(ROOT).with_suffix("").parts)
-        module = importlib.import_module(dotted.removesuffix(".__init__"))
-        for name in getattr(module, "__all__", []):
-            symbol = getattr(module, name)
-            if getattr(symbol, "__module__", module.__name__) == module.__name__:
-                yield pytest.param(name, symbol, module, id=f"{module.__name__.removeprefix('lambdalib.')}.{name}")
-
-
 def untrue(name: str, own: str, module: str, lesson_text) -> str | None:
     """A complaint about where a symbol says that it is taught; what uses it may stand there instead.
 
@@ -155,10 +143,10 @@ def test_an_untrue_docstring_is_seen():
     assert "02_b" in untrue("f", "", "Taught in notebooks/02_b.", lessons)
     assert "no lesson" in untrue("f", "Taught in notebooks/03_c.", "", lessons)
     assert "needs" in untrue("f", "Words.", "More words.", lessons)
-    assert len(list(public_symbols())) > 100
+    assert len(SYMBOLS) > 100
 
 
-@pytest.mark.parametrize("name, symbol, module", list(public_symbols()))
+@pytest.mark.parametrize("name, symbol, module", SYMBOLS, ids=[f"{m.__name__}.{name}" for name, _, m in SYMBOLS])
 def test_every_public_symbol_names_its_lesson(name, symbol, module):
     own = symbol.__doc__ or "" if callable(symbol) else ""
     complaint = untrue(name, own, module.__doc__, lesson_text)

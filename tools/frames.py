@@ -17,17 +17,15 @@ from typing import NamedTuple
 from unittest import mock
 
 import jupytext
-import matplotlib.pyplot as plt
-import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 
 from lambdalib.course import widgets
+from lambdalib.course.figures.output import rendered
 
 ROOT = Path(__file__).resolve().parent.parent
 TWINS = ROOT / "notebooks" / "py"
 FRAMES = ROOT / "site" / "_cache" / "frames"
-POSITIONS = 24  # of the first slider at most
+POSITIONS, FEWEST = 24, 6  # of the first slider, at most and at least
 MOST = 72  # frames of one widget; at some 10 kB each they stay below BYTES
 BYTES = 1_000_000
 DOTS = 130  # pixels an inch
@@ -46,7 +44,7 @@ def explored(twin: Path) -> list[Explored]:
     """Run the code cells of a lesson, silently, and return its calls of explore() instead of showing them."""
     found, namespace = [], {"__name__": "__main__"}
 
-    def record(draw, alt="Figure", **controls):
+    def record(draw, alt, **controls):
         found.append(Explored(number, draw, alt, controls))
 
     with (
@@ -60,22 +58,14 @@ def explored(twin: Path) -> list[Explored]:
     return found
 
 
-def drawn(widget: Explored, positions: list[dict], dots: int) -> list[Image.Image]:
-    """A widget's figure at each position, `dots` pixels an inch.
+def drawn(widget: Explored, positions: list[dict]) -> list[Image.Image]:
+    """A widget's figure at each position, as explore() would show it.
 
     Args:
         positions: values of controls; those left out stand where the lesson puts them.
     """
     start = {name: control.value for name, control in widget.controls.items()}
-    images = []
-    for position in positions:
-        figure = widget.draw(**start | position)
-        figure.set_dpi(dots)
-        canvas = FigureCanvasAgg(figure)
-        canvas.draw()
-        images.append(Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB"))
-        plt.close(figure)
-    return images
+    return [rendered(widget.draw(**start | position), DOTS) for position in positions]
 
 
 def positions(control) -> list[tuple[object, str]]:
@@ -103,18 +93,19 @@ def thinned(pairs: list, start, count: int) -> list:
 def grid(controls: dict) -> dict[str, list[tuple[object, str]]]:
     """The positions that the site shows, at most MOST in all.
 
-    Choices and boxes keep every option. The first slider gets up to POSITIONS places, the others what is left.
-    A control that would get fewer than three stays where the lesson puts it, and out of the grid.
+    Choices and boxes come first, with every option, as long as they leave FEWEST places to a slider. The first
+    slider gets up to POSITIONS of these, the others what is left. A control for which too little is left stays
+    where the lesson puts it, and out of the grid.
     """
-    chosen = {name: positions(control) for name, control in controls.items() if not hasattr(control, "max")}
-    left = MOST
-    for pairs in chosen.values():
-        left //= len(pairs)
+    sliders = {name: control for name, control in controls.items() if hasattr(control, "max")}
+    chosen, left = {}, MOST
     for name, control in controls.items():
-        if hasattr(control, "max"):
-            pairs = thinned(positions(control), control.value, min(POSITIONS, left)) if left >= 3 else []
-            if pairs:
-                chosen[name], left = pairs, left // len(pairs)
+        if name not in sliders and len(pairs := positions(control)) <= left // (FEWEST if sliders else 1):
+            chosen[name], left = pairs, left // len(pairs)
+    for name, control in sliders.items():
+        if left >= 3:
+            chosen[name] = thinned(positions(control), control.value, min(POSITIONS, left))
+            left //= len(chosen[name])
     return {name: chosen[name] for name in controls if name in chosen}
 
 
@@ -129,7 +120,7 @@ def draw_frames(widget: Explored, folder: Path) -> str:
         dict(zip(places, values)) for values in itertools.product(*([v for v, _ in p] for p in places.values()))
     ]
     folder.mkdir(parents=True)
-    for number, frame in enumerate(drawn(widget, settings, DOTS)):
+    for number, frame in enumerate(drawn(widget, settings)):
         frame.quantize(64, dither=Image.Dither.NONE).convert("RGB").save(
             folder / f"{number}.webp", lossless=True, method=6
         )

@@ -110,7 +110,7 @@ def bench():
     return figures.measured(record["layer"]["rows"], record["growth"]["rows"])
 
 
-def few_colours(images: list[Image.Image]) -> list[Image.Image]:
+def with_shared_colours(images: list[Image.Image]) -> list[Image.Image]:
     """The images with 128 colours that all of them share, so that nothing flickers."""
     strip = Image.new("RGB", (images[0].width, sum(image.height for image in images)))
     for number, image in enumerate(images):
@@ -126,7 +126,7 @@ def steering():
         for widget in frames.explored(frames.TWINS / "03_position_lambdas.py")
         if "degrees" in widget.controls
     )
-    return frames.drawn(slider, [{"degrees": degrees} for degrees in range(0, 360, 15)], dots=130)
+    return frames.drawn(slider, [{"degrees": degrees} for degrees in range(0, 360, 15)])
 
 
 PICTURES = {
@@ -147,6 +147,6 @@ if __name__ == "__main__":
         draw().savefig(FIGURES / name, dpi=200, bbox_inches="tight", metadata={"Software": None})
         print(f"figures/{name}")
     for name, draw in MOVING.items():
-        first, *others = few_colours(draw())
+        first, *others = with_shared_colours(draw())
         first.save(FIGURES / name, save_all=True, append_images=others, duration=120, loop=0, optimize=True)
         print(f"figures/{name}")

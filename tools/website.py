@@ -15,6 +15,7 @@ import sys
 import tarfile
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 from staging import ROOT, STATIC, stage
 
@@ -24,23 +25,30 @@ MATHJAX = "mathjax@3.2.2"
 WANTED = ("es5/tex-chtml.js", "es5/output/chtml/fonts/woff-v2/", "es5/a11y/assistive-mml.js")
 
 
-def modules() -> list:
+def modules() -> list[ModuleType]:
     """Every module of the library, imported, in the order of their paths."""
     paths = sorted((ROOT / "lambdalib").rglob("*.py"))
     names = [".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in paths]
     return [importlib.import_module(name) for name in names if not name.endswith("__main__")]
 
 
+def public_symbols() -> list[tuple[str, object, ModuleType]]:
+    """(name, symbol, module) of every name in an `__all__`, at the module that defines it."""
+    return [
+        (name, getattr(module, name), module)
+        for module in modules()
+        for name in getattr(module, "__all__", [])
+        if getattr(getattr(module, name), "__module__", module.__name__) == module.__name__
+    ]
+
+
 def symbols() -> list[tuple[str, str, str]]:
-    """(module, name, docstring) of everything public, where it is defined; a constant has its module's words."""
+    """(module, name, docstring) of everything public; a constant, or what names no lesson, has its module's."""
     found = []
-    for module in modules():
-        for name in getattr(module, "__all__", []):
-            symbol = getattr(module, name)
-            if getattr(symbol, "__module__", module.__name__) == module.__name__:
-                own = inspect.getdoc(symbol) if callable(symbol) else None
-                words = own if own and ("notebooks/" in own or "Used by" in own) else module.__doc__ or ""
-                found.append((module.__name__, name, words))
+    for name, symbol, module in public_symbols():
+        own = inspect.getdoc(symbol) or "" if callable(symbol) else ""
+        words = own if "notebooks/" in own or "Used by" in own else module.__doc__ or ""
+        found.append((module.__name__, name, words))
     return found
 
 
@@ -48,7 +56,7 @@ def api_page() -> str:
     """The library's reference, one section a module, for Sphinx's autodoc."""
     parts = ["# The library", "Every public name, with the lesson that teaches it."]
     for module in modules():
-        if names := [name for defined, name, _ in symbols() if defined == module.__name__]:
+        if names := [name for name, _, home in public_symbols() if home is module]:
             members = f"   :members: {', '.join(names)}"
             parts.append(
                 f"## {module.__name__}\n\n```{{eval-rst}}\n.. automodule:: {module.__name__}\n{members}\n```"

@@ -78,7 +78,7 @@ def image_tag(png: bytes, alt: str) -> str:
     return f'<img alt="{html.escape(alt)}" decoding="sync" style="{style}" src="{source}">'
 
 
-def explore(draw, alt: str = "Figure", **controls):
+def explore(draw, alt: str, **controls):
     """Show draw(**values of the controls), and draw again whenever a control moves.
 
     The figure follows the mouse if its fastest frame took less than LIVE seconds. A slower one is drawn when the

@@ -184,7 +184,8 @@ for pixels in (64, 256):
 # **Try it:** make the image small and the tile deep. When is the tile no smaller than the square?
 
 # %% tags=["nbval-ignore-output"]
-widgets.explore(draw_brackets, pixels=widgets.slider("pixels n = m", 4, 256, 64, 4),
+widgets.explore(draw_brackets, "The square and the tile, to one scale",
+                pixels=widgets.slider("pixels n = m", 4, 256, 64, 4),
                 depth=widgets.slider("depth k = v", 2, 64, 16, 2))
 
 

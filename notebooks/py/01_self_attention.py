@@ -222,7 +222,8 @@ figures.show(
 # **Try it:** move the pixel that asks, then change the temperature. Can you make a dot leave its grey bar? Then look for a pixel whose answer differs much from its own colour.
 
 # %% tags=["nbval-ignore-output"]
-widgets.explore(answer_of_a_pixel, row=widgets.slider("row of the pixel that asks", 0, 15, 10),
+widgets.explore(answer_of_a_pixel, "The weights of one pixel, and its answer",
+                row=widgets.slider("row of the pixel that asks", 0, 15, 10),
                 column=widgets.slider("column", 0, 15, 9),
                 temperature=widgets.choice("temperature", [0.0005, 0.002, 0.02, 0.1, 1.0, 10.0], 0.02))
 
@@ -669,7 +670,8 @@ def draw_weights(row: int, column: int, positions: bool):
     return figures.one_row(small[0], weights, (row, column), weights.flatten() @ colours)
 
 
-widgets.explore(draw_weights, row=widgets.slider("row of the pixel that asks", 0, 15, 4),
+widgets.explore(draw_weights, "The weights of one pixel, with and without positions",
+                row=widgets.slider("row of the pixel that asks", 0, 15, 4),
                 column=widgets.slider("column", 0, 15, 12), positions=widgets.switch("relative positions", True))
 
 

@@ -350,6 +350,7 @@ figures.show(
 # %% tags=["nbval-ignore-output"]
 widgets.explore(
     palette_lab,
+    "The image, who writes each colour, the palette, and the repainted image",
     sharpness=widgets.slider("sharpness β", 0, 100, 30),
     anchor_count=widgets.choice("anchors", {"red, green": 2, "+ blue": 3, "+ yellow": 4}, 4),
     shuffled=widgets.switch("shuffle the pixels"),

@@ -210,7 +210,8 @@ figures.show(
 # **Try it:** turn the query from 0° to 360°. Watch which edges answer. Then move the pixel: the curve stays a cosine. Its height is the steepness at the pixel. Its peak is the direction in which the image gets brighter.
 
 # %% tags=["nbval-ignore-output"]
-widgets.explore(steer, degrees=widgets.slider("angle of the query", 0, 360, 90, 5),
+widgets.explore(steer, "The mixed stencil, and what it reads",
+                degrees=widgets.slider("angle of the query", 0, 360, 90, 5),
                 row=widgets.slider("row", 1, 30, 20),
                 column=widgets.slider("column", 1, 30, 16))
 

@@ -300,7 +300,8 @@ figures.show(
 # **Try it.** Change the head: the query changes, the lambda does not. Choose "palette" and move the pixel: the table stays. Choose "readings" and move it again.
 
 # %% tags=["nbval-ignore-output"]
-widgets.explore(at_pixel, row=widgets.slider("row", 0, 31, 21), column=widgets.slider("column", 0, 31, 18),
+widgets.explore(at_pixel, "Query times lambda is the output of one pixel",
+                row=widgets.slider("row", 0, 31, 21), column=widgets.slider("column", 0, 31, 18),
                 head=widgets.choice("head", [0, 1, 2, 3], 0),
                 part=widgets.choice("lambda", ["palette", "readings", "sum"], "sum"))
 

@@ -277,7 +277,7 @@ figures.show(
 # **Try it.** Move the slider from row 12 to row 32. Watch one colour after the other find its place. The maps show which pixels wrote each colour.
 
 # %% tags=["nbval-ignore-output"]
-widgets.explore(draw_reading, rows=widgets.slider("rows read", 1, 32, 17))
+widgets.explore(draw_reading, "The palette of the rows read so far", rows=widgets.slider("rows read", 1, 32, 17))
 
 
 # %% [markdown]

@@ -400,7 +400,8 @@ figures.show(
 )
 
 # %% tags=["nbval-ignore-output"]
-widgets.explore(dials, side=widgets.slider("side of the map", 4, 64, 32),
+widgets.explore(dials, "Bars: multiply-adds and numbers, as ratios to the cheapest",
+                side=widgets.slider("side of the map", 4, 64, 32),
                 d=widgets.choice("channels d", [64, 128, 256, 512]),
                 h=widgets.choice("heads h", [1, 2, 4, 8, 16], 4), k=widgets.choice("k", [8, 16, 32], 16),
                 u=widgets.choice("intra-depth u", [1, 4]), r=widgets.choice("window r", [3, 7, 15, 23], 7))

@@ -443,7 +443,8 @@ figures.show(
 # **Try it.** Set c5 to C and back: parameters jump by nearly 7 million, and the work moves by 0.3 billion. Set c2 to L: the work jumps by 1.0 billion, and the parameters hardly move. Then set u = 4: the bar of c2 no longer fits. Two slanted lines mark it, and its number is right. With r = 7, as in the paper, it fits again.
 
 # %% tags=["nbval-ignore-output"]
-widgets.explore(build, c2=widgets.choice("c2", ["C", "L"], "C"), c3=widgets.choice("c3", ["C", "L"], "C"),
+widgets.explore(build, "Bars: parameters and multiply-adds of each stage",
+                c2=widgets.choice("c2", ["C", "L"], "C"), c3=widgets.choice("c3", ["C", "L"], "C"),
                 c4=widgets.choice("c4", ["C", "L"], "L"), c5=widgets.choice("c5", ["C", "L"], "L"),
                 k=widgets.choice("k", [4, 8, 16, 32], 16), h=widgets.choice("h", [1, 2, 4, 8, 16], 4),
                 u=widgets.choice("u", [1, 2, 4], 1), r=widgets.choice("r", [3, 7, 15, 23, 31], 23),

@@ -187,6 +187,7 @@ figures.show(
 # %% tags=["nbval-ignore-output"]
 widgets.explore(
     look,
+    "A row of the equivalent matrix, trained and untrained",
     image=widgets.choice("image", {"plane": 0, "cat": 1, "ship": 2}),
     side=widgets.choice("layer", {"7 × 7": 7, "3 × 3": 3}),
     head=widgets.choice("head", [0, 1, 2, 3], 2),

@@ -388,7 +388,8 @@ figures.show(
 # **Try it.** Move both faders. At which settings does the net still see an airplane?
 
 # %% tags=["nbval-ignore-output"]
-widgets.explore(draw, alpha=widgets.slider("α · content", 0.0, 2.0, 1.0, 0.5),
+widgets.explore(draw, "Accuracy for every setting of the two faders, and the answer to one image",
+                alpha=widgets.slider("α · content", 0.0, 2.0, 1.0, 0.5),
                 beta=widgets.slider("β · position", 0.0, 2.0, 1.0, 0.5))
 
 

@@ -375,7 +375,7 @@ figures.show(
 # **Try it.** Move the rate from 0 to 1. At which rate does the row always favour the last order?
 
 # %% tags=["nbval-ignore-output"]
-widgets.explore(draw_row, rate=widgets.slider("rate", 0.0, 1.0, 0.6, 0.1))
+widgets.explore(draw_row, "What a memory reads after each write", rate=widgets.slider("rate", 0.0, 1.0, 0.6, 0.1))
 
 # %% [markdown]
 # **What moving teaches.** From one half on, the last order outweighs all earlier ones together.

@@ -63,24 +63,6 @@ def test_loss_and_error_draws_each_run_where_it_belongs():
     assert left.get_yscale() == "linear" and right.get_yscale() == "log"
 
 
-def test_seeds_stand_at_their_mean_with_their_deviation():
-    (ax,) = figures.seeds({"one": [90.0], "three": [90.0, 92.0, 94.0]}, "%").axes
-    dots = sorted(
-        (tuple(point) for line in ax.lines if line.get_linestyle() == "None" for point in line.get_xydata()),
-        key=str,
-    )
-    assert {(90, 0), (92, 1)} <= set(dots) and [x for x, y in dots if y > 1] == [90, 92, 94]
-    (whisker,) = [
-        bar
-        for container in ax.containers
-        for bar in container[2]
-        if np.isfinite(bar.get_segments()).all() and bar.get_segments()
-    ]
-    np.testing.assert_allclose(
-        whisker.get_segments()[0][:, 0], [90, 94]
-    )  # 2, the deviation of 90, 92 and 94, to each side
-
-
 def test_accuracy_over_cost_joins_the_models_of_a_family():
     ours = {
         "big": ("with", 4e6, 94.0, 0.5),
@@ -102,6 +84,13 @@ def test_differences_are_orange_where_they_are_significant():
     assert set(dots) == {(1.0, 0), (-0.4, 1), (2.0, 2)}
     assert dots[1.0, 0] != dots[-0.4, 1] == dots[2.0, 2]
     assert texts(ax.figure) == ["a", "b", "c"]
+    whiskers = [
+        bar.get_segments()[0]
+        for container in ax.containers
+        for bar in container[2]
+        if np.isfinite(bar.get_segments()).all() and bar.get_segments()
+    ]  # an interval reaches as far to both sides; one run has none
+    np.testing.assert_allclose(whiskers, [[[0.5, 0], [1.5, 0]], [[-0.9, 1], [0.1, 1]]])
 
 
 def test_confusion_counts_every_picture():
@@ -206,7 +195,6 @@ EXAMPLES = {  # a call of every function, with all its optional words
     "coverage": lambda draw: draw([8, 4], [3, 5], np.full((2, 2), 0.5)),
     "dataflow": lambda draw: draw(),
     "differences": lambda draw: draw({"a": (1.0, 0.5), "b": (0.1, 0.5)}, "points", ["x", "y"]),
-    "dots": lambda draw: draw("abc", THREE, THREE, points=[[1], [2], [3]], lit=["a"], notes="xyz"),
     "embedding_matrices": lambda draw: draw(RANDOM.standard_normal((4, 4, 2)).round(1), ["a", "b"]),
     "error_curves": lambda draw: draw(RUNS),
     "energy_bars": lambda draw: draw({"a": 0.3, "b": 0.9}),
@@ -233,7 +221,6 @@ EXAMPLES = {  # a call of every function, with all its optional words
     "receptive_fields": lambda draw: draw({"a": np.full((8, 8), 1 / 64)}, (2, 5, 2, 5)),
     "reruns": lambda draw: draw({"a": (93.0, [92.5], "lit"), "b": (None, [91], "ink")}),
     "scale_curves": lambda draw: draw(THREE, {"with position": THREE, "without": THREE}),
-    "seeds": lambda draw: draw({"a": [1.0, 2.0], "b": [3.0]}, "label", ["a"], "xy"),
     "small_block": lambda draw: draw(32, 128, 15),
     "spectra": lambda draw: draw({"a": THREE[::-1], "b": THREE[::-1]}),
     "squares": lambda draw: draw({"row": {"a": 100, "b": 25}}),

@@ -65,8 +65,8 @@ def twin(tmp_path):
 def test_a_widget_is_found_and_drawn_at_any_position(twin, capsys):
     (bar,) = frames.explored(twin)
     assert (bar.cell, bar.alt, list(bar.controls)) == (1, "a bar", ["height"]) and capsys.readouterr().out == ""
-    low, start, high = frames.drawn(bar, [{"height": 1}, {}, {"height": 3}], dots=50)
-    assert low.size == (100, 50)
+    low, start, high = frames.drawn(bar, [{"height": 1}, {}, {"height": 3}])
+    assert low.size == (2 * frames.DOTS, frames.DOTS)
     pixels = [np.asarray(image, int) for image in (low, start, high)]
     blue = [np.count_nonzero(image[:, :, 2] > image[:, :, 0] + 50) for image in pixels]
     assert blue[0] < blue[1] < blue[2] and abs(blue[2] - 3 * blue[0]) < 0.1 * blue[2]
@@ -87,7 +87,7 @@ def test_an_animation_moves_and_is_small(name):
 def test_frames_share_their_colours():
     ramp = np.tile(np.arange(0, 256, 2, dtype=np.uint8)[:, None, None], (1, 4, 3))
     images = [Image.fromarray(ramp), Image.fromarray(255 - ramp)]
-    few = make_figures.few_colours(images)
+    few = make_figures.with_shared_colours(images)
     assert few[0].getpalette() == few[1].getpalette() and all(len(image.getcolors()) <= 128 for image in few)
     change = [
         np.abs(np.asarray(one.convert("RGB"), int) - np.asarray(two, int)).max()

@@ -18,7 +18,7 @@ def draw(side, few=False):
     ax.set_title("a title that is far too long for a figure of this size, you will see")
     return figure
 """
-CALL = "widgets.explore(draw, side=widgets.slider('side', 1, 3, 2), few=widgets.switch('few'))"
+CALL = "widgets.explore(draw, 'a square', side=widgets.slider('side', 1, 3, 2), few=widgets.switch('few'))"
 
 
 def test_only_what_a_widget_needs_is_run():

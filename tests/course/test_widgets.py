@@ -28,7 +28,7 @@ def png(box) -> bytes:
 
 def test_a_moved_slider_draws_another_picture():
     plt.close("all")  # of other tests
-    box = widgets.explore(bar, height=widgets.slider("height", 0, 9, 1))
+    box = widgets.explore(bar, "A bar", height=widgets.slider("height", 0, 9, 1))
     first = png(box)
     assert first.startswith(b"\x89PNG")
     box.controls["height"].value = 7
@@ -39,7 +39,7 @@ def test_a_moved_slider_draws_another_picture():
 
 
 def test_the_picture_has_two_pixels_for_each_of_the_page():
-    box = widgets.explore(bar, height=widgets.slider("height", 0, 9, 1))
+    box = widgets.explore(bar, "A bar", height=widgets.slider("height", 0, 9, 1))
     assert Image.open(io.BytesIO(png(box))).size == (180, 360)
     assert "width: 90px; max-width: 100%; aspect-ratio: 90 / 180" in box.picture.value
 
@@ -52,7 +52,7 @@ def test_the_picture_is_described_by_what_the_controls_say():
 
 
 def test_an_error_is_shown_and_goes_away():
-    box = widgets.explore(bar, height=widgets.slider("height", 0, 9, 2))
+    box = widgets.explore(bar, "A bar", height=widgets.slider("height", 0, 9, 2))
     kept = box.picture.value
     box.controls["height"].value = 3
     assert "ValueError: &lt;three&gt; is too high" in box.message.value and box.picture.value == kept
@@ -70,7 +70,7 @@ def test_a_fast_figure_follows_the_mouse_and_a_slow_one_says_that_it_draws(monke
         return bar(height)
 
     box = None
-    box = widgets.explore(draw, height=widgets.slider("height", 0, 9, 1))
+    box = widgets.explore(draw, "A bar", height=widgets.slider("height", 0, 9, 1))
     box.controls["height"].value = 7
     assert box.controls["height"].continuous_update is fast
     assert ("drawing" in said[1]) is not fast
@@ -81,7 +81,7 @@ def test_the_fastest_frame_decides(monkeypatch):
     times = iter([0, 9, 10, 11, 20, 29])  # two each: 9 s, 1 s, 9 s
     monkeypatch.setattr(widgets.time, "perf_counter", lambda: next(times))
     monkeypatch.setattr(widgets, "LIVE", 5)
-    box = widgets.explore(bar, height=widgets.slider("height", 0, 9, 1))
+    box = widgets.explore(bar, "A bar", height=widgets.slider("height", 0, 9, 1))
     live = [box.controls["height"].continuous_update]
     for height in (2, 4):
         box.controls["height"].value = height
@@ -102,7 +102,7 @@ def test_controls():
 
 def test_labels_have_one_width_and_controls_share_rows():
     controls = {"a": widgets.slider("a", 0, 9, 1), "b": widgets.choice("a long label", [1, 2])}
-    box = widgets.explore(lambda a, b, c: bar(a), **controls, c=widgets.switch("c"))
+    box = widgets.explore(lambda a, b, c: bar(a), "A bar", **controls, c=widgets.switch("c"))
     panel = box.children[0]
     assert {control.style.description_width for control in panel.children} == {"13ch"}
     assert panel.children == tuple(box.controls.values())
@@ -111,7 +111,7 @@ def test_labels_have_one_width_and_controls_share_rows():
 
 def test_sliders_are_named_for_screen_readers():
     """The script beside the controls: what it does was seen in Chromium, in the tree that screen readers read."""
-    box = widgets.explore(bar, height=widgets.slider("height", 0, 9, 1))
+    box = widgets.explore(bar, "A bar", height=widgets.slider("height", 0, 9, 1))
     names = box.children[-1]
     assert names.layout.display == "none" and names.value == widgets.NAMES
     script = re.fullmatch(r'<style onload="([^"]*)"></style>', names.value)[1]  # a quote would end it
@@ -124,13 +124,13 @@ def test_sliders_are_named_for_screen_readers():
 
 def test_only_controls_that_every_ipywidgets_has():
     """No Image either: it cannot have an alternative text, and version 8 breaks on one with a title."""
-    box = widgets.explore(bar, height=widgets.slider("height", 0, 9, 1))
+    box = widgets.explore(bar, "A bar", height=widgets.slider("height", 0, 9, 1))
     kinds = {type(widget).__name__ for widget in (box, *box.children, *box.children[0].children)}
     assert kinds == {"VBox", "Box", "HTML", "IntSlider"}
 
 
 def test_control_and_argument_names_must_agree():
-    box = widgets.explore(bar, width=widgets.slider("width", 0, 9, 1))
+    box = widgets.explore(bar, "A bar", width=widgets.slider("width", 0, 9, 1))
     assert "width" in box.message.value
     with pytest.raises(TraitError):
         widgets.choice("c", ["one"], "three")

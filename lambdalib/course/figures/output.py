@@ -13,25 +13,34 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image
 
-__all__ = ["frame", "show"]
+__all__ = ["frame", "rendered", "show"]
 
 PAGE_PIXELS = 90  # of a page for one inch of a figure; its PNG has twice as many
 COLOURS = 256
 
 
+def rendered(figure: Figure, dots: int) -> Image.Image:
+    """A figure's whole canvas as an image, so that all frames of a widget have one size; savefig would draw twice.
+
+    Args:
+        figure: is closed.
+        dots: pixels an inch.
+    """
+    figure.set_dpi(dots)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    plt.close(figure)
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
+
+
 def frame(figure: Figure) -> bytes:
     """A figure as PNG with twice the pixels that it takes on the page, made quickly.
-
-    It shows the whole canvas, so all frames of a widget have one size; savefig would draw twice.
 
     Args:
         figure: is closed.
     """
-    figure.set_dpi(2 * PAGE_PIXELS)
-    canvas, file = FigureCanvasAgg(figure), io.BytesIO()
-    canvas.draw()
-    Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB").save(file, format="png", compress_level=1)
-    plt.close(figure)
+    file = io.BytesIO()
+    rendered(figure, 2 * PAGE_PIXELS).save(file, format="png", compress_level=1)
     return file.getvalue()
 
 

@@ -30,12 +30,10 @@ __all__ = [
     "accuracy_over_cost",
     "confusion",
     "differences",
-    "dots",
     "error_curves",
     "faders",
     "loss_and_error",
     "reruns",
-    "seeds",
     "two_steps",
 ]
 
@@ -173,59 +171,6 @@ def confusion(counts, names, title: str = "") -> Figure:
     return fig
 
 
-def dots(names, means, spreads, points=None, label: str = "accuracy, %", lit=(), notes=None) -> Figure:
-    """Named means as dots with their spread as a line, one below the other; single runs are small dots below it.
-
-    Used by differences and seeds.
-
-    Args:
-        names, means, spreads: as many of each; a spread reaches as far to both sides, and NaN draws none.
-        points: for each name, the values that the mean was taken of.
-        label: under the axis.
-        lit: names to draw in orange.
-        notes: for each name, words at the right border.
-    """
-    fig, ax = plt.subplots(figsize=(7.6 if notes is None else 8.8, 0.8 + 0.42 * len(names)))
-    for row, (name, mean, spread) in enumerate(zip(names, means, spreads)):
-        colour = LIT if name in lit else INK
-        ax.errorbar(
-            mean,
-            row,
-            xerr=None if np.isnan(spread) else spread,
-            fmt="o",
-            color=colour,
-            markersize=6,
-            linewidth=2,
-            capsize=4,
-        )
-        if points is not None:
-            ax.plot(points[row], [row + 0.28] * len(points[row]), "o", color=GREY, markersize=3.5)
-        if notes is not None:
-            ax.annotate(
-                notes[row], (1.02, row), xycoords=("axes fraction", "data"), va="center", fontsize=9, color=INK
-            )
-    ax.set(yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.45, -0.55))
-    ax.set_xlabel(label, fontsize=9)
-    ax.grid(axis="x", color=QUIET, linewidth=0.6)
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.tick_params(axis="y", length=0)
-    fig.tight_layout()
-    return fig
-
-
-def seeds(runs, label: str, lit=(), notes=None) -> Figure:
-    """Named runs with several seeds, as dots(): their mean, their standard deviation, and below it every run.
-
-    Args:
-        runs: name -> one number for each seed.
-        label, lit, notes: as in dots.
-    """
-    means = [np.mean(values) for values in runs.values()]
-    spreads = [np.std(values, ddof=1) if len(values) > 1 else np.nan for values in runs.values()]
-    return dots(list(runs), means, spreads, list(runs.values()), label, lit, notes)
-
-
 def differences(rows, label: str, notes=None) -> Figure:
     """Differences to one row with their 95 % intervals, one below the other, and a line at 0.
 
@@ -236,10 +181,22 @@ def differences(rows, label: str, notes=None) -> Figure:
         label: under the axis.
         notes: for each name, words at the right border.
     """
-    points, halves = zip(*rows.values())
-    significant = [name for name, (difference, half) in rows.items() if abs(difference) > half]
-    fig = dots(list(rows), points, halves, label=label, lit=significant, notes=notes)
-    fig.axes[0].axvline(0, color=GREY, linewidth=1.5, zorder=0)
+    fig, ax = plt.subplots(figsize=(7.6 if notes is None else 8.8, 0.8 + 0.42 * len(rows)))
+    for row, (difference, half) in enumerate(rows.values()):
+        reach = None if np.isnan(half) else half
+        style = {"fmt": "o", "markersize": 6, "linewidth": 2, "capsize": 4}
+        ax.errorbar(difference, row, xerr=reach, color=LIT if abs(difference) > half else INK, **style)
+        if notes is not None:
+            at = {"xycoords": ("axes fraction", "data"), "va": "center"}
+            ax.annotate(notes[row], (1.02, row), fontsize=9, color=INK, **at)
+    ax.axvline(0, color=GREY, linewidth=1.5, zorder=0)
+    ax.set(yticks=range(len(rows)), yticklabels=list(rows), ylim=(len(rows) - 0.45, -0.55))
+    ax.set_xlabel(label, fontsize=9)
+    ax.grid(axis="x", color=QUIET, linewidth=0.6)
+    ax.set_axisbelow(True)
+    ax.spines[["top", "right", "left"]].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+    fig.tight_layout()
     return fig
 
 

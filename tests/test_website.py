@@ -1,0 +1,158 @@
+"""What the web site is made of: staged notebooks and pages, the sliders' positions, the library's reference."""
+
+from base64 import b64encode
+from pathlib import Path
+
+import frames
+import nbformat
+import pytest
+import staging
+import website
+
+from lambdalib.course import widgets
+
+PAGE = Path("notebooks/03_position_lambdas.ipynb")
+PAGES = set(staging.staged_files())
+
+
+def staged(*cells, sliders=None):
+    """The cells of a staged lesson, and its images."""
+    notebook = nbformat.v4.new_notebook(cells=list(cells))
+    images = staging.stage_notebook(notebook, PAGE, PAGES, sliders or {})
+    return notebook.cells, images
+
+
+def code(source, *outputs, **metadata):
+    return nbformat.v4.new_code_cell(source, outputs=list(outputs), metadata=metadata)
+
+
+def test_every_lesson_and_every_page_is_staged():
+    names = [path.name for path in staging.staged_files()]
+    lessons = sorted(path.name for path in (staging.ROOT / "notebooks").glob("*.ipynb"))
+    assert names[: len(lessons)] == lessons and len(lessons) > 10
+    assert {"glossary.md", "bibliography.md", "RESULTS.md", "questions.md", "testing.md"} <= set(names)
+
+
+def test_set_up_goes_and_what_answers_is_folded():
+    cells, _ = staged(
+        code("import lambdalib", tags=["setup"]),
+        code("# @title Reveal\nprint(7)"),
+        code("# @title Checks of step 1\nassert 7"),
+        code("print(7)"),
+    )
+    assert [cell.metadata.get("tags") for cell in cells] == [["hide-cell"], ["hide-input"], None]
+
+
+def test_an_image_becomes_a_file_with_its_words_and_its_width():
+    about = {"image/png": {"alt": 'a "plane"', "width": 300}}
+    data = {"image/png": b64encode(b"bytes").decode(), "text/plain": "a plane"}
+    (cell,), images = staged(code("show()", nbformat.v4.new_output("display_data", data, metadata=about)))
+    assert images == {"03_position_lambdas-0-0.png": b"bytes"}
+    assert list(cell.outputs[0].data) == ["text/html"]
+    for part in (
+        'src="../_static/images/03_position_lambdas-0-0.png"',
+        'alt="a &quot;plane&quot;"',
+        'width="300"',
+    ):
+        assert part in cell.outputs[0].data["text/html"]
+
+
+def test_a_widget_becomes_its_sliders():
+    output = nbformat.v4.new_output("execute_result", {"text/plain": "Run this cell to get its controls."})
+    (cell,), _ = staged(code("widgets.explore(draw)", output), sliders={0: "<div>sliders</div>"})
+    assert cell.outputs[0].data == {"text/html": "<div>sliders</div>"}
+
+
+@pytest.mark.parametrize(
+    "link, wanted",
+    [
+        ("[a](04_lambda_layer.ipynb)", None),
+        ("[a](glossary.md#letters)", None),
+        ("![a](../figures/one_picture.png)", None),
+        ("[a](#letters)", None),
+        ("[a](https://arxiv.org/abs/2102.08602)", None),
+        ("[a](../lambdalib/layer.py)", "[a](https://github.com/{}/blob/main/lambdalib/layer.py)"),
+        ("[a](../tests/test_layer.py#x)", "[a](https://github.com/{}/blob/main/tests/test_layer.py#x)"),
+    ],
+)
+def test_links_lead_to_pages_or_into_the_repository(link, wanted):
+    name = staging.repository()
+    assert staging.relink(link, PAGE, PAGES) == (wanted or link).format(name)
+
+
+def test_the_badge_is_a_local_image():
+    badge = "[![Open in Colab](https://colab.research.google.com/assets/colab-badge.svg)](https://colab.to/x)"
+    (cell,), _ = staged(nbformat.v4.new_markdown_cell(f"# T\n{badge}"))
+    assert cell.source == "# T\n[![Open in Colab](../site/static/colab.svg)](https://colab.to/x)"
+    assert (staging.ROOT / "site/static/colab.svg").is_file()
+
+
+def test_a_lesson_links_what_it_teaches_and_no_more():
+    symbols = [("lib.a", "f", "Taught in notebooks/03_x."), ("lib.a", "g", "Taught in notebooks/03_xy.")]
+    assert staging.taught("03_x", symbols) == "**In the library:** {py:obj}`f <lib.a.f>`."
+    assert staging.taught("04_z", symbols) == ""
+    real = staging.taught("03_position_lambdas", website.symbols())
+    assert "lambdalib.lambdas.relative_embeddings" in real and "lambdalib.layer.LambdaLayer" not in real
+
+
+def test_the_reference_names_every_public_symbol_once():
+    page = website.api_page()
+    members = [
+        name for line in page.splitlines() if ":members:" in line for name in line.split(":members:")[1].split(",")
+    ]
+    assert len(members) == len(website.public_symbols()) > 100 and page.count("## lambdalib.layer\n") == 1
+
+
+def test_positions_of_every_kind_of_control():
+    assert frames.positions(widgets.slider("a", 1, 3, 2)) == [(1, "1"), (2, "2"), (3, "3")]
+    assert [words for _, words in frames.positions(widgets.slider("a", 0.0, 0.4, 0.2, 0.2))] == ["0", "0.2", "0.4"]
+    assert frames.positions(widgets.choice("a", {"one": 1, "two": 2})) == [(1, "one"), (2, "two")]
+    assert frames.positions(widgets.choice("a", [8, 16])) == [(8, "8"), (16, "16")]
+    assert frames.positions(widgets.switch("a")) == [(False, "off"), (True, "on")]
+
+
+@pytest.mark.parametrize("start", [0, 1, 37, 99, 100])
+@pytest.mark.parametrize("count", [3, 6, 24])
+def test_thinned_positions_keep_both_ends_and_the_start(start, count):
+    pairs = [(value, str(value)) for value in range(101)]
+    values = [value for value, _ in frames.thinned(pairs, start, count)]
+    assert len(values) <= count and values == sorted(set(values)) and {0, start, 100} <= set(values)
+
+
+def many(*, options=(), sliders=0):
+    choices = {f"c{number}": widgets.choice("c", list(range(size))) for number, size in enumerate(options)}
+    return choices | {f"s{number}": widgets.slider("s", 0, 100, 50) for number in range(sliders)}
+
+
+@pytest.mark.parametrize(
+    "controls, wanted",
+    [
+        (many(sliders=1), [24]),
+        (many(sliders=3), [24, 3]),
+        (many(options=[2, 3], sliders=1), [2, 3, 12]),
+        (many(options=[4, 5, 3, 2], sliders=1), [4, 3, 6]),
+        (many(options=[2, 2, 2, 2, 4, 5]), [2, 2, 2, 2, 4]),
+    ],
+)
+def test_a_grid_is_never_too_large(controls, wanted):
+    sizes = [len(pairs) for pairs in frames.grid(controls).values()]
+    product = 1
+    for size in sizes:
+        product *= size
+    assert sizes == wanted and product <= frames.MOST
+
+
+def test_slider_html_starts_where_the_lesson_does():
+    control = {
+        "angle": widgets.slider("angle", 0, 4, 2),
+        "all": widgets.switch("all"),
+        "row": widgets.slider("row", 0, 9, 1),
+    }
+    widget = frames.Explored(5, None, "A <map>", control)
+    places = {name: frames.positions(control[name]) for name in ("angle", "all")}
+    text = frames.slider_html(widget, places, "03-5")
+    assert 'src="../_static/frames/03-5/4.webp"' in text  # angle 2 of 0 to 4, times two, and "off"
+    assert 'alt="A &lt;map&gt;: angle 2, all off"' in text and "In the notebook you also move: row." in text
+    assert (
+        text.count("<label>") == 2 and 'type="range" min="0" max="4" value="2"' in text and "checked" not in text
+    )
