@@ -106,6 +106,7 @@ def test_the_reference_names_every_public_symbol_once():
 def test_positions_of_every_kind_of_control():
     assert frames.positions(widgets.slider("a", 1, 3, 2)) == [(1, "1"), (2, "2"), (3, "3")]
     assert [words for _, words in frames.positions(widgets.slider("a", 0.0, 0.4, 0.2, 0.2))] == ["0", "0.2", "0.4"]
+    assert 0.6 in [value for value, _ in frames.positions(widgets.slider("a", 0.0, 1.0, 0.6, 0.1))]
     assert frames.positions(widgets.choice("a", {"one": 1, "two": 2})) == [(1, "one"), (2, "two")]
     assert frames.positions(widgets.choice("a", [8, 16])) == [(8, "8"), (16, "16")]
     assert frames.positions(widgets.switch("a")) == [(False, "off"), (True, "on")]

@@ -76,7 +76,7 @@ def positions(control) -> list[tuple[object, str]]:
     if isinstance(control.value, bool):
         return [(False, "off"), (True, "on")]
     steps = round((control.max - control.min) / control.step)
-    values = [control.min + number * control.step for number in range(steps + 1)]
+    values = [round(control.min + number * control.step, 9) for number in range(steps + 1)]  # 0.6, and not 0.60…01
     return [(value, f"{value:g}") for value in values]
 
 
