@@ -1,0 +1,56 @@
+"""The page "How it is tested" says what the tallies say, and a run of the lessons is counted rightly."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import steady
+import tally
+
+
+def test_the_page_is_made_of_the_tallies():
+    text = tally.PAGE.read_text(encoding="utf-8")
+    assert tally.page(text) == text
+    assert all(line["what"] in text and f"`{line['command']}`" in text for line in tally.read())
+
+
+def test_lines_about_one_thing_are_added_up(tmp_path):
+    tally.write("a", tally.tally("kills", 3, 1, "make kills"), folder=tmp_path)
+    tally.write("b", tally.tally("runs", 5, 0, "make steady"), append=True, folder=tmp_path)
+    tally.write("b", tally.tally("runs", 2, 1, "make steady", cells=7), append=True, folder=tmp_path)
+    tally.write("a", tally.tally("kills", 30, 0, "make kills"), folder=tmp_path)  # in the place of the first
+    rows = tally.table(tally.read(tmp_path)).splitlines()
+    assert [row.split("|")[1:4] for row in rows[2:]] == [[" kills ", " 30 ", " 0 "], [" runs ", " 7 ", " 1 "]]
+
+
+def test_a_tally_carries_its_evidence():
+    line = tally.tally("kills", 3, 1, "make kills")
+    assert {"commit", "date", "cpu", "python", "torch", "command"} <= line.keys()
+
+
+@pytest.mark.parametrize(
+    ("last", "expected"),
+    [
+        ("500 passed in 99.1s (0:01:39)", (500, 0)),
+        ("1 failed, 499 passed, 2 warnings, 1 error in 9s", (499, 2)),
+        ("no tests ran in 0.1s", (0, 0)),
+    ],
+)
+def test_the_report_of_a_run_is_read(last, expected):
+    assert steady.outcome(f"....\n{last}") == expected
+
+
+@pytest.mark.parametrize(("code", "last", "failed"), [(0, "9 passed in 1s", 0), (2, "no tests ran in 1s", 1)])
+def test_each_run_adds_a_line(monkeypatch, tmp_path, code, last, failed):
+    def run(command, env, **_):
+        assert command[1:5] == ["-m", "pytest", "--nbval", "notebooks"] and env["OMP_NUM_THREADS"] == "1"
+        return SimpleNamespace(stdout=last, returncode=code)
+
+    monkeypatch.setattr(steady.subprocess, "run", run)
+    monkeypatch.setattr(tally.write, "__defaults__", (False, tmp_path))
+    monkeypatch.setattr("sys.argv", ["steady.py", "2", "--way", "one", "--write"])
+    assert steady.main() == failed
+    lines = [json.loads(line) for line in (tmp_path / "steady.jsonl").read_text().splitlines()]
+    assert [(line["what"], line["count"], line["failures"]) for line in lines] == [
+        ("the lessons, at one thread", 1, failed)
+    ] * 2
