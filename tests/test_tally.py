@@ -14,12 +14,13 @@ def test_the_page_is_made_of_the_tallies():
     assert all(line["what"] in text and f"`{line['command']}`" in text for line in tally.read())
 
 
-def test_lines_about_one_thing_are_added_up(tmp_path):
-    tally.write("a", tally.tally("kills", 3, 1, "make kills"), folder=tmp_path)
-    tally.write("b", tally.tally("runs", 5, 0, "make steady"), append=True, folder=tmp_path)
-    tally.write("b", tally.tally("runs", 2, 1, "make steady", cells=7), append=True, folder=tmp_path)
-    tally.write("a", tally.tally("kills", 30, 0, "make kills"), folder=tmp_path)  # in the place of the first
-    rows = tally.table(tally.read(tmp_path)).splitlines()
+def test_lines_about_one_thing_are_added_up(monkeypatch, tmp_path):
+    monkeypatch.setattr(tally, "TALLIES", tmp_path)
+    tally.write("a", tally.tally("kills", 3, 1, "make kills"))
+    tally.write("b", tally.tally("runs", 5, 0, "make steady"), append=True)
+    tally.write("b", tally.tally("runs", 2, 1, "make steady", cells=7), append=True)
+    tally.write("a", tally.tally("kills", 30, 0, "make kills"))  # in the place of the first
+    rows = tally.table(tally.read()).splitlines()
     assert [row.split("|")[1:4] for row in rows[2:]] == [[" kills ", " 30 ", " 0 "], [" runs ", " 7 ", " 1 "]]
 
 
@@ -46,8 +47,8 @@ def test_each_run_adds_a_line(monkeypatch, tmp_path, code, last, failed):
         assert command[1:5] == ["-m", "pytest", "--nbval", "notebooks"] and env["OMP_NUM_THREADS"] == "1"
         return SimpleNamespace(stdout=last, returncode=code)
 
-    monkeypatch.setattr(steady.subprocess, "run", run)
-    monkeypatch.setattr(tally.write, "__defaults__", (False, tmp_path))
+    monkeypatch.setattr(steady, "subprocess", SimpleNamespace(run=run))
+    monkeypatch.setattr(tally, "TALLIES", tmp_path)
     monkeypatch.setattr("sys.argv", ["steady.py", "2", "--way", "one", "--write"])
     assert steady.main() == failed
     lines = [json.loads(line) for line in (tmp_path / "steady.jsonl").read_text().splitlines()]

@@ -38,16 +38,16 @@ def tally(what: str, count: int, failures: int, command: str, **more) -> dict:
     }
 
 
-def write(name: str, line: dict, append: bool = False, folder: Path = TALLIES) -> None:
+def write(name: str, line: dict, append: bool = False) -> None:
     """Put a line into tests/tally/NAME.jsonl, in the place of what is there or after it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / f"{name}.jsonl", "a" if append else "w", encoding="utf-8") as file:
+    TALLIES.mkdir(parents=True, exist_ok=True)
+    with open(TALLIES / f"{name}.jsonl", "a" if append else "w", encoding="utf-8") as file:
         file.write(json.dumps(line) + "\n")
 
 
-def read(folder: Path = TALLIES) -> list[dict]:
+def read() -> list[dict]:
     """Every line of every tally, in the order of file names."""
-    files = sorted(folder.glob("*.jsonl"))
+    files = sorted(TALLIES.glob("*.jsonl"))
     return [json.loads(line) for path in files for line in path.read_text(encoding="utf-8").splitlines()]
 
 
