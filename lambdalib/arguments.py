@@ -10,10 +10,10 @@ __all__ = ["check_sizes", "check_pair", "check_flags", "check_module", "check_ax
 
 
 def describe(value) -> str:
-    """A tensor by its shape, and by its type where that is not of floats; anything else by its class."""
-    if not isinstance(value, Tensor):
-        return f"an object of {type(value).__name__}"
-    return f"{tuple(value.shape)}" if value.is_floating_point() else f"{tuple(value.shape)} of {value.dtype}"
+    """A tensor by its type and shape, anything else by its class."""
+    if isinstance(value, Tensor):
+        return f"{value.dtype} {tuple(value.shape)}"
+    return f"an object of {type(value).__name__}"
 
 
 def check_sizes(lowest: int = 1, odd: bool = False, **sizes: int) -> None:
