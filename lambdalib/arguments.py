@@ -77,17 +77,17 @@ def check_axes(pattern: str, **tensors: Tensor) -> None:
     Raises:
         ValueError: the message names the tensor, its shape or class, and the shape that fits.
     """
-    sizes = {axis: int(axis) for axis in pattern.replace(",", " ").split() if axis.isdigit()}
-    for axes, (name, tensor) in zip(map(str.split, pattern.split(",")), tensors.items()):
+    sizes = {}
+    for axes, (name, tensor) in zip(pattern.split(","), tensors.items()):
+        axes, known = axes.split(), sizes.copy()
         fits = isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.dim() == len(axes)
-        if not fits or any(
-            sizes.get(axis, size) != size or axis.startswith("r_") and size % 2 == 0
-            for axis, size in zip(axes, tensor.shape)
-        ):
-            shape = ", ".join(str(sizes.get(axis, axis)) for axis in axes)
+        for axis, size in zip(axes, tensor.shape if fits else ()):
+            wanted = sizes.setdefault(axis, int(axis) if axis.isdigit() else size)
+            fits = fits and size == wanted and (size % 2 == 1 or not axis.startswith("r_"))
+        if not fits:
+            shape = ", ".join(str(known.get(axis, axis)) for axis in axes)
             odd = " with r_y and r_x odd" if "r_y" in axes else ""
             raise ValueError(f"{name} must be floats ({shape}){odd}, got {describe(tensor)}")
-        sizes.update(zip(axes, tensor.shape))
 
 
 def check_images(images: Tensor, side: int = 1, count: int = 0) -> None:

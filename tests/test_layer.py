@@ -447,9 +447,7 @@ def test_bad_arguments_are_refused(arguments, message):
 
 def test_a_global_layer_refuses_other_maps():
     layer = make(scope=None, feat_size=SIZE)
-    with pytest.raises(
-        ValueError, match=r"^features must be \(5, 7\) pixels for this layer, got \(7, 5\)$"
-    ):
+    with pytest.raises(ValueError, match=r"^features must be \(5, 7\) pixels for this layer, got \(7, 5\)$"):
         layer(torch.randn(2, D, 7, 5))
 
 
