@@ -8,6 +8,7 @@ OWNER/NAME is this repository; with source="local", the path of its folder. Taug
 
 from functools import partial as _partial
 
+from lambdalib.arguments import check_flags as _check_flags
 from lambdalib.models import MODELS as _MODELS
 from lambdalib.models import create_model as _create_model
 from lambdalib.training.checkpoint import list_pretrained as _list_pretrained
@@ -24,8 +25,10 @@ def _load(_name, pretrained=False, **options):
         options: num_classes, stem, layout, dim_k, heads, dim_u, scope, twin, widen, recompute, as in
             lambdalib.models.create_model.
     Raises:
-        ValueError: there are no weights for this net, or an option does not go with them, or makes no net.
+        ValueError: pretrained is neither True nor False, there are no weights for this net, or an option does not
+            go with them, or makes no net.
     """
+    _check_flags(pretrained=pretrained)
     if not pretrained:
         return _create_model(_name, **options)
     trained = [name for name in _list_pretrained() if name in _MODELS]

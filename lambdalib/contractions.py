@@ -12,6 +12,7 @@ import torch
 from einops import rearrange
 from torch import Tensor
 
+from lambdalib.arguments import check_axes, check_pair
 from lambdalib.lambdas import apply_lambdas, position_lambdas, relative_embeddings
 from lambdalib.layouts import convolve, cut_contexts, cut_queries, join_tiles, permute_contiguous, sheets
 
@@ -188,8 +189,12 @@ def position_output(
     Returns:
         (b, h, n, v), the same in every order up to rounding.
     Raises:
-        ValueError: order is none of these.
+        ValueError: order is none of these, or tensors and size do not agree.
     """
+    check_axes("b h n k, k u r_y r_x, b n v u", queries=queries, table=table, values=values)
+    check_pair(size=size)
+    if size[0] * size[1] != queries.shape[2]:
+        raise ValueError(f"size must be (height, width) of a map of n = {queries.shape[2]} pixels, got {size!r}")
     if order == "auto":
         (b, h, _, k), (_, _, v, u) = queries.shape, values.shape
         order = plan(b, h, size, k, v, u, table.shape[2:])

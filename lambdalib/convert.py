@@ -26,6 +26,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from lambdalib.arguments import check_module, describe
 from lambdalib.layer import LambdaLayer
 
 __all__ = ["from_timm", "to_timm", "from_lambda_networks", "to_lambda_networks", "swap"]
@@ -312,8 +313,12 @@ def swap(model: nn.Module, images: Tensor | None = None) -> int:
     Returns:
         How many layers were replaced, 0 if there are none.
     Raises:
-        ValueError: a layer cannot be converted; the message says where it is, and the model is as before.
+        ValueError: model is no module or a lambda layer itself, there is no image, or a layer cannot be converted;
+            the message says where it is, and the model is as before.
     """
+    check_module(model=model)
+    if images is not None and not (isinstance(images, Tensor) and images.numel()):
+        raise ValueError(f"images must be None or a tensor with at least one image, got {describe(images)}")
     if package_of(model):
         raise ValueError(
             f"model is itself a lambda layer, and nothing around it can change: use from_{package_of(model)}"

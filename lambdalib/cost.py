@@ -15,8 +15,10 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.utils.flop_counter import FlopCounterMode
 
+from lambdalib.arguments import check_flags, check_module, check_sizes, describe
 from lambdalib.contractions import ORDERS, plan, position_costs
 from lambdalib.layer import LambdaLayer
+from lambdalib.resnet import Bottleneck, check_net
 
 __all__ = ["count_parameters", "multiply_adds", "contraction_order", "saved_activation_bytes", "recomputed_bytes",
            "TrainingMemory", "training_memory", "lambda_layer_parameters", "attention_multiply_adds",
@@ -27,7 +29,12 @@ __all__ = ["count_parameters", "multiply_adds", "contraction_order", "saved_acti
 
 
 def count_parameters(model: nn.Module) -> int:
-    """How many numbers training may change. Taught in notebooks/06_lambda_resnet."""
+    """How many numbers training may change. Taught in notebooks/06_lambda_resnet.
+
+    Raises:
+        ValueError: model is no module.
+    """
+    check_module(model=model)
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -40,7 +47,12 @@ def multiply_adds(model: nn.Module, input_shape: tuple[int, ...]) -> int:
     Args:
         model: any module that takes one tensor.
         input_shape: the shape of that tensor, batch included.
+    Raises:
+        ValueError: model is no module, or input_shape no shape.
     """
+    check_module(model=model)
+    if not isinstance(input_shape, (tuple, list)) or any(type(n) is not int or n < 1 for n in input_shape):
+        raise ValueError(f"input_shape must be positive integers, such as (1, 3, 32, 32), got {input_shape!r}")
     shadow = copy.deepcopy(model).to("meta").eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         shadow(torch.empty(input_shape, device="meta"))
@@ -57,8 +69,9 @@ def contraction_order(model: nn.Module, order: str) -> Iterator[None]:
         model: a lambda layer, or a module with lambda layers inside.
         order: one of contractions.ORDERS.
     Raises:
-        ValueError: order is none of these.
+        ValueError: order is none of these, or model is no module.
     """
+    check_module(model=model)
     if order not in list(ORDERS):
         raise ValueError(f"order must be one of {list(ORDERS)}, got {order!r}")
     layers = [layer for layer in model.modules() if isinstance(layer, LambdaLayer) and layer.order == "auto"]
@@ -79,7 +92,11 @@ def saved_activation_bytes(model: Callable, *inputs) -> int:
     Args:
         model: any module, or a function without parameters; it runs once, in the mode it is in.
         inputs: what it takes.
+    Raises:
+        ValueError: model cannot be called.
     """
+    if not callable(model):
+        raise ValueError(f"model must be a module or a function, got {describe(model)}")
     parameters = [*model.parameters(), *model.buffers()] if isinstance(model, nn.Module) else []
     own = {tensor.untyped_storage() for tensor in parameters}
     saved = set()
@@ -99,7 +116,10 @@ def recomputed_bytes(model: nn.Module, *inputs: Tensor) -> int:
     Args:
         model: any module; its parts are left without recompute.
         inputs: what it takes.
+    Raises:
+        ValueError: model is no module.
     """
+    check_module(model=model)
     received = {}
     parts = [part for part in model.modules() if getattr(part, "recompute", False)]
     hooks = [
@@ -155,7 +175,15 @@ def training_memory(
         dtype: what products are computed in, under autocast; weights stay as they are.
         states: numbers that the optimiser keeps for each parameter: 1 with SGD's momentum, 2 with Adam.
         average: whether training keeps a running mean of the weights (EMA).
+    Raises:
+        ValueError: an argument is none of these.
     """
+    check_module(model=model)
+    check_sizes(batch=batch, side=side)
+    check_sizes(lowest=0, states=states)
+    check_flags(average=average)
+    if dtype not in (allowed := [torch.float32, torch.bfloat16, torch.float16]):
+        raise ValueError(f"dtype must be one of {allowed}, got {dtype!r}")
 
     def activations(count: int) -> int:
         shadow = copy.deepcopy(model).cpu().train()  # its norms may learn from empty images
@@ -182,7 +210,13 @@ def lambda_layer_parameters(d_in: int, d_out: int, k: int, h: int, u: int, r: in
         d_in, d_out: channels in and out.
         k, h, u: query depth, heads, intra-depth.
         r: side of the scope in pixels; 2H-1 for the global form on an H×H map.
+    Raises:
+        ValueError: one of them is no positive integer, r is even, or h does not divide d_out.
     """
+    check_sizes(d_in=d_in, d_out=d_out, k=k, h=h, u=u)
+    check_sizes(odd=True, r=r)
+    if d_out % h:
+        raise ValueError(f"h must divide d_out = {d_out}, got {h}")
     v = d_out // h
     projections = d_in * (h * k + k * u + v * u)
     norms = 2 * (h * k + v * u)
@@ -197,7 +231,10 @@ def attention_multiply_adds(b: int, h: int, n: int, m: int, k: int, v: int) -> i
 
     Args:
         b, h, n, m, k, v: batch, heads, query and context positions, query and value depth of one head.
+    Raises:
+        ValueError: one of them is no positive integer.
     """
+    check_sizes(b=b, h=h, n=n, m=m, k=k, v=v)
     return b * h * n * m * (k + v)
 
 
@@ -208,7 +245,10 @@ def content_multiply_adds(b: int, h: int, n: int, m: int, k: int, v: int, u: int
 
     Args:
         b, h, n, m, k, v, u: batch, heads, query and context positions, query and value depth, intra-depth.
+    Raises:
+        ValueError: one of them is no positive integer.
     """
+    check_sizes(b=b, h=h, n=n, m=m, k=k, v=v, u=u)
     return b * m * k * u * v + b * h * n * k * v
 
 
@@ -250,7 +290,14 @@ def stage_costs(
     Returns:
         (4, 4) integers, a row for each stage: parameters and multiply-adds of what mixes the pixels, then
         parameters and multiply-adds of the whole stage, for one image.
+    Raises:
+        ValueError: an argument makes no net; the message names it.
     """
+    check_net(depths, layout, num_classes=1, stem="cifar", block=Bottleneck)
+    if not isinstance(layout, str):
+        raise ValueError(f"layout must be a string, one letter for each stage, got {layout!r}")
+    check_sizes(side=side, k=k, h=h, u=u)
+    check_sizes(odd=True, r=r)
     rows, dim = [], 64
     for stage, (depth, letter) in enumerate(zip(depths, layout)):
         width, row = 64 * 2**stage, torch.zeros(4, dtype=torch.int64)

@@ -19,6 +19,7 @@ from einops import rearrange
 from torch import Tensor, einsum, nn
 from torch.optim.swa_utils import update_bn
 
+from lambdalib.arguments import check_axes, check_images, check_module, check_sizes, describe
 from lambdalib.guards import check_features
 from lambdalib.lambdas import apply_lambdas, position_lambdas, relative_embeddings
 from lambdalib.layer import LambdaLayer
@@ -49,8 +50,9 @@ def lambda_layers(model: nn.Module) -> dict[str, LambdaLayer]:
     Taught in notebooks/08_look_inside.
 
     Raises:
-        ValueError: there is none.
+        ValueError: there is none, or model is no module.
     """
+    check_module(model=model)
     layers = {name: module for name, module in model.named_modules() if isinstance(module, LambdaLayer)}
     if not layers:
         raise ValueError(f"model must have a LambdaLayer, got a {type(model).__name__} without one")
@@ -95,8 +97,10 @@ def layer_parts(layer: LambdaLayer, features: Tensor) -> LayerParts:
         layer: in the mode that is wanted; in eval mode the output is linear in the values that come back.
         features: (b, d, H, W).
     Raises:
-        ValueError: the features are no map for this layer.
+        ValueError: layer is none, or the features are no map for it.
     """
+    if not isinstance(layer, LambdaLayer):
+        raise ValueError(f"layer must be a LambdaLayer, got {describe(layer)}")
     check_features(features, layer.to_keys.in_channels, layer.feat_size)
     queries = layer.norm_queries(layer.to_queries(features))
     keys = layer.to_keys(features)
@@ -153,7 +157,10 @@ def pixel_kernels(queries: Tensor, table: Tensor) -> Tensor:
         table: (k, u, r_y, r_x), a layer's stencils.
     Returns:
         (b, h, n, u, r_y, r_x).
+    Raises:
+        ValueError: the two do not agree.
     """
+    check_axes("b h n k, k u r_y r_x", queries=queries, table=table)
     return einsum("bhnk,kuyx->bhnuyx", queries, table)
 
 
@@ -178,7 +185,12 @@ def output_energies(parts: LayerParts) -> tuple[float, float]:
 
     Args:
         parts: from layer_parts.
+    Raises:
+        ValueError: parts are none, or do not agree.
     """
+    if not isinstance(parts, LayerParts):
+        raise ValueError(f"parts must be LayerParts, from layer_parts, got {describe(parts)}")
+    check_axes("b h n k, b m k u, b m v u, n m k u", **parts._asdict())
     queries, soft_keys, values, embeddings = parts
     content = apply_lambdas(queries, einsum("bmku,bmvu->bkv", soft_keys, values))
     position = apply_lambdas(queries, position_lambdas(embeddings, values))
@@ -212,10 +224,18 @@ def effective_receptive_field(model: nn.Module, images: Tensor) -> Tensor:
         images: (b, 3, H, W), normalized, on the device of the model.
     Returns:
         (H, W).
+    Raises:
+        ValueError: images are none, or the model answers with something else than maps.
     """
+    check_module(model=model)
+    check_images(images, count=1)
     # a single image is taken twice: PyTorch 2.14 gets a batch norm's gradient wrong on CPUs for a batch of one
     images = images.detach().expand(max(2, len(images)), -1, -1, -1).clone().requires_grad_()
     features = copy.deepcopy(model).eval()(images)
+    if not isinstance(features, Tensor) or features.dim() != 4:
+        raise ValueError(
+            f"model must answer with maps (b, d, H, W), such as its stages do, got {describe(features)}"
+        )
     centre = features[:, :, features.shape[2] // 2, features.shape[3] // 2].sum()
     (gradient,) = torch.autograd.grad(centre, images)
     strengths = gradient.abs().sum((0, 1))
@@ -237,8 +257,10 @@ def mean_queries(model: nn.Module, images: Tensor, batch_size: int = 500) -> dic
     Returns:
         Name of the layer -> (h, k).
     Raises:
-        ValueError: the model has no lambda layer.
+        ValueError: the model has no lambda layer, images are none, or batch_size is no size.
     """
+    check_images(images, count=1)
+    check_sizes(batch_size=batch_size)
     model = copy.deepcopy(model).eval()
     layers = lambda_layers(model)
     found = {name: [] for name in layers}
@@ -290,11 +312,13 @@ def replace_stencils(model: nn.Module, replacement: Callable[[Tensor], Tensor]) 
     Returns:
         The copy, in the same mode.
     Raises:
-        ValueError: the model has no lambda layer.
+        ValueError: the model has no lambda layer, or replacement returns no table of the same shape.
     """
     model = copy.deepcopy(model)
     for layer in lambda_layers(model).values():
-        layer.table.copy_(replacement(layer.table))
+        table = replacement(layer.table)
+        check_axes("k u r_y r_x, k u r_y r_x", table=layer.table, replacement=table)
+        layer.table.copy_(table)
     return model
 
 
@@ -305,7 +329,10 @@ def centre_taps(table: Tensor) -> Tensor:
         table: (k, u, r_y, r_x), both sides odd.
     Returns:
         (k, u, r_y, r_x).
+    Raises:
+        ValueError: table is none.
     """
+    check_axes("k u r_y r_x", table=table)
     kept = torch.zeros_like(table)
     centre = (..., table.shape[2] // 2, table.shape[3] // 2)
     kept[centre] = table[centre]

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from lambdalib.arguments import check_axes, check_module, check_sizes
 from lambdalib.contractions import ORDERS
 
 __all__ = [
@@ -32,10 +33,7 @@ def check_arguments(dim, dim_out, dim_k, heads, dim_u, scope, feat_size, stride,
     def positive(size) -> bool:
         return type(size) is int and size > 0  # True is no size
 
-    sizes = {"dim": dim, "dim_out": dim_out, "dim_k": dim_k, "heads": heads, "dim_u": dim_u, "stride": stride}
-    for name, size in sizes.items():
-        if not positive(size):
-            raise ValueError(f"{name} must be a positive integer, got {size!r}")
+    check_sizes(dim=dim, dim_out=dim_out, dim_k=dim_k, heads=heads, dim_u=dim_u, stride=stride)
     if dim_out % heads:
         raise ValueError(
             f"heads must divide dim_out = {dim_out}, since each head makes dim_out / heads channels, got {heads}"
@@ -63,11 +61,10 @@ def check_features(features: Tensor, dim: int, feat_size: tuple[int, int] | None
     Raises:
         ValueError: the message names the shape that came and the one that fits.
     """
+    check_axes(f"b {dim} H W", features=features)
     shape = tuple(features.shape)
-    if len(shape) != 4 or shape[1] != dim:
-        raise ValueError(f"features must be (b, {dim}, H, W) for this layer, got {shape}")
     if feat_size is not None and shape[2:] != tuple(feat_size):
-        raise ValueError(f"features must be {tuple(feat_size)} pixels for this global layer, got {shape[2:]}")
+        raise ValueError(f"features must be {tuple(feat_size)} pixels for this layer, got {shape[2:]}")
     if 0 in shape[2:]:
         raise ValueError(f"features must have at least one pixel, got {shape}")
 
@@ -104,9 +101,12 @@ class preserve_running_stats:
 
     Args:
         module: any module; all of its buffers are exchanged for copies.
+    Raises:
+        ValueError: module is no module.
     """
 
     def __init__(self, module: nn.Module):
+        check_module(module=module)
         self.module = module
 
     def __enter__(self) -> None:

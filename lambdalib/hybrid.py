@@ -7,7 +7,8 @@ those of Hu et al. 2017 (arXiv 1709.01507).
 
 from torch import nn
 
-from lambdalib.resnet import DEPTHS, STEMS, Bottleneck, ResNet, conv_norm
+from lambdalib.arguments import check_sizes
+from lambdalib.resnet import DEPTHS, STEMS, Bottleneck, ResNet, Stem, conv_norm
 
 __all__ = ["LAMBDAS_IN_C4", "lambda_positions", "deep_stem", "HybridBottleneck", "HybridResNet"]
 
@@ -26,18 +27,20 @@ def lambda_positions(blocks: int, lambdas: int) -> list[int]:
     Raises:
         ValueError: by this rule so many do not fit.
     """
+    check_sizes(blocks=blocks)
+    check_sizes(lowest=0, lambdas=lambdas)
     step = round(blocks / (lambdas + 1))
     if not 1 <= step <= blocks / max(lambdas, 1):
         raise ValueError(f"lambdas must be so few that {blocks} blocks have room for them, got {lambdas}")
     return [step * (i + 1) - 1 for i in range(lambdas)]
 
 
-def deep_stem() -> nn.Sequential:
+def deep_stem() -> Stem:
     """Quarter the map with 3×3 convolutions alone: three for one of 7×7, one with stride 2 for the max pool.
 
     Used by HybridResNet. (b, 3, H, W) -> (b, 64, ceil(H/4), ceil(W/4)).
     """
-    stem = nn.Sequential()
+    stem = Stem()
     for dim, dim_out, stride in ((3, 32, 2), (32, 32, 1), (32, 64, 1), (64, 64, 2)):
         stem.extend([conv_norm(dim, dim_out, 3, stride), nn.ReLU()])
     return stem
@@ -62,7 +65,7 @@ class HybridBottleneck(Bottleneck):
 
     Args:
         dim: channels that come in.
-        width: channels in the middle, which the gate is for; 4·width go out.
+        width: channels in the middle, which the gate is for, at least 4; 4·width go out.
         stride: 2 halves the map.
         lambda_options: keyword arguments of LambdaLayer; None: a 3×3 convolution and a gate.
         recompute: save nothing but the input for the backward pass (see guards.activation_checkpointed).
@@ -71,6 +74,7 @@ class HybridBottleneck(Bottleneck):
     def __init__(
         self, dim: int, width: int, stride: int = 1, lambda_options: dict | None = None, recompute: bool = False
     ):
+        check_sizes(lowest=4, width=width)
         super().__init__(dim, width, stride, lambda_options, recompute)
         if stride > 1:
             pool = nn.AvgPool2d(stride, ceil_mode=True)
@@ -98,7 +102,7 @@ class HybridResNet(ResNet):
     stems = STEMS | {"imagenet": deep_stem}
 
     def __init__(self, depth: int, num_classes: int = 10, *, layout: None = None, **options):
-        if depth not in LAMBDAS_IN_C4:
+        if depth not in list(LAMBDAS_IN_C4):
             raise ValueError(f"depth must be one of {list(LAMBDAS_IN_C4)}, got {depth!r}")
         if layout is not None:
             raise ValueError(

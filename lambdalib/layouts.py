@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor
 
+from lambdalib.arguments import check_axes, check_pair
 from lambdalib.lambdas import relative_embeddings
 
 __all__ = ["permute_contiguous", "windows", "convolve", "sheets", "cut_queries", "cut_contexts", "join_tiles"]
@@ -61,11 +62,15 @@ def permute_contiguous(tensor: Tensor, pattern: str, **sizes: int) -> Tensor:
         sizes: of axes that are split.
     Returns:
         The rearranged tensor, contiguous.
+    Raises:
+        ValueError: pattern has not the same axes on both sides.
     """
-    before, after = pattern.split("->")
+    before, _, after = pattern.partition("->")
     bare_before, bare_after = (
         side.replace("(", "").replace(")", "") for side in (before, after)
     )  # axes one by one
+    if sorted(bare_before.split()) != sorted(bare_after.split()):
+        raise ValueError(f"pattern must have the same axes before and after ->, got {pattern!r}")
     axes = tuple(bare_before.split().index(axis) for axis in bare_after.split())
     tensor = rearrange(tensor, f"{before} -> {bare_before}", **sizes)  # a view
     if torch.compiler.is_compiling():  # a compiler makes its own gradients, and refuses functions that have a jvp
@@ -120,7 +125,16 @@ def windows(images: Tensor, context: tuple[int, int], tile: tuple[int, int]) -> 
         context, tile: (height, width), in pixels.
     Returns:
         (b, rows, columns, *context, d), contiguous.
+    Raises:
+        ValueError: context or tile is no size, or the windows do not fit.
     """
+    check_axes("b H W d", images=images)
+    check_pair(context=context, tile=tile)
+    if any(side < seen or (side - seen) % step for side, seen, step in zip(images.shape[1:3], context, tile)):
+        raise ValueError(
+            f"context must fit into images of {tuple(images.shape[1:3])} pixels a whole number of times at steps "
+            f"of tile = {tile}, got {context}"
+        )
     if torch.compiler.is_compiling():  # as in permute_contiguous
         return Windows.forward(images, context, tile)
     return Windows.apply(images, context, tile)
@@ -141,7 +155,10 @@ def convolve(images: Tensor, kernels: Tensor) -> Tensor:
         kernels: (k, r_y, r_x, u), contiguous, both sides odd.
     Returns:
         (b, H, W, k).
+    Raises:
+        ValueError: the axes do not agree, or a side of the kernels is even.
     """
+    check_axes("b H W u, k r_y r_x u", images=images, kernels=kernels)
     images, kernels = (rearrange(tensor, "b y x u -> b u y x") for tensor in (images, kernels))
     (H, W), (r_y, r_x) = images.shape[2:], kernels.shape[2:]
     if r_y > H or r_x > W:  # conv2d's own padding writes beyond its memory under some windows as tall as this

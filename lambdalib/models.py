@@ -8,6 +8,7 @@ from functools import partial
 
 from torch import nn
 
+from lambdalib.arguments import check_flags
 from lambdalib.hybrid import LAMBDAS_IN_C4, HybridResNet
 from lambdalib.resnet import DEPTHS, BasicBlock, ResNet
 from lambdalib.small import SmallResNet
@@ -52,13 +53,15 @@ def create_model(name: str, num_classes: int = 10, *, stem: str = "cifar", layou
     Raises:
         ValueError: the name is unknown, or an argument makes no net.
     """
-    if name not in MODELS:
+    if name not in list(MODELS):
         near = get_close_matches(str(name), MODELS, n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ValueError(f"name must be one of {', '.join(MODELS)}, got {name!r}{hint}")
     for option, value in (("twin", twin), ("widen", widen)):
         if value is not None and name not in ("small", "tiny"):
             raise ValueError(f"{option} must be None for {name}: it is for small and tiny, got {value!r}")
+    if recompute is not None:
+        check_flags(recompute=recompute)
     options = {
         "layout": layout,
         "dim_k": dim_k,

@@ -7,10 +7,11 @@ swap.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lambdalib.arguments import check_images, check_sizes
 from lambdalib.guards import activation_checkpointed
 from lambdalib.layer import LambdaLayer
 
-__all__ = ["DEPTHS", "conv_norm", "shortcut", "Bottleneck", "BasicBlock", "STEMS", "check_net", "ResNet"]
+__all__ = ["DEPTHS", "conv_norm", "shortcut", "Bottleneck", "BasicBlock", "Stem", "STEMS", "check_net", "ResNet"]
 
 # Blocks in each of the four stages, by the number in a net's name. With bottlenecks, 18 is 26 layers deep.
 DEPTHS = {
@@ -36,7 +37,11 @@ def conv_norm(dim: int, dim_out: int, side: int, stride: int = 1) -> nn.Sequenti
         dim, dim_out: channels in and out.
         side: side of the kernel in pixels, odd.
         stride: step of the kernel in pixels.
+    Raises:
+        ValueError: one of them is no positive integer, or side is even.
     """
+    check_sizes(dim=dim, dim_out=dim_out, stride=stride)
+    check_sizes(odd=True, side=side)
     conv = nn.Conv2d(dim, dim_out, side, stride, padding=side // 2, bias=False)
     nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
     return nn.Sequential(conv, nn.BatchNorm2d(dim_out))
@@ -45,8 +50,9 @@ def conv_norm(dim: int, dim_out: int, side: int, stride: int = 1) -> nn.Sequenti
 def shortcut(dim: int, dim_out: int, stride: int) -> nn.Module:
     """The way around a block: nothing at all where the shapes agree, else a 1×1 convolution and its norm.
 
-    Taught in notebooks/06_lambda_resnet. Arguments as in conv_norm.
+    Taught in notebooks/06_lambda_resnet. Arguments and errors as in conv_norm.
     """
+    check_sizes(dim=dim, dim_out=dim_out, stride=stride)
     return nn.Identity() if (dim, stride) == (dim_out, 1) else conv_norm(dim, dim_out, 1, stride)
 
 
@@ -127,14 +133,34 @@ class BasicBlock(nn.Module):
         return F.relu(self.shortcut(features) + self.second(F.relu(self.first(features))))
 
 
-def cifar_stem() -> nn.Sequential:
+class Stem(nn.Sequential):
+    """The first layers of a net, which look at their images: three colours, floats, enough pixels.
+
+    Used by every net.
+
+    Args:
+        layers: what the images pass.
+        side: of the smallest images that the net can take, in pixels.
+    """
+
+    def __init__(self, *layers: nn.Module, side: int = 1):
+        super().__init__(*layers)
+        self.side = side
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(b, 3, H, W) -> (b, d, H', W'). Raises ValueError for anything else than images."""
+        check_images(images, self.side)
+        return super().forward(images)
+
+
+def cifar_stem() -> Stem:
     """Keep every pixel: an image of 32×32 stays 32×32."""
-    return nn.Sequential(conv_norm(3, 64, 3), nn.ReLU())
+    return Stem(conv_norm(3, 64, 3), nn.ReLU())
 
 
-def imagenet_stem() -> nn.Sequential:
+def imagenet_stem() -> Stem:
     """Quarter the map before the first block: 224×224 becomes 56×56."""
-    return nn.Sequential(conv_norm(3, 64, 7, stride=2), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1))
+    return Stem(conv_norm(3, 64, 7, stride=2), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1))
 
 
 STEMS = {"cifar": cifar_stem, "imagenet": imagenet_stem}
@@ -146,19 +172,23 @@ def check_net(depths, layout, num_classes, stem, block) -> None:
     Raises:
         ValueError: the message names the argument, its value, and what is allowed.
     """
+    if not isinstance(depths, (tuple, list)) or any(type(depth) is not int or depth < 1 for depth in depths):
+        raise ValueError(f"depths must be positive integers, one per stage, got {depths!r}")
     stages = len(depths)
-    fits = isinstance(layout, (str, tuple)) and len(layout) == stages and set("".join(layout)) <= {"C", "L"}
+    fits = isinstance(layout, (str, tuple)) and len(layout) == stages
+    fits = fits and all(isinstance(letters, str) and set(letters) <= {"C", "L"} for letters in layout)
     if not fits or any(len(letters) not in (1, depth) for letters, depth in zip(layout, depths)):
         raise ValueError(
             f"layout must have {stages} letters, one per stage, C (convolution) or L (lambda), got {layout!r}"
         )
+    if not (isinstance(block, type) and issubclass(block, nn.Module)):
+        raise ValueError(f"block must be a class of blocks, Bottleneck or BasicBlock, got {block!r}")
     if block is BasicBlock and "L" in layout:
         raise ValueError(
             f"layout must be {'C' * stages!r} with basic blocks, which have no lambda layer, got {layout!r}"
         )
-    if type(num_classes) is not int or num_classes < 1:
-        raise ValueError(f"num_classes must be a positive integer, got {num_classes!r}")
-    if stem not in STEMS:
+    check_sizes(num_classes=num_classes)
+    if stem not in list(STEMS):
         raise ValueError(f"stem must be one of {list(STEMS)}, got {stem!r}")
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, einsum, nn
 
+from lambdalib.arguments import check_axes, check_flags, describe
 from lambdalib.contractions import position_output
 from lambdalib.guards import check_arguments, float32_under_float16
 from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, relative_embeddings
@@ -25,10 +26,10 @@ __all__ = [
 
 def check_mask(mask: Tensor, n: int | None, m: int) -> None:
     """Refuse what is no mask of m context positions, for n queries or any number of them. Raises ValueError."""
-    if mask.dtype != torch.bool or mask.dim() != 2 or mask.shape[1] != m or n not in (None, mask.shape[0]):
+    fits = isinstance(mask, Tensor) and mask.dtype == torch.bool and mask.dim() == 2
+    if not fits or mask.shape[1] != m or n not in (None, mask.shape[0]):
         raise ValueError(
-            f"mask must be bool ({'n' if n is None else n}, {m}), one for the whole batch, "
-            f"got {mask.dtype} {tuple(mask.shape)}"
+            f"mask must be bool ({'n' if n is None else n}, {m}), one for the whole batch, got {describe(mask)}"
         )
 
 
@@ -66,8 +67,9 @@ def masked_position_lambdas(embeddings: Tensor, values: Tensor, mask: Tensor) ->
     Returns:
         (b, n, k, v).
     Raises:
-        ValueError: mask is not (n, m) of bool.
+        ValueError: mask is not (n, m) of bool, or embeddings and values do not agree.
     """
+    check_axes("n m k u, b m v u", embeddings=embeddings, values=values)
     check_mask(mask, *embeddings.shape[:2])
     return position_lambdas(embeddings.masked_fill(~mask[:, :, None, None], 0), values)
 
@@ -120,7 +122,10 @@ def causal_content_lambdas(keys: Tensor, values: Tensor) -> Tensor:
         values: (b, n, v, u).
     Returns:
         (b, n, k, v): one lambda per position, as masked_content_lambdas gives for a lower triangular mask.
+    Raises:
+        ValueError: keys and values do not agree.
     """
+    check_axes("b n k u, b n v u", keys=keys, values=values)
     return recall(cumulative(written(keys, values))).to(values.dtype)
 
 
@@ -140,6 +145,13 @@ def causal_step(memory: Tensor | None, keys: Tensor, values: Tensor) -> tuple[Te
     new = written(keys[:, None], values[:, None])[:, 0]
     memory = new if memory is None else merge(memory, new)
     return recall(memory).to(values.dtype), memory
+
+
+def check_state(state: tuple[Tensor, Tensor], b: int, k: int, u: int, v: int) -> None:
+    """Refuse what LambdaLayer1d.step did not give to this batch and layer. Raises ValueError."""
+    if not isinstance(state, tuple) or len(state) != 2:
+        raise ValueError(f"state must be None or the pair from the step before, got {describe(state)}")
+    check_axes(f"{b} {k} {u} {1 + v}, {b} r {v} {u}", **{"state[0]": state[0], "state[1]": state[1]})
 
 
 class ChannelNorm(nn.LayerNorm):
@@ -187,6 +199,7 @@ class LambdaLayer1d(nn.Module):
     ):
         super().__init__()
         dim_out = dim if dim_out is None else dim_out
+        check_flags(causal=causal)
         if scope is None:
             raise ValueError("scope must be an odd number of taps, since a sequence has no fixed length, got None")
         check_arguments(dim, dim_out, dim_k, heads, dim_u, scope, feat_size=None, stride=1)
@@ -214,11 +227,12 @@ class LambdaLayer1d(nn.Module):
     def forward(self, features: Tensor, mask: Tensor | None = None) -> Tensor:
         """(b, dim, n) -> (b, dim_out, n). mask: (n, n) of bool, True where seen; not for a causal layer."""
         dim = self.to_keys.in_channels
-        if features.dim() != 3 or features.shape[1] != dim:
-            raise ValueError(f"features must be (b, {dim}, n) for this layer, got {tuple(features.shape)}")
+        check_axes(f"b {dim} n", features=features)
         if mask is not None and self.causal:
-            raise ValueError(f"mask must be None, since this layer is causal already, got {tuple(mask.shape)}")
+            raise ValueError(f"mask must be None, since this layer is causal already, got {describe(mask)}")
         n = features.shape[2]
+        if n == 0:
+            raise ValueError(f"features must have at least one position, got {tuple(features.shape)}")
         queries, keys, values = self.project(features)
         if mask is not None:
             check_mask(mask, n, n)
@@ -242,16 +256,15 @@ class LambdaLayer1d(nn.Module):
         Returns:
             (b, dim_out), and the state after this position.
         Raises:
-            ValueError: the layer is not causal, or features are not (b, dim).
+            ValueError: the layer is not causal, or state and features are not its own.
         """
         if not self.causal:
             raise ValueError(
                 "causal must be True for step, since otherwise later positions change this one, got False"
             )
-        if features.dim() != 2 or features.shape[1] != self.to_keys.in_channels:
-            raise ValueError(
-                f"features must be (b, {self.to_keys.in_channels}) for a step, got {tuple(features.shape)}"
-            )
+        check_axes(f"b {self.to_keys.in_channels}", features=features)
+        if state is not None:
+            check_state(state, len(features), self.dim_k, self.dim_u, self.dim_v)
         queries, keys, values = self.project(features[..., None])
         memory, window = (None, values[:, :0]) if state is None else state
         content, memory = causal_step(memory, keys[:, 0], values[:, 0])

@@ -8,9 +8,10 @@ import torch.nn.functional as F
 from einops import rearrange
 from torch import Tensor, nn
 
+from lambdalib.arguments import check_flags, check_images, check_sizes
 from lambdalib.guards import activation_checkpointed
 from lambdalib.layer import LambdaLayer
-from lambdalib.resnet import check_net
+from lambdalib.resnet import Stem, check_net
 from lambdalib.twins import TWINS, Twin
 
 __all__ = ["SmallBlock", "SmallResNet"]
@@ -28,10 +29,15 @@ class SmallBlock(nn.Module):
         mix: M, from dim_out channels to as many.
         widen: side of W's kernel in pixels, odd.
         recompute: save nothing but the input for the backward pass (see guards.activation_checkpointed).
+    Raises:
+        ValueError: an argument makes no block; the message names it.
     """
 
     def __init__(self, dim: int, dim_out: int, mix: nn.Module, widen: int = 3, recompute: bool = False):
         super().__init__()
+        check_sizes(dim=dim, dim_out=dim_out)
+        check_sizes(odd=True, widen=widen)
+        check_flags(recompute=recompute)
         self.recompute = recompute
         conv = nn.Conv2d(dim, dim_out, widen, padding=widen // 2, bias=False)
         self.widen = nn.Sequential(conv, nn.MaxPool2d(2), nn.BatchNorm2d(dim_out))
@@ -51,7 +57,7 @@ class SmallResNet(nn.Module):
     covers the whole map. Taught in notebooks/06_lambda_resnet.
 
     Args:
-        widths: channels of the stem and of each block.
+        widths: channels of the stem and of each of the three blocks.
         layout: one letter per block, C (3×3 convolution) or L (lambda layer); "CCC" is the convolutional twin.
         num_classes: how many numbers come out for each image.
         stem: "cifar", the only one.
@@ -70,14 +76,17 @@ class SmallResNet(nn.Module):
                  dim_k: int = 16, heads: int = 4, dim_u: int = 1, scope: int | None = None,
                  twin: str | None = None, widen: int = 3, recompute: bool = False):  # fmt: skip
         super().__init__()
-        check_net((1,) * len(widths[1:]), layout, num_classes, stem, SmallBlock)
-        if widen not in (1, 3):
+        if not isinstance(widths, (tuple, list)) or len(widths) != 4:
+            raise ValueError(f"widths must be four, of the stem and of each block, got {widths!r}")
+        check_sizes(**{f"widths[{place}]": width for place, width in enumerate(widths)})
+        check_net((1, 1, 1), layout, num_classes, stem, SmallBlock)
+        if type(widen) is not int or widen not in (1, 3):
             raise ValueError(f"widen must be 3 or 1, got {widen!r}")
         if stem != "cifar":
             raise ValueError(f"stem must be 'cifar' for a small net, got {stem!r}")
         if twin not in (None, *TWINS):
             raise ValueError(f"twin must be None or one of {list(TWINS)}, got {twin!r}")
-        self.stem = nn.Sequential(nn.Conv2d(3, widths[0], 2), nn.GELU())
+        self.stem = Stem(nn.Conv2d(3, widths[0], 2), nn.GELU(), side=9)  # three pools leave one pixel of nine
         self.blocks = nn.Sequential()
         for dim, dim_out, letter, side in zip(widths, widths[1:], layout, (15, 7, 3)):
             if letter == "C":
@@ -104,8 +113,10 @@ class SmallResNet(nn.Module):
         Args:
             images: (b, 3, H, W), normalised.
         Raises:
-            ValueError: the stem has not 24 channels, two for each of the 12 numbers in a patch.
+            ValueError: images are none; or the stem has not 24 channels, two for each of the 12 numbers in a
+                patch.
         """
+        check_images(images, side=2, count=1)
         stem = self.stem[0]
         if len(stem.weight) != 24:
             raise ValueError(

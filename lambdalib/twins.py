@@ -10,8 +10,10 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from lambdalib.arguments import check_pair, check_sizes
 from lambdalib.attention import linear_attention, relative_attention
 from lambdalib.contractions import position_output
+from lambdalib.guards import check_features
 from lambdalib.lambdas import apply_lambdas, content_lambda, relative_embeddings
 
 __all__ = ["TWINS", "Twin"]
@@ -65,8 +67,8 @@ class Twin(nn.Module):
     def __init__(self, dim: int, kind: str, feat_size: tuple[int, int], *, dim_k: int = 16, heads: int = 4,
                  dim_u: int = 1, scope: int | None = None):  # fmt: skip
         super().__init__()
-        check_twin(dim, kind, heads, dim_u, scope)
-        self.kind, self.feat_size, self.heads, self.dim_u = kind, tuple(feat_size), heads, dim_u
+        check_twin(dim, kind, feat_size, dim_k, heads, dim_u, scope)
+        self.dim, self.kind, self.feat_size, self.heads, self.dim_u = dim, kind, tuple(feat_size), heads, dim_u
         if kind in CONVOLUTION_KINDS:
             self.convolutions = build_convolutions(dim, kind, self.feat_size)
             return
@@ -87,10 +89,8 @@ class Twin(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(b, dim, H, W) -> (b, dim, H, W)."""
-        size = tuple(features.shape[2:])
-        if size != self.feat_size:
-            raise ValueError(f"features must be {self.feat_size} pixels for this layer, got {size}")
-
+        check_features(features, self.dim, self.feat_size)
+        size = self.feat_size
         if self.kind in CONVOLUTION_KINDS:
             return self.convolutions(features)
         if self.kind == "pointwise":
@@ -158,7 +158,9 @@ def build_convolutions(dim: int, kind: str, feat_size: tuple[int, int]) -> nn.Se
     return nn.Sequential(convolution(dim, dim, visible, sides, groups=dim), convolution(dim, dim, fan_in=dim))
 
 
-def check_twin(dim: int, kind: str, heads: int, dim_u: int, scope: int | None) -> None:
+def check_twin(
+    dim: int, kind: str, feat_size: tuple[int, int], dim_k: int, heads: int, dim_u: int, scope: int | None
+) -> None:
     """Refuse what makes no twin. Used by Twin.
 
     Raises:
@@ -166,12 +168,12 @@ def check_twin(dim: int, kind: str, heads: int, dim_u: int, scope: int | None) -
     """
     if kind not in TWINS:
         raise ValueError(f"kind must be one of {TWINS}, got {kind!r}")
-    if heads < 1 or dim % heads:
+    check_pair(feat_size=feat_size)
+    check_sizes(dim=dim, dim_k=dim_k, heads=heads, dim_u=dim_u)
+    if dim % heads:
         raise ValueError(f"heads must divide dim = {dim}, got {heads}")
     if kind == "bottleneck" and dim < 4:
         raise ValueError(f"dim must be at least 4 for a bottleneck, which has a quarter of it inside, got {dim}")
-    if dim_u < 1:
-        raise ValueError(f"dim_u must be at least 1, got {dim_u}")
     if dim_u > 1 and kind not in ("content", *POSITION_LAMBDAS):
         raise ValueError(f"dim_u must be 1 for a twin without lambdas, {kind}, got {dim_u}")
     if scope is not None and kind not in POSITION_LAMBDAS:

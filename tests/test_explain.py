@@ -419,7 +419,7 @@ def test_inputs_are_those_of_the_model_as_it_is(net, images):
 
 def test_features_that_do_not_fit_are_refused():
     layer, maps, _ = prime_layer()
-    with pytest.raises(ValueError, match=r"features must be \(b, 21, H, W\)"):
+    with pytest.raises(ValueError, match=r"features must be floats \(b, 21, H, W\)"):
         layer_parts(layer, maps[:, :20])
     with pytest.raises(ValueError, match="must have a LambdaLayer"):
         layer_inputs(nn.Sequential(nn.Conv2d(3, 3, 1)), maps)

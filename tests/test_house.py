@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGE = ROOT / "lambdalib"
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LEVELS = [  # a module imports from earlier lines, or from its own
-    {"lambdalib", "lambdas", "attention"},
+    {"lambdalib", "arguments", "lambdas", "attention"},
     {"layouts"},
     {"contractions", "guards"},
     {"layer", "sequences", "twins"},

@@ -447,9 +447,7 @@ def test_bad_arguments_are_refused(arguments, message):
 
 def test_a_global_layer_refuses_other_maps():
     layer = make(scope=None, feat_size=SIZE)
-    with pytest.raises(
-        ValueError, match=r"^features must be \(5, 7\) pixels for this global layer, got \(7, 5\)$"
-    ):
+    with pytest.raises(ValueError, match=r"^features must be \(5, 7\) pixels for this layer, got \(7, 5\)$"):
         layer(torch.randn(2, D, 7, 5))
 
 
@@ -461,7 +459,7 @@ def test_features_without_a_pixel_are_refused():
 @pytest.mark.parametrize("shape", [(2, 5, 7), (2, 3, 5, 7)])
 def test_features_of_another_shape_are_refused(shape):
     with pytest.raises(
-        ValueError, match=rf"^features must be \(b, 8, H, W\) for this layer, got {re.escape(str(shape))}$"
+        ValueError, match=rf"^features must be floats \(b, 8, H, W\), got torch.float32 {re.escape(str(shape))}$"
     ):
         LambdaLayer(8)(torch.randn(shape))
 

@@ -535,18 +535,27 @@ def test_bad_arguments_are_refused(arguments, message):
 def test_bad_inputs_are_refused():
     plain, causal = make(), make(causal=True)
     for call, message in [
-        (lambda: plain(torch.randn(B, D + 1, M)), "features must be (b, 17, n) for this layer, got (2, 18, 7)"),
-        (lambda: plain(torch.randn(B, D, 1, M)), "features must be (b, 17, n) for this layer, got (2, 17, 1, 7)"),
+        (
+            lambda: plain(torch.randn(B, D + 1, M)),
+            "features must be floats (b, 17, n), got torch.float32 (2, 18, 7)",
+        ),
+        (
+            lambda: plain(torch.randn(B, D, 1, M)),
+            "features must be floats (b, 17, n), got torch.float32 (2, 17, 1, 7)",
+        ),
         (
             lambda: plain(torch.randn(B, D, M), triangle(N)),
             "mask must be bool (7, 7), one for the whole batch, got torch.bool (5, 5)",
         ),
         (
             lambda: causal(torch.randn(B, D, M), triangle(M)),
-            "mask must be None, since this layer is causal already, got (7, 7)",
+            "mask must be None, since this layer is causal already, got torch.bool (7, 7)",
         ),
         (lambda: plain.step(None, torch.randn(B, D)), "causal must be True for step"),
-        (lambda: causal.step(None, torch.randn(B, D, 1)), "features must be (b, 17) for a step, got (2, 17, 1)"),
+        (
+            lambda: causal.step(None, torch.randn(B, D, 1)),
+            "features must be floats (b, 17), got torch.float32 (2, 17, 1)",
+        ),
     ]:
         with pytest.raises(ValueError, match="^" + re.escape(message)):
             call()

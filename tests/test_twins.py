@@ -322,7 +322,7 @@ def test_no_pictures_give_no_pictures(kind, u, scope):
 
 
 def test_twins_refuse_what_makes_none():
-    with pytest.raises(ValueError, match="heads must divide dim = 21, got 0"):
+    with pytest.raises(ValueError, match="heads must be a positive integer, got 0"):
         Twin(21, "content", (3, 3), heads=0)
     with pytest.raises(ValueError, match="twin must be None or one of .*'content'.* got 'contents'"):
         create_model("tiny", layout="CCC", twin="contents")
@@ -334,7 +334,7 @@ def test_twins_refuse_what_makes_none():
         Twin(8, "position", (3, 5))(torch.randn(1, 8, 5, 3))
     with pytest.raises(ValueError, match="dim_u must be 1 for a twin without lambdas, attention, got 4"):
         create_model("tiny", twin="attention", dim_u=4)
-    with pytest.raises(ValueError, match="dim_u must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="dim_u must be a positive integer, got 0"):
         Twin(21, "content", (3, 3), heads=3, dim_u=0)
     for kind in ("content", "attention", "depthwise"):
         with pytest.raises(ValueError, match=f"scope must be None for .* position lambdas, {kind}, got 3"):

@@ -1,0 +1,109 @@
+"""Checks of single arguments. Each answers a wrong value with its name, itself, and what is allowed.
+
+Used by every module of the paper where a value enters, and by hubconf.py.
+"""
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["check_sizes", "check_pair", "check_flags", "check_module", "check_axes", "check_images"]
+
+
+def describe(value) -> str:
+    """A tensor by its type and shape, anything else by its class."""
+    if isinstance(value, Tensor):
+        return f"{value.dtype} {tuple(value.shape)}"
+    return f"an object of {type(value).__name__}"
+
+
+def check_sizes(lowest: int = 1, odd: bool = False, **sizes: int) -> None:
+    """Refuse what is no integer, too small, or even where `odd`: True, 2.0 and "2" are no sizes.
+
+    Used by conv_norm, lambda_layer_parameters, stage_costs and others.
+
+    Raises:
+        ValueError: the message names the argument, its value, and what is allowed.
+    """
+    for name, size in sizes.items():
+        if type(size) is not int or size < lowest or odd and size % 2 == 0:
+            kind = "a positive integer" if lowest == 1 else f"an integer of at least {lowest}"
+            raise ValueError(f"{name} must be {'odd and ' * odd}{kind}, got {size!r}")
+
+
+def check_pair(**pairs: tuple[int, int]) -> None:
+    """Refuse what is no (height, width) of a map, in pixels. Used by Twin and position_output.
+
+    Raises:
+        ValueError: the message names the argument, its value, and what is allowed.
+    """
+    for name, pair in pairs.items():
+        fits = isinstance(pair, (tuple, list)) and len(pair) == 2
+        # an exporter has symbols for sizes that may change
+        if not fits or any(type(side) not in (int, torch.SymInt) or side < 1 for side in pair):
+            raise ValueError(f"{name} must be (height, width), two positive integers, got {pair!r}")
+
+
+def check_flags(**flags: bool) -> None:
+    """Refuse what is neither True nor False: "False" would count as True. Used by create_model and others.
+
+    Raises:
+        ValueError: the message names the argument, its value, and what is allowed.
+    """
+    for name, flag in flags.items():
+        if type(flag) is not bool:
+            raise ValueError(f"{name} must be True or False, got {flag!r}")
+
+
+def check_module(**modules: nn.Module) -> None:
+    """Refuse what is no module, such as its class or its state dict. Used by count_parameters, swap and others.
+
+    Raises:
+        ValueError: the message names the argument, its class, and what is allowed.
+    """
+    for name, module in modules.items():
+        if not isinstance(module, nn.Module):
+            raise ValueError(f"{name} must be a module (torch.nn.Module), got {describe(module)}")
+
+
+def check_axes(pattern: str, **tensors: Tensor) -> None:
+    """Refuse what is no tensor of floats with these axes, and axes of one name whose sizes differ.
+
+    check_axes("b h n k, b n v u", queries=queries, values=values): two tensors, equal in b and n.
+    Used by position_output, check_features and others.
+
+    Args:
+        pattern: the axes of each tensor, by their names or sizes, commas between tensors; r_y and r_x are odd.
+        tensors: by their names, in this order.
+    Raises:
+        ValueError: the message names the tensor, its shape or class, and the shape that fits.
+    """
+    sizes = {}
+    for axes, (name, tensor) in zip(pattern.split(","), tensors.items()):
+        axes, known = axes.split(), sizes.copy()
+        fits = isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.dim() == len(axes)
+        for axis, size in zip(axes, tensor.shape if fits else ()):
+            wanted = sizes.setdefault(axis, int(axis) if axis.isdigit() else size)
+            fits = fits and size == wanted and (size % 2 == 1 or not axis.startswith("r_"))
+        if not fits:
+            shape = ", ".join(str(known.get(axis, axis)) for axis in axes)
+            odd = " with r_y and r_x odd" if "r_y" in axes else ""
+            raise ValueError(f"{name} must be floats ({shape}){odd}, got {describe(tensor)}")
+
+
+def check_images(images: Tensor, side: int = 1, count: int = 0) -> None:
+    """Refuse what is no batch of float images with three colours, too few or too small.
+
+    Used by every net's stem, whiten and effective_receptive_field.
+
+    Args:
+        images: (b, 3, H, W) is right.
+        side: least height and width, in pixels.
+        count: least b.
+    Raises:
+        ValueError: the message names the shape or class that came, and what is allowed.
+    """
+    check_axes("b 3 H W", images=images)
+    if min(images.shape[2:]) < side:
+        raise ValueError(f"images must be at least {side} × {side} pixels, got {tuple(images.shape)}")
+    if len(images) < count:
+        raise ValueError(f"images must be at least {count}, got {tuple(images.shape)}")
