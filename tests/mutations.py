@@ -573,7 +573,7 @@ MUTATIONS = [
     Mutation("settings are swallowed", "cli.py", "    changes |= dict(options.settings)\n", "", "tests/test_cli.py -k set"),
     Mutation("another model with the preset's options", "cli.py", 'changes = {"model_kwargs": {}, **changes}', "pass", "tests/test_cli.py -k set"),
     Mutation("the options' own model_kwargs are lost", "cli.py", '{"model_kwargs": {}, **changes}', '{**changes, "model_kwargs": {}}', "tests/test_cli.py -k set"),
-    Mutation("an old recipe is not translated", "cli.py", 'Recipe.from_record(load_state(options.out / "state.pt").get("recipe"))', 'Recipe(**load_state(options.out / "state.pt")["recipe"])', "tests/test_cli.py -k first_edition"),
+    Mutation("an old recipe is not translated", "cli.py", 'Recipe.from_record(load_state(options.out / "state.pt")["recipe"])', 'Recipe(**load_state(options.out / "state.pt")["recipe"])', "tests/test_cli.py -k first_edition"),
     Mutation("--hold-out is unknown", "cli.py", '        "--hold-out",\n', "", "tests/test_cli.py -k old_names"),
     Mutation("evaluated at another size", "cli.py", 'recipe.get("image_size", 32)', "32"),
     # distributed.py
