@@ -336,6 +336,10 @@ def run_train(options: argparse.Namespace) -> None:
             f"argument --devices: must be the number of processes, {distributed.size()}, got {options.devices}; "
             f"start them with: torchrun --nproc-per-node {options.devices} -m lambdalib train ..."
         )
+    if options.row and options.preset:
+        raise ValueError(
+            f"argument --row: must stand without --preset, got {options.row!r} and --preset {options.preset!r}"
+        )
     if options.resume and options.out is None:
         raise ValueError("argument --out: must be the folder of the run to resume, got nothing")
     init_from = None if options.init_from is None else weights_file("--init-from", options.init_from)
@@ -437,6 +441,7 @@ def run_results(options: argparse.Namespace) -> None:
 
 def run_bench(options: argparse.Namespace) -> None:
     """Measure, print, and write the JSON."""
+    options.out.parent.mkdir(parents=True, exist_ok=True)  # a wrong name is told before the first minute
     bench.bench(options.parts, options.out, options.quick, say=lambda text: print(text, flush=True))
     print(f"numbers and evidence: {options.out}")
 

@@ -482,12 +482,8 @@ def bench(
         raise ValueError(f"parts must be a list of {', '.join(PARTS)}, got {parts!r}")
     for name in ("timm", "lambda_networks"):
         if find_spec(name) is None and not {"layer", "step"}.isdisjoint(parts):
-            raise ValueError(
-                f"{name} must be installed for the parts 'layer' and 'step': pip install \".[dev]\" brings it"
-            )
+            raise ValueError(f"{name} must be installed for the parts 'layer' and 'step': pip install '.[dev]'")
     (results,) = read_json(out) if out is not None and out.exists() else ({},)
-    if out is not None:
-        out.parent.mkdir(parents=True, exist_ok=True)  # so that a wrong name is told before the first minute
     for part in parts:
         torch.manual_seed(0)
         results[part] = {"evidence": evidence(pick_device()), "rows": PARTS[part](quick, say)}

@@ -12,8 +12,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lambdalib.training.checkpoint import check_log, load_state, read_json, read_text
-from lambdalib.training.recipes import Recipe
+from lambdalib.training.checkpoint import load_state, read_json, read_text
+from lambdalib.training.recipes import Recipe, check_fields
 
 __all__ = ["Curve", "Comparison", "read_curve", "align", "compare", "plot_comparison", "RELATIVE", "ABSOLUTE"]
 
@@ -105,8 +105,8 @@ def from_jsonl(path: Path) -> Curve:
     """The log of fit, or another table."""
     rows = read_json(path, lines=True)
     if rows and rows[0].get("kind") == "start":
-        check_log(rows, str(path))
-        table = from_rows(path, [row for row in rows if row["kind"] == "epoch"])
+        check_fields(rows[0], {"recipe": Recipe}, f"{path}, line 1,")
+        table = from_rows(path, [row for row in rows if row.get("kind") == "epoch"])
         return table._replace(means=True, batch=Recipe.from_record(rows[0]["recipe"]).batch_size)
     return from_rows(path, rows)
 

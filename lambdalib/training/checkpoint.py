@@ -33,16 +33,17 @@ __all__ = [
 ASSETS = Path(__file__).parents[1] / "assets"
 
 # What a file must hold, for check_fields.
-DATA = {"source": str, "train": int, "test": int}
+DATA = {"train": int, "test": int}
 LINES = {  # a log's, by their kind
     "start": {"recipe": Recipe, "data": DATA, "parameters": int, "dtype": str},
-    "epoch": {"epoch": float, "step": int, "loss": float, "seconds": float},
+    "epoch": {"epoch": float, "step": int, "seconds": float},
     "resume": {"step": int},
     "end": {"test_accuracy": float, "test_accuracy_flip_tta": float, "seconds": float},
 }
 STATE = {
-    "recipe": Recipe, "data": DATA, "step": int, "seconds": float, "records": list, "losses": Tensor,
-    "random": {"cpu": Tensor}, "model": dict, "optimizer": dict, "scheduler": dict, "scaler": dict,
+    "recipe": Recipe, "data": DATA | {"source": str}, "step": int, "seconds": float, "records": list,
+    "losses": Tensor, "random": {"cpu": Tensor},
+    "model": dict, "optimizer": dict, "scheduler": dict, "scaler": dict,
 }  # fmt: skip
 CARD = {"model": str, "model_kwargs": dict, "sha256": str}
 
