@@ -38,6 +38,8 @@ ROWS = [
     Case("one part is no list", lambda: bench.bench("layer"), ("parts", "a list of", "'layer'")),
     Case("no parts", lambda: bench.bench([]), ("parts", "a list of", "[]")),
     Case(
-        "nothing to steer", lambda: steering.steering_report(torch.nn.ReLU(), None, None, None), ("images", "None")
+        "nothing to steer",
+        lambda: steering.steering_report(torch.nn.ReLU(), None, None, None),
+        ("LambdaLayer", "ReLU"),
     ),
 ]

@@ -170,7 +170,7 @@ FILES = [
         ("is cut off", '{"loss": 1', ["losses.jsonl", "JSON"]),
         ("has numbers without names", "[1, 2]\n", ["losses.jsonl", "line 1", "a dict"]),
         ("begins a run without a recipe", log({"kind": "start"}), ["losses.jsonl", "line 1", "no recipe"]),
-        ("begins a run of a listed recipe", log({"kind": "start", "recipe": [1]}), ["losses.jsonl", "a dict", "[1]"]),
+        ("begins a listed recipe", log({"kind": "start", "recipe": [1]}), ["losses.jsonl", "a dict", "[1]"]),
         ("has a loss of None", log({"loss": None}), ["losses.jsonl", "row 1", "no loss"]),
         ("has a loss of 10^400", log({"loss": 10**400}), ["losses.jsonl", "row 1", "no loss"]),
         ("has a step of infinity", '{"loss": 1, "step": 1e999}\n', ["losses.jsonl", "no whole step"]),
