@@ -150,11 +150,11 @@ def split_validation(data: ImageSplits, number: int) -> ImageSplits:
     """
     if not isinstance(data, ImageSplits):
         raise TypeError(f"data must be ImageSplits, from load_cifar10 or load_folder, got {type(data).__name__}")
+    if is_a(number, int) and number == 0:
+        return data
     left = len(data.train_labels) - number if is_a(number, int) else 0
     if left < 1 or number < 0:
-        raise ValueError(f"validation_images must be from 0 to {len(data.train_labels) - 1}, got {number}")
-    if number == 0:
-        return data
+        raise ValueError(f"validation_images must be from 0 to {len(data.train_labels) - 1}, got {number!r}")
     return data._replace(
         train_images=data.train_images[:left],
         train_labels=data.train_labels[:left],

@@ -96,7 +96,7 @@ def classes(*names: str) -> None:
 
 ROWS = [
     *(
-        Command(f"{line} {name} {value}", f"{line} {name} {value}", (name, value, word))
+        Command(f"{line} {name} {value}", f"{line} {name} {value}", (name, value.rpartition("=")[2], word))
         for line, name, value, word in OPTIONS
     ),
     *(
@@ -127,9 +127,9 @@ ROWS = [
         "images of 64 pixels from nowhere", "train --preset demo --image-size 64", ("--data", "64", "'nothing'")
     ),
     Command(
-        "classes that differ",
+        "classes without images",
         "train --preset demo --data mine",
-        ("mine", "found no valid file"),
+        ("mine", "no valid file"),
         classes("train/a", "val/b"),
     ),
     Command(

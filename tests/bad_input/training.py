@@ -116,7 +116,9 @@ ROWS = [
         for name, value, word in FIELDS
     ),
     Case(
-        "one side twice", lambda: Recipe(progressive_resizing={8: 1, "8": 2}), ("progressive_resizing", "'8': 2")
+        "one side twice",
+        lambda: Recipe(progressive_resizing={8: 1, "8": 2}),
+        ("progressive_resizing", "rising sides"),
     ),
     Case("no field of a recipe", lambda: Recipe(colour=1), ("colour", "unexpected")),
     Case("a recorded recipe is a list", lambda: Recipe.from_record([1]), ("recipe", "a dict", "[1]")),
