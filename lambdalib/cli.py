@@ -79,13 +79,16 @@ def a_setting(text: str) -> tuple[str, object]:
 def a_device(text: str) -> torch.device:
     """A converter for argparse: a device that is there."""
     try:
-        device = torch.device(text)
-        torch.zeros(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        raise argparse.ArgumentTypeError(
-            f"must be a device of this machine (cpu, cuda, cuda:1, ...), got {text!r}"
-        ) from error
-    return device
+        return evidence.pick_device(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def a_folder(text: str) -> str:
+    """A converter for argparse: a folder, or a name for a new one."""
+    if Path(text).exists() and not Path(text).is_dir():
+        raise argparse.ArgumentTypeError(f"must be a folder, got the file {text!r}")
+    return text
 
 
 count = number(int, "a whole number, at least 1", lambda value: value >= 1)
@@ -110,6 +113,7 @@ def build_parser() -> Parser:
         command.add_argument(
             "--data",
             metavar="ROOT",
+            type=a_folder,
             help="folder of CIFAR-10 (default: $LAMBDALIB_DATA, else ~/.cache/lambdalib), or of your own "
             "images: train/CLASS/*.jpg and val/CLASS/*.jpg (or test)",
         )
@@ -264,7 +268,7 @@ def build_parser() -> Parser:
     command.add_argument("--quick", action="store_true", help="few shapes and turns, to see that it runs")
 
     command = add("doctor", run_doctor, "what is installed, what this machine has, where the data are")
-    command.add_argument("--data", metavar="ROOT", help="folder of the data")
+    command.add_argument("--data", metavar="ROOT", type=a_folder, help="folder of the data")
     return parser
 
 
@@ -300,7 +304,7 @@ def chosen_recipe(options: argparse.Namespace, init_from: Path | None) -> Recipe
     changes = {name: getattr(options, name) for name in OVERRIDES if getattr(options, name) is not None}
     changes |= dict(options.settings)
     if options.resume:
-        return replace(Recipe.from_record(load_state(options.out / "state.pt").get("recipe")), **changes)
+        return replace(Recipe.from_record(load_state(options.out / "state.pt")["recipe"]), **changes)
     if "model" in changes:
         changes = {"model_kwargs": {}, **changes}  # the preset's belong to the preset's model
     elif init_from:
@@ -330,6 +334,10 @@ def run_train(options: argparse.Namespace) -> None:
         raise ValueError(
             f"argument --devices: must be the number of processes, {distributed.size()}, got {options.devices}; "
             f"start them with: torchrun --nproc-per-node {options.devices} -m lambdalib train ..."
+        )
+    if options.row and options.preset:
+        raise ValueError(
+            f"argument --row: must stand without --preset, got {options.row!r} and --preset {options.preset!r}"
         )
     if options.resume and options.out is None:
         raise ValueError("argument --out: must be the folder of the run to resume, got nothing")
@@ -432,6 +440,7 @@ def run_results(options: argparse.Namespace) -> None:
 
 def run_bench(options: argparse.Namespace) -> None:
     """Measure, print, and write the JSON."""
+    options.out.parent.mkdir(parents=True, exist_ok=True)  # a wrong name is told before the first minute
     bench.bench(options.parts, options.out, options.quick, say=lambda text: print(text, flush=True))
     print(f"numbers and evidence: {options.out}")
 
@@ -460,14 +469,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
             )
     except SystemExit as end:  # --help, or an argument that the parser refused
         return end.code
-    if getattr(options, "threads", None):
-        torch.set_num_threads(options.threads)
     try:
+        if getattr(options, "threads", None):
+            torch.set_num_threads(options.threads)
         return options.function(options) or 0
     except ValueError as error:
         return complain(options, error, 2)
+    except (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
+        return complain(options, error, 2)  # a name that cannot be read or written
     except (OSError, FloatingPointError, cifar10.DataError) as error:
-        return complain(options, error, 2 if isinstance(error, FileNotFoundError) else 1)
+        return complain(options, error, 1)
     except KeyboardInterrupt as error:
         return complain(options, error or "interrupted", 130)
 

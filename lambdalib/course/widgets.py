@@ -38,7 +38,14 @@ NAMES = """<style onload="
 
 
 def slider(label: str, low, high, value, step=1):
-    """A slider over whole numbers or floats."""
+    """A slider over whole numbers or floats.
+
+    Raises:
+        ValueError: not low <= value <= high, or step is not above 0.
+    """
+    if not (low <= value <= high and step > 0):
+        got = f"low={low}, value={value}, high={high}, step={step}"
+        raise ValueError(f"a slider must have low <= value <= high and a step above 0, got {got}")
     kind = ipw.IntSlider if isinstance(step, int) and isinstance(value, int) else ipw.FloatSlider
     return kind(value=value, min=low, max=high, step=step, description=label, continuous_update=False)
 
@@ -91,7 +98,11 @@ def explore(draw, alt: str, **controls):
     Returns:
         a VBox: the controls above the figure. Its `controls` are the dict of widgets, its `message` shows an
         error, and its `picture` is the figure as it is shown. Its sliders have names for screen readers.
+    Raises:
+        ValueError: controls are no widgets, or there are none.
     """
+    if not controls or not all(isinstance(control, ipw.Widget) for control in controls.values()):
+        raise ValueError(f"controls must be widgets, at least one, got {controls!r}")
     label = f"{max(len(control.description) for control in controls.values()) + 1}ch"
     for control in controls.values():  # one width for all labels, so that the controls stand in columns
         control.style.description_width = label

@@ -28,6 +28,7 @@ from lambdalib.contractions import ORDERS, plan, position_output
 from lambdalib.cost import saved_activation_bytes
 from lambdalib.layer import LambdaLayer
 from lambdalib.models import create_model
+from lambdalib.training.checkpoint import read_json
 from lambdalib.training.evidence import evidence, pick_device
 from lambdalib.training.recipes import DTYPES
 from lambdalib.training.train import train_steps
@@ -474,18 +475,16 @@ def bench(
     Returns:
         What the file holds: part -> {"evidence", "rows"}, and the layer's summary.
     Raises:
-        ValueError: there is no such part, or a package to compare with is not installed.
+        ValueError: there is no such part, a package to compare with is not installed, or out holds no JSON.
     """
-    unknown = [part for part in parts or () if part not in PARTS]
-    if unknown:
-        raise ValueError(f"parts must be of {', '.join(PARTS)}, got {unknown[0]!r}")
+    parts = list(PARTS) if parts is None else parts
+    if not isinstance(parts, list) or not parts or any(part not in list(PARTS) for part in parts):
+        raise ValueError(f"parts must be a list of {', '.join(PARTS)}, got {parts!r}")
     for name in ("timm", "lambda_networks"):
-        if find_spec(name) is None and not {"layer", "step"}.isdisjoint(parts or PARTS):
-            raise ValueError(
-                f"{name} must be installed for the parts 'layer' and 'step': pip install \".[dev]\" brings it"
-            )
-    results = json.loads(out.read_text()) if out is not None and out.exists() else {}
-    for part in parts or PARTS:
+        if find_spec(name) is None and not {"layer", "step"}.isdisjoint(parts):
+            raise ValueError(f"{name} must be installed for the parts 'layer' and 'step': pip install '.[dev]'")
+    (results,) = read_json(out) if out is not None and out.exists() else ({},)
+    for part in parts:
         torch.manual_seed(0)
         results[part] = {"evidence": evidence(pick_device()), "rows": PARTS[part](quick, say)}
         if part == "layer":
@@ -496,5 +495,5 @@ def bench(
                     f"at worst {numbers['worst']:.2f} times"
                 )
         if out is not None:
-            out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n")
+            out.write_text(json.dumps(results, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     return results

@@ -4,7 +4,6 @@ Taught in notebooks/07b_train_in_earnest.
 """
 
 import csv
-import json
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -13,7 +12,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from lambdalib.training.checkpoint import load_state
+from lambdalib.training.checkpoint import load_state, read_json, read_text
+from lambdalib.training.recipes import Recipe, check_fields
 
 __all__ = ["Curve", "Comparison", "read_curve", "align", "compare", "plot_comparison", "RELATIVE", "ABSOLUTE"]
 
@@ -97,27 +97,23 @@ def read_curve(run: str | Path) -> Curve:
 def from_state(path: Path) -> Curve:
     """The loss of every step that was trained."""
     state = load_state(path)
-    if not {"losses", "step", "recipe"} <= state.keys():
-        raise ValueError(f"{path} is not the state of a run: it has no losses")
-    done = state["step"]
-    return Curve(torch.arange(1, done + 1), state["losses"][:done].double(), batch=state["recipe"]["batch_size"])
+    done, recipe = state["step"], Recipe.from_record(state["recipe"])
+    return Curve(torch.arange(1, done + 1), state["losses"][:done].double(), batch=recipe.batch_size)
 
 
 def from_jsonl(path: Path) -> Curve:
     """The log of fit, or another table."""
-    try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path} is not JSON line by line: {error}") from error
-    if rows and isinstance(rows[0], dict) and rows[0].get("kind") == "start":
+    rows = read_json(path, lines=True)
+    if rows and rows[0].get("kind") == "start":
+        check_fields(rows[0], {"recipe": Recipe}, f"{path}, line 1,")
         table = from_rows(path, [row for row in rows if row.get("kind") == "epoch"])
-        return table._replace(means=True, batch=rows[0]["recipe"]["batch_size"])
+        return table._replace(means=True, batch=Recipe.from_record(rows[0]["recipe"]).batch_size)
     return from_rows(path, rows)
 
 
 def from_text(path: Path) -> Curve:
     """Columns apart by commas or blanks, with or without their names."""
-    lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    lines = [line for line in read_text(path).splitlines() if line.strip()]
     rows = list(csv.reader(lines)) if path.suffix == ".csv" else [line.replace(",", " ").split() for line in lines]
     if rows and {name.strip().lower() for name in rows[0]} & set(LOSS_NAMES):
         names = rows.pop(0)
@@ -133,15 +129,15 @@ def from_rows(path: Path, rows: list[dict]) -> Curve:
     """The curve in a table; steps that have no name are counted."""
     steps, losses = [], []
     for count, row in enumerate(rows, start=1):
-        row = {str(name).strip().lower(): value for name, value in row.items()} if isinstance(row, dict) else {}
+        row = {str(name).strip().lower(): value for name, value in row.items()}
         loss = next((row[name] for name in LOSS_NAMES if name in row), None)
         step = next((row[name] for name in STEP_NAMES if name in row), count)
         try:
             losses.append(float(loss))
             steps.append(int(step))
-            if float(step) != steps[-1]:
+            if float(step) != steps[-1] or not 0 <= steps[-1] < 2**63:
                 raise ValueError
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(f"{path}: row {count} has no loss, or no whole step: {rows[count - 1]}") from None
     return Curve(torch.tensor(steps, dtype=torch.int64), torch.tensor(losses, dtype=torch.float64))
 

@@ -17,8 +17,8 @@ import torch
 from lambdalib.cost import multiply_adds
 from lambdalib.experiments.rows import CUMULATIVE_ABLATION, EVERY_ROW, ROW_ALIASES
 from lambdalib.models import create_model
-from lambdalib.training.checkpoint import ASSETS
-from lambdalib.training.recipes import Recipe
+from lambdalib.training.checkpoint import ASSETS, check_log, read_json
+from lambdalib.training.recipes import Recipe, check_fields, is_a
 
 __all__ = [
     "RUNS", "GROUPS", "Record", "Row", "read_records", "find_record", "read_results", "add_run", "format_mean",
@@ -107,7 +107,7 @@ def read_records(group: str | None = "main", path: str | Path = RUNS) -> list[Re
     if Path(path).is_dir():
         records = [read_run(log.parent) for log in sorted(Path(path).rglob("log.jsonl"))]
     else:
-        records = [Record(**json.loads(line)) for line in Path(path).read_text(encoding="utf-8").splitlines()]
+        records = [read_record(*line, path) for line in enumerate(read_json(path, lines=True), start=1)]
     records = [record for record in records if group in (None, record.group)]
     if not records:
         raise ValueError(f"path must hold records of group {group or 'any'}, got {str(path)!r}, which holds none")
@@ -126,6 +126,26 @@ def find_record(row: str, seed: int = 0, group: str = "main", path: str | Path =
     raise ValueError(f"row and seed must be of a run in group {group}, got {row!r} and {seed}")
 
 
+def read_record(number: int, values: dict, path: str | Path) -> Record:
+    """The record on a line of a file like runs.jsonl."""
+    check_fields(values, {"group": str, "row": str, "seed": int, "lines": list}, f"{path}, line {number},")
+    if values["group"] not in GROUPS:
+        raise ValueError(
+            f"{path}, line {number}: group must be one of {', '.join(GROUPS)}, got {values['group']!r}"
+        )
+    lines = ended(values["lines"], f"{path}, line {number}: lines")
+    return Record(values["group"], values["row"], values["seed"], lines)
+
+
+def ended(lines: list, where: str) -> list[dict]:
+    """The log of a run that has ended. Raises ValueError for another one."""
+    check_log(lines, where)
+    last = lines[-1]["kind"] if lines else "nothing"
+    if last != "end":
+        raise ValueError(f"a run must have ended to be a record, but {where} ends with {last!r}")
+    return lines
+
+
 def read_run(folder: str | Path, group: str | None = None, row: str | None = None) -> Record:
     """The run that `lambdalib train` left in a folder. Used by read_records and add_run.
 
@@ -137,10 +157,7 @@ def read_run(folder: str | Path, group: str | None = None, row: str | None = Non
         ValueError: the run has not ended.
     """
     log = Path(folder) / "log.jsonl"
-    lines = [json.loads(line) for line in log.read_text(encoding="utf-8").splitlines()]
-    last = lines[-1]["kind"] if lines else "nothing"
-    if last != "end":
-        raise ValueError(f"a run must have ended to be a record, but {log} ends with {last!r}")
+    lines = ended(read_json(log, lines=True), str(log))
     recipe, words = read_recipe(lines[0]["recipe"]), lines[0].get("command", "").split()
     if row is None and "--row" in words[:-1]:
         row = words[words.index("--row") + 1]
@@ -279,6 +296,8 @@ def sides_of(recipe: Recipe) -> str:
 
 def deviations(runs: list[float]) -> tuple[float, int]:
     """The sum of squared deviations from the mean, and its degrees of freedom."""
+    if not runs or not all(is_a(run, float) for run in runs):
+        raise ValueError(f"accuracies must be a list of numbers, at least one, got {runs!r}")
     mean = fmean(runs)
     return sum((run - mean) ** 2 for run in runs), len(runs) - 1
 

@@ -17,10 +17,11 @@ import torch
 from torch import Tensor, nn
 
 from lambdalib.explain import ablations
-from lambdalib.training.checkpoint import ASSETS, list_pretrained, load_model, read_card, whole_file
+from lambdalib.training.checkpoint import ASSETS, list_pretrained, load_model, read_card, read_json, whole_file
 from lambdalib.training.cifar10 import SHA256, DataError, ImageSplits, content_hash
 from lambdalib.training.data import load_cifar10, normalize
 from lambdalib.training.evidence import evidence, pick_device
+from lambdalib.training.recipes import check_fields
 from lambdalib.training.train import evaluate
 
 __all__ = [
@@ -99,9 +100,17 @@ def measure_steering(name: str, data: ImageSplits, weights: str | Path | None = 
 
 
 def read_steering(path: str | Path = STEERING) -> dict[str, dict]:
-    """The record: name of a model -> its entry, see measure_steering. Empty where there is no record."""
-    path = Path(path)
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    """The record: name of a model -> its entry, see measure_steering. Empty where there is no record.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    if not Path(path).exists():
+        return {}
+    (entries,) = read_json(path)
+    for name, entry in entries.items():
+        check_fields(entry, {"accuracies": dict.fromkeys(ABLATIONS, float)}, f"{path}: {name}")
+    return entries
 
 
 def steering_table(entries: dict[str, dict] | None = None) -> str:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from lambdalib.models import create_model
+from lambdalib.training.recipes import Recipe, check_fields
 
 __all__ = [
     "save_weights",
@@ -30,6 +31,56 @@ __all__ = [
 ]
 
 ASSETS = Path(__file__).parents[1] / "assets"
+
+# What a file must hold, for check_fields.
+DATA = {"train": int, "test": int}
+LINES = {  # a log's, by their kind
+    "start": {"recipe": Recipe, "data": DATA, "parameters": int, "dtype": str},
+    "epoch": {"epoch": float, "step": int, "seconds": float},
+    "resume": {"step": int},
+    "end": {"test_accuracy": float, "test_accuracy_flip_tta": float, "seconds": float},
+}
+STATE = {
+    "recipe": Recipe, "data": DATA | {"source": str}, "step": int, "seconds": float, "records": list,
+    "losses": Tensor, "random": {"cpu": Tensor},
+    "model": dict, "optimizer": dict, "scheduler": dict, "scaler": dict,
+}  # fmt: skip
+CARD = {"model": str, "model_kwargs": dict, "sha256": str}
+
+
+def read_text(path: str | os.PathLike) -> str:
+    """A text file. Raises ValueError where it is none."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} must be text in UTF-8: {error}") from error
+
+
+def read_json(path: str | os.PathLike, lines: bool = False) -> list[dict]:
+    """The one dict in a JSON file or, with `lines`, the dict on each line that is not blank.
+
+    Raises:
+        ValueError: the file holds something else.
+    """
+    text = read_text(path)
+    try:
+        found = (
+            [json.loads(part) for part in filter(str.strip, text.splitlines())] if lines else [json.loads(text)]
+        )
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{path} is not JSON{' line by line' if lines else ''}: {error}") from error
+    for number, value in enumerate(found, start=1):
+        check_fields(value, {}, f"{path}, line {number}," if lines else str(path))
+    return found
+
+
+def check_log(lines: list, where: str) -> None:
+    """Refuse what is no log of a run, finished or not. Raises ValueError, which says where."""
+    for number, line in enumerate(lines, start=1):
+        check_fields(line, {"kind": str}, place := f"{where}, line {number},")
+        if line["kind"] not in LINES or (line["kind"] == "start") != (number == 1):
+            raise ValueError(f"{place} must be of kind start, then epoch, resume or end, got {line['kind']!r}")
+        check_fields(line, LINES[line["kind"]], place)
 
 
 @contextmanager
@@ -118,7 +169,7 @@ def load_state(path: str | os.PathLike) -> dict:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: the file holds something else, is cut short, or was damaged.
+        ValueError: the file holds something else, is cut short or damaged, or has a field of another type.
     """
     if not Path(path).is_file():
         raise FileNotFoundError(f"no training state at {path}")
@@ -138,6 +189,11 @@ def load_state(path: str | os.PathLike) -> dict:
         raise ValueError(
             f"{path} is not a training state of lambdalib: {f'{damaged} is damaged' if damaged else 'no dict'}"
         )
+    check_fields(state, STATE, str(path))
+    step, losses = state["step"], state["losses"]
+    if losses.ndim != 1 or not losses.is_floating_point() or not 0 <= step <= len(losses):
+        raise ValueError(f"{path}: losses must be floats, at least {step} (step), got {tuple(losses.shape)}")
+    check_log(state["records"], f"{path}: records")
     return state
 
 
@@ -146,15 +202,15 @@ def read_card(path: str | os.PathLike) -> dict:
 
     Raises:
         FileNotFoundError: there is none.
-        ValueError: it does not say which model the weights belong to.
+        ValueError: it does not say which model the weights belong to, or which recipe trained it.
     """
     card = Path(path).with_suffix(".json")
     if not card.is_file():
         raise FileNotFoundError(f"no card at {card}: it names the model that {Path(path).name} belongs to")
-    written = json.loads(card.read_text())
-    missing = sorted({"model", "model_kwargs", "sha256"} - written.keys())
-    if missing:
-        raise ValueError(f"{card} must name model, model_kwargs and sha256, but has no {', '.join(missing)}")
+    (written,) = read_json(card)
+    check_fields(written, CARD, str(card))
+    if "run" in written:  # fit's
+        check_fields(written["run"], LINES["start"], f"{card}: run")
     return written
 
 
@@ -171,7 +227,10 @@ def load_model(path: str | os.PathLike) -> nn.Module:
         ValueError: the weights are not those that the card describes.
     """
     card = read_card(path)
-    model = create_model(card["model"], **card["model_kwargs"])
+    try:
+        model = create_model(card["model"], **card["model_kwargs"])
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"{Path(path).with_suffix('.json')} must name a model: {error}") from error
     try:
         model.load_state_dict(load_weights(path, card["sha256"]))  # float16 is widened on the way
     except RuntimeError as error:

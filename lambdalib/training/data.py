@@ -32,6 +32,7 @@ from lambdalib.training.cifar10 import (
     open_image,
     write_cache,
 )
+from lambdalib.training.recipes import FLIPS, is_a
 
 __all__ = [
     "CLASSES",
@@ -145,12 +146,15 @@ def split_validation(data: ImageSplits, number: int) -> ImageSplits:
         number: 0 returns the data as they are.
     Raises:
         ValueError: no training image would be left.
+        TypeError: data are no ImageSplits.
     """
-    left = len(data.train_labels) - number
-    if number < 0 or left < 1:
-        raise ValueError(f"validation_images must be from 0 to {len(data.train_labels) - 1}, got {number}")
-    if number == 0:
+    if not isinstance(data, ImageSplits):
+        raise TypeError(f"data must be ImageSplits, from load_cifar10 or load_folder, got {type(data).__name__}")
+    if is_a(number, int) and number == 0:
         return data
+    left = len(data.train_labels) - number if is_a(number, int) else 0
+    if left < 1 or number < 0:
+        raise ValueError(f"validation_images must be from 0 to {len(data.train_labels) - 1}, got {number!r}")
     return data._replace(
         train_images=data.train_images[:left],
         train_labels=data.train_labels[:left],
@@ -179,10 +183,14 @@ def normalize(
     Returns:
         (b, 3, H, W).
     Raises:
-        ValueError: images are not uint8, for example because they were normalized before.
+        ValueError: images are not uint8, for example because they were normalized before, or not (b, 3, H, W).
     """
-    if images.dtype != torch.uint8:
-        raise ValueError(f"images must be uint8 and are normalized once, got {images.dtype}")
+    if not isinstance(images, Tensor) or images.dtype != torch.uint8:
+        raise ValueError(f"images must be uint8 and are normalized once, got {getattr(images, 'dtype', images)!r}")
+    if images.ndim < 3 or images.shape[-3] != 3:
+        raise ValueError(f"images must be (b, 3, H, W), got {tuple(images.shape)}")
+    if not (isinstance(dtype, torch.dtype) and dtype.is_floating_point):
+        raise ValueError(f"dtype must be a floating-point type of torch, got {dtype!r}")
     mean, std = images.new_tensor([MEAN, STD], dtype=torch.float32).mul(255).view(2, 3, 1, 1)
     return images.float().sub_(mean).div_(std).to(dtype, memory_format=memory_format)
 
@@ -195,7 +203,13 @@ def resize(images: Tensor, side: int) -> Tensor:
         side: in pixels.
     Returns:
         (b, d, side, side), in the memory format of the images.
+    Raises:
+        ValueError: images are not square, or side is not positive.
     """
+    if not isinstance(images, Tensor) or images.ndim != 4 or images.shape[2] != images.shape[3]:
+        raise ValueError(f"images must be (b, d, H, H), got {getattr(images, 'shape', images)!r}")
+    if not is_a(side, int) or side < 1:
+        raise ValueError(f"side must be a positive whole number of pixels, got {side!r}")
     if images.shape[-1] == side:
         return images
     resized = F.interpolate(images, (side, side), mode="bilinear", antialias=True)
@@ -227,8 +241,8 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Ten
         ValueError: padding outside its range.
     """
     b, d, H, W = images.shape
-    if not 0 <= padding < min(H, W):
-        raise ValueError(f"padding={padding}: choose 0 <= padding < {min(H, W)}, the shorter side of the images")
+    if not is_a(padding, int) or not 0 <= padding < min(H, W):
+        raise ValueError(f"padding={padding!r}: choose 0 <= padding < {min(H, W)}, the shorter side of the images")
     y, x = torch.randint(-padding, padding + 1, (2, b, 1), generator=generator).to(images.device)
     rows = mirrored(torch.arange(H, device=images.device) + y, H)  # (b, H)
     columns = mirrored(torch.arange(W, device=images.device) + x, W)  # (b, W)
@@ -304,8 +318,8 @@ def cutout(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
     Raises:
         ValueError: size is negative.
     """
-    if size < 0:
-        raise ValueError(f"size={size}: choose the side of the square in pixels, 0 or more")
+    if not is_a(size, int) or size < 0:
+        raise ValueError(f"size={size!r}: choose the side of the square in pixels, 0 or more")
     b, _, H, W = images.shape
     places = torch.rand(2, b, 1, generator=generator).to(images.device)
     y, x = ((place * side).long() - size // 2 for place, side in zip(places, (H, W)))  # (b, 1) upper left corners
@@ -330,8 +344,11 @@ class Augment:
     cutout: int = 0
 
     def __post_init__(self):
-        if self.flip not in ("alternating", "random", "none"):
+        if self.flip not in FLIPS:
             raise ValueError(f"flip={self.flip!r}: choose 'alternating', 'random' or 'none'")
+        for name in ("padding", "cutout"):
+            if not is_a(pixels := getattr(self, name), int) or pixels < 0:
+                raise ValueError(f"{name}={pixels!r}: choose a whole number of pixels, 0 or more")
 
     def __call__(self, images: Tensor, rows: Tensor, seed: int, epoch: int, step: int) -> Tensor:
         """Augment (b, 3, H, W) images, which are these (b,) rows of the training set, for one step of training."""
@@ -348,7 +365,13 @@ class Augment:
 
 
 def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
-    """The order in which an epoch visits n images: (n,) int64, the same whenever it is asked for."""
+    """The order in which an epoch visits n images: (n,) int64, the same whenever it is asked for.
+
+    Raises:
+        ValueError: n is no number of images.
+    """
+    if not is_a(n, int) or n < 0:
+        raise ValueError(f"n must be a whole number of images, 0 or more, got {n!r}")
     return torch.randperm(n, generator=generator_at(seed, "order", epoch))
 
 
@@ -381,13 +404,16 @@ def batches(
     Yields:
         images (batch_size / processes, 3, side, side) float32 and labels (batch_size / processes,).
     Raises:
-        ValueError: batch_size, start or stop outside their range.
+        ValueError: batch_size, start or stop outside their range, or labels of another number.
     """
     n = len(images)
-    if not 1 <= batch_size <= n:
-        raise ValueError(f"batch_size must be from 1 to {n}, the number of images, got {batch_size}")
-    if start < 0 or (stop is not None and stop < start):
-        raise ValueError(f"start and stop must be steps with 0 <= start <= stop, got {start} and {stop}")
+    if not isinstance(labels, Tensor) or labels.shape != (n,):
+        raise ValueError(f"labels must be ({n},), one for each image, got {getattr(labels, 'shape', labels)!r}")
+    if not is_a(batch_size, int) or not 1 <= batch_size <= n:
+        raise ValueError(f"batch_size must be from 1 to {n}, the number of images, got {batch_size!r}")
+    last = start if stop is None else stop
+    if not (is_a(start, int) and is_a(last, int) and 0 <= start <= last):
+        raise ValueError(f"start and stop must be steps with 0 <= start <= stop, got {start!r} and {stop!r}")
     return _batches(images, labels, batch_size, seed, start, stop, augment, side, memory_format)
 
 

@@ -24,8 +24,21 @@ M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4  # from glibc's malloc.h
 
 
 def pick_device(device: str | torch.device | None = None) -> torch.device:
-    """The given device; by default the GPU where there is one, else the CPU."""
-    return torch.device(device or ("cuda" if torch.cuda.is_available() else "cpu"))
+    """The given device; by default the GPU where there is one, else the CPU.
+
+    Raises:
+        ValueError: this machine has no such device.
+    """
+    if device is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        found = torch.device(device)
+        torch.zeros(1, device=found).item()
+    except (RuntimeError, AssertionError, TypeError) as error:
+        raise ValueError(
+            f"device must be a device of this machine (cpu, cuda, cuda:1, ...), got {device!r}"
+        ) from error
+    return found
 
 
 def pick_dtype(name: str, device: torch.device) -> torch.dtype:
@@ -33,7 +46,12 @@ def pick_dtype(name: str, device: torch.device) -> torch.dtype:
 
     bfloat16 becomes float16 on GPUs before Ampere (2020), and float32 on CPUs without bfloat16 instructions. A CPU
     that PyTorch uses as AVX2 or less has none, whatever else it could do.
+
+    Raises:
+        ValueError: name is no type of a recipe.
     """
+    if name not in list(DTYPES):
+        raise ValueError(f"name must be one of {', '.join(DTYPES)}, got {name!r}")
     if name == "bfloat16" and device.type == "cuda" and torch.cuda.get_device_capability(device)[0] < 8:
         return torch.float16
     if name == "bfloat16" and device.type == "cpu":

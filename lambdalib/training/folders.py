@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lambdalib.training.cifar10 import DataError, ImageSplits
+from lambdalib.training.cifar10 import ImageSplits
+from lambdalib.training.recipes import is_a
 
 __all__ = ["val_folder", "is_image_folder", "load_folder"]
 
@@ -42,23 +43,27 @@ def load_folder(root: str | Path, image_size: int = 32, workers: int | None = No
     Returns:
         ImageSplits, by its shape: (n, 3, image_size, image_size) uint8 and (n,) labels, to train and to test on.
     Raises:
-        DataError: a folder or class is missing, a file is no image, or they do not fit into memory.
+        ValueError: a folder or class is missing, a file is no image, they do not fit into memory, or image_size or
+            workers is not positive.
     """
+    for name, size in (("image_size", image_size), ("workers", 1 if workers is None else workers)):
+        if not is_a(size, int) or size < 1:
+            raise ValueError(f"{name} must be a positive whole number, got {size!r}")
     from torchvision.datasets import ImageFolder  # here, since torchvision takes two seconds to import
 
     root = Path(root)
     try:
         parts = [ImageFolder(str(folder)) for folder in (root / "train", val_folder(root))]
-    except FileNotFoundError as error:
-        raise DataError(f"no images in {root}: {error}") from error
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ValueError(f"no images in {root}: {error}") from error
     if parts[0].classes != parts[1].classes:
         odd = sorted(set(parts[0].classes) ^ set(parts[1].classes))
-        raise DataError(
+        raise ValueError(
             f"{root}: train and {val_folder(root).name} must hold the same classes, not so {', '.join(odd[:5])}"
         )
     count, memory = sum(len(part.samples) for part in parts), memory_of_machine()
     if count * 3 * image_size**2 > memory:
-        raise DataError(
+        raise ValueError(
             f"{root}: {count:,} images of {image_size} pixels take {count * 3 * image_size**2 / 1e9:.0f} GB, this "
             f"machine has {memory / 1e9:.0f} GB; choose a smaller image size, or fewer images"
         )
@@ -85,8 +90,8 @@ def decode(paths: list[str], image_size: int, workers: int | None) -> Tensor:
         try:
             with Image.open(path) as image:
                 return square(image.convert("RGB"))
-        except OSError as error:
-            raise DataError(f"{path} is no image that can be read: {error}") from error
+        except Exception as error:  # whatever another file makes of Pillow
+            raise ValueError(f"{path} is no image that can be read: {error}") from error
 
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         images = torch.empty(len(paths), 3, image_size, image_size, dtype=torch.uint8)

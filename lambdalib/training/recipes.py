@@ -4,15 +4,19 @@ Taught in notebooks/07_train_on_cifar10. Used by `lambdalib train`.
 """
 
 import difflib
+import inspect
 import json
 import math
+import reprlib
 from dataclasses import dataclass, field, fields
 from typing import get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
+
+from lambdalib.models import create_model
 
 __all__ = [
     "Recipe", "RECIPES", "ALIASES", "image_side", "lr_factor", "create_optimizer", "create_scheduler",
@@ -20,6 +24,7 @@ __all__ = [
 ]  # fmt: skip
 
 FLIPS = ("none", "random", "alternating")
+MODEL_OPTIONS = list(inspect.signature(create_model).parameters)[1:]  # all but the name
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 # What a field was called in the first edition: its records and states are read under the old names.
@@ -38,6 +43,8 @@ WORDS = {
     float: "a number",
     bool: "true or false",
     dict: "a dict",
+    list: "a list",
+    Tensor: "a tensor",
     type(None): "None",
 }
 
@@ -84,14 +91,20 @@ class Recipe:
 
     def __post_init__(self):
         for name, kinds in KINDS.items():
-            if not any(is_a(getattr(self, name), kind) for kind in kinds):
-                raise ValueError(f"{name} must be {kind_words(kinds)}, got {getattr(self, name)!r}")
+            value = getattr(self, name)
+            if not any(is_a(value, kind) for kind in kinds):
+                raise ValueError(f"{name} must be {kind_words(kinds)}, got {value!r}")
+            if is_a(value, int) and abs(value) >= 2**63:  # tensors end there, and floats at 2^1024
+                raise ValueError(f"{name} must be below 2^63, got {value!r}")
         # JSON knows no whole numbers as keys: a record has {"16": 6}.
-        schedule = {as_side(side): epochs for side, epochs in self.progressive_resizing.items()}
+        sides = self.progressive_resizing
+        schedule = {as_side(side): epochs for side, epochs in sides.items()}
         object.__setattr__(self, "progressive_resizing", schedule)
         # fmt: off
         allowed = {
-            "epochs":             (0 < self.epochs < math.inf, "positive"),
+            "model_kwargs":       (set(self.model_kwargs) <= {*MODEL_OPTIONS},
+                                   f"a dict of options of create_model, {', '.join(MODEL_OPTIONS)}"),
+            "epochs":             (0 < self.epochs <= 1e6, "positive, at most 10^6"),
             "batch_size":         (self.batch_size >= 1, "at least 1"),
             "optimizer":          (self.optimizer in ("sgd", "adam"), "'sgd' or 'adam'"),
             "lr":                 (0 < self.lr < math.inf, "positive"),
@@ -106,10 +119,12 @@ class Recipe:
             "ema":                (self.ema is None or 0 < self.ema < 1, "between 0 and 1, or None"),
             "flip":               (self.flip in FLIPS, f"one of {', '.join(map(repr, FLIPS))}"),
             "image_size":         (self.image_size >= 1, "at least 1 pixel"),
-            "progressive_resizing": (fits_resizing(schedule, self.image_size, self.epochs),
+            "progressive_resizing": (len(schedule) == len(sides)
+                                     and fits_resizing(schedule, self.image_size, self.epochs),
                                      f"{{side: epochs}} with rising sides below image_size, {self.image_size}, "
                                      f"and fewer than {self.epochs:g} epochs in all"),
-            "padding":            (self.padding >= 0, "at least 0 pixels"),
+            "padding":            (0 <= self.padding < self.image_size,
+                                   f"at least 0 pixels and below image_size, {self.image_size}"),
             "cutout":             (self.cutout >= 0, "at least 0 pixels"),
             "dtype":              (self.dtype in DTYPES, f"one of {', '.join(map(repr, DTYPES))}"),
             "evaluate_every":     (self.evaluate_every >= 1, "at least 1 epoch"),
@@ -151,6 +166,31 @@ def is_a(value, kind: type) -> bool:
     return isinstance(value, (int, float) if kind is float else kind)
 
 
+def check_fields(value, form: dict, where: str) -> None:
+    """Refuse what was read from a file unless it is a dict of this form. Further fields are allowed.
+
+    Args:
+        form: name of a field -> its type, Recipe for a recorded recipe, or the form of a dict.
+        where: the file, and the place in it, for the message.
+    Raises:
+        ValueError: a field is missing, or has another type.
+    """
+    if not isinstance(value, dict):
+        raise ValueError(f"{where} must be a dict, got {reprlib.repr(value)}")
+    for name, kind in form.items():
+        if name not in value:
+            raise ValueError(f"{where} must have {', '.join(form)}, but has no {name}")
+        if isinstance(kind, dict):
+            check_fields(value[name], kind, f"{where}: {name}")
+        elif kind is Recipe:
+            try:
+                Recipe.from_record(value[name])
+            except ValueError as error:
+                raise ValueError(f"{where}: {error}") from error
+        elif not is_a(value[name], kind):
+            raise ValueError(f"{where}: {name} must be {WORDS[kind]}, got {reprlib.repr(value[name])}")
+
+
 def as_side(key) -> object:
     """The whole number that a key of progressive_resizing stands for; other keys stay as they are."""
     return int(key) if isinstance(key, str) and key.isdecimal() else key
@@ -182,7 +222,7 @@ def parse_setting(text: str) -> tuple[str, object]:
     Raises:
         ValueError: no such field, or a value of another type.
     """
-    name, equals, value = text.partition("=")
+    name, equals, value = str(text).partition("=")
     name = ALIASES.get(name, name)
     if not equals or name not in KINDS:
         near = difflib.get_close_matches(name, KINDS, n=1)

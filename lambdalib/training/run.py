@@ -38,6 +38,7 @@ class Run:
     def __init__(self, recipe: Recipe, data: ImageSplits, device: torch.device):
         self.recipe, self.device, self.dtype = recipe, device, pick_dtype(recipe.dtype, device)
         self.memory_format = torch.channels_last if recipe.channels_last else torch.contiguous_format
+        check_images(data)
         self.per_epoch = steps_per_epoch(recipe, data)
         self.total = min(max(round(recipe.epochs * self.per_epoch), 1), recipe.max_steps or sys.maxsize)
         self.model = first_model(recipe, data).to(device=device, memory_format=self.memory_format)
@@ -135,24 +136,30 @@ class Run:
     def load(self, state: dict) -> None:
         """Continue from a state, of this edition or the first.
 
+        Args:
+            state: from load_state, which has checked its form.
         Raises:
-            ValueError: recipe or data are not those of the state, or the state lacks something.
+            ValueError: recipe or data are not those of the state, or a part of the state does not fit.
         """
-        missing = [name for name in self.state() if name not in state]
-        if missing:
-            raise ValueError(
-                f"a training state must hold {', '.join(self.state())}, but this one has no {missing[0]}"
-            )
         self.check_unchanged(state)
-        step = state["step"]
-        if type(step) is not int or not 0 <= step <= self.total or state["losses"].shape != self.losses.shape:
-            raise ValueError(
-                f"a training state must have a step from 0 to {self.total} and as many losses, got {step!r}"
-            )
+        if state["losses"].shape != self.losses.shape:
+            raise ValueError(f"losses must be {self.total}, one for each step, got {len(state['losses'])}")
         for name, part in self.parts().items():
-            part.load_state_dict(state[name])
+            try:
+                part.load_state_dict(state[name])
+            except Exception as error:  # whatever another dict makes of torch
+                problem = " ".join(str(error).split())
+                raise ValueError(f"{name} must be that of a run of this recipe, got another: {problem}") from error
+        for parameter, moments in self.optimizer.state.items():  # torch does not look at their shapes
+            for name, value in moments.items():
+                if isinstance(value, Tensor) and value.shape not in ((), parameter.shape):
+                    raise ValueError(
+                        f"optimizer must have a {name} of shape {tuple(parameter.shape)}, got {tuple(value.shape)}"
+                    )
+        if self.scheduler.last_epoch != state["step"]:
+            raise ValueError(f"scheduler must be at step {state['step']}, got {self.scheduler.last_epoch!r}")
         self.losses.copy_(state["losses"])
-        self.step, self.seconds_before, self.records = step, state["seconds"], state["records"]
+        self.step, self.seconds_before, self.records = state["step"], state["seconds"], state["records"]
         if self.step < self.total:
             self.records.append({"kind": "resume", "step": self.step, **evidence(self.device)})
         torch.set_rng_state(state["random"]["cpu"])
@@ -162,13 +169,31 @@ class Run:
     def check_unchanged(self, state: dict) -> None:
         """Raise ValueError where the state is one of another recipe or other data."""
         recipes = asdict(Recipe.from_record(state["recipe"])), asdict(self.recipe)
-        known = state["data"].keys() - {"source"}  # the same images may come from elsewhere: a download is cached
-        images = [{key: side[key] for key in known} for side in (state["data"], self.records[0]["data"])]
+        began, ours = state["data"], self.records[0]["data"]
+        known = {*began} & {*ours} - {"source"}  # the same images may come from elsewhere: a download is cached
+        images = [{key: side[key] for key in known} for side in (began, ours)]
         for name, (began, ours) in {"recipe": recipes, "data": images}.items():
             changed = [key for key in ours if ours[key] != began[key]]
             if changed:
                 was, now = (", ".join(f"{key}={side[key]!r}" for key in changed) for side in (began, ours))
                 raise ValueError(f"{name} must be what the run began with ({was}), got {now}")
+
+
+def check_images(data: ImageSplits) -> None:
+    """Raise ValueError unless both parts are images of one size with a label each, at least one."""
+    parts = {"train": data[:2], "test": data[2:4]}
+    for name, (images, labels) in parts.items():
+        fits = isinstance(images, Tensor) and images.dtype == torch.uint8 and images.ndim == 4 and len(images)
+        if not fits or images.shape[1:] != (3, *data.train_images.shape[2:]):
+            words = "uint8 (n, 3, H, W), at least one, and of one size with the others"
+            raise ValueError(f"{name}_images must be {words}, got {kind_of(images)}")
+        if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != (len(images),):
+            raise ValueError(f"{name}_labels must be int64 ({len(images)},), got {kind_of(labels)}")
+
+
+def kind_of(value) -> str:
+    """Dtype and shape of a tensor, else the type, for messages."""
+    return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
 
 
 def steps_per_epoch(recipe: Recipe, data: ImageSplits) -> int:
@@ -182,8 +207,6 @@ def steps_per_epoch(recipe: Recipe, data: ImageSplits) -> int:
         raise ValueError(
             f"batch_size must be at most {train_size}, the number of training images, got {recipe.batch_size}"
         )
-    if len(data.test_labels) < 1:
-        raise ValueError("data must have at least one test image, got none")
     return train_size // recipe.batch_size
 
 
@@ -196,4 +219,22 @@ def first_model(recipe: Recipe, data: ImageSplits) -> nn.Module:
         model.whiten(normalize(data.train_images[:5000]).cpu())
     if recipe.freeze_backbone:
         model.requires_grad_(False).head.requires_grad_(True)
+    check_model(model, recipe, data)
     return model
+
+
+def check_model(model: nn.Module, recipe: Recipe, data: ImageSplits) -> None:
+    """Raise ValueError where the model cannot take the smallest images, or has too few outputs for the labels."""
+    side = min([recipe.image_size, *recipe.progressive_resizing])
+    try:
+        with torch.no_grad():
+            outputs = model.eval()(torch.zeros(1, 3, side, side)).shape[1]
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"image_size and progressive_resizing must be sides that {recipe.model} can take, got {side}: {error}"
+        ) from error
+    for name in ("train_labels", "test_labels"):
+        low, high = (bound.item() for bound in getattr(data, name).aminmax())
+        if not 0 <= low <= high < outputs:
+            raise ValueError(f"{name} must be from 0 to {outputs - 1}, the model's classes, got {low} to {high}")
+    model.train()

@@ -29,7 +29,7 @@ from lambdalib.training.cifar10 import ImageSplits
 from lambdalib.training.data import Augment, batches, normalize, split_validation
 from lambdalib.training.evidence import in_notebook, memory_kept, pick_device
 from lambdalib.training.recipes import Recipe, image_side, is_a
-from lambdalib.training.run import Run
+from lambdalib.training.run import Run, kind_of
 
 __all__ = ["train_steps", "predict", "evaluate", "fit"]
 
@@ -85,8 +85,12 @@ def predict(model: nn.Module, images: Tensor, tta: str = "none", batch_size: int
     Returns:
         (n, classes).
     Raises:
-        ValueError: tta is neither.
+        ValueError: tta is neither, batch_size is not positive, or there are no such images.
     """
+    if not (isinstance(images, Tensor) and images.is_floating_point() and images.ndim == 4 and len(images)):
+        raise ValueError(f"images must be normalized (n, 3, H, W), at least one, got {kind_of(images)}")
+    if not is_a(batch_size, int) or batch_size < 1:
+        raise ValueError(f"batch_size must be a positive whole number, got {batch_size!r}")
     if tta not in TTA:
         raise ValueError(f"tta must be one of {TTA}, got {tta!r}")
     model.eval()
@@ -145,17 +149,22 @@ def fit(
             run.accuracy its test accuracy; run.losses and run.records tell its story.
     Raises:
         ValueError: out_dir holds a run already (resume is False), one of another recipe or other data, or one that
-            another process is training; or minutes are not positive, or come without out_dir.
+            another process is training; or minutes are not positive, or come without out_dir; or save_every is
+            negative; or recipe and data do not fit.
         FileNotFoundError: resume is True and out_dir holds no run.
         FloatingPointError: the loss became NaN or infinite.
         KeyboardInterrupt: Ctrl-C; the step was finished and the state saved.
     """
+    if not isinstance(recipe, Recipe):
+        raise TypeError(f"recipe must be a Recipe, got {recipe!r}")
     if recipe.batch_size % distributed.size():
         raise ValueError(
             f"batch_size must be divisible by {distributed.size()} processes, got {recipe.batch_size}"
         )
     if minutes is not None and not (out_dir is not None and is_a(minutes, float) and 0 < minutes < float("inf")):
         raise ValueError(f"minutes must be positive and go with out_dir, got {minutes!r} and out_dir {out_dir!r}")
+    if not is_a(save_every, float) or not save_every >= 0:
+        raise ValueError(f"save_every must be seconds, at least 0, got {save_every!r}")
     data, folder = split_validation(data, recipe.validation_images), None if out_dir is None else Path(out_dir)
     shown = progress and distributed.rank() == 0
     with sole_writer(folder, resume), memory_kept():
@@ -243,7 +252,10 @@ def open_run(
     torch.manual_seed(recipe.seed)
     run = Run(recipe, data, pick_device(device))
     if state is not None:
-        run.load(state)
+        try:
+            run.load(state)
+        except ValueError as error:
+            raise ValueError(f"{folder / 'state.pt'}: {error}") from error
     if init_from is not None:
         run.records[0]["init_from"] = {"file": Path(init_from).name, "sha256": load_backbone(run.model, init_from)}
     return run

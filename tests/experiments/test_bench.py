@@ -313,7 +313,7 @@ def test_each_part_is_written_as_soon_as_it_is_measured(monkeypatch, tmp_path):
 
 
 def test_a_part_that_is_none_is_named():
-    with pytest.raises(ValueError, match="parts must be of layer, .*got 'foo'"):
+    with pytest.raises(ValueError, match=r"parts must be a list of layer, .*got \['foo'\]"):
         bench.bench(["foo"])
 
 

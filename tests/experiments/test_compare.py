@@ -20,6 +20,9 @@ def write_run(folder, losses, per_epoch=3, batch=8, trained=None):
     folder.mkdir()
     trained = len(losses) if trained is None else trained
     state = {"losses": torch.tensor(losses), "step": trained, "recipe": {"batch_size": batch}}
+    state |= {"data": {"source": "sample", "train": 24, "test": 8}, "seconds": 1.0, "records": []}
+    state |= {"random": {"cpu": torch.get_rng_state()}}
+    state |= {name: {} for name in ("model", "optimizer", "scheduler", "scaler")}
     save_state(state, folder / "state.pt")
     rows = [{"kind": "start", "recipe": {"batch_size": batch}}]
     for start in range(0, trained, per_epoch):
@@ -77,7 +80,7 @@ def test_tables(tmp_path, name, text, steps):
     ("a.csv", "step,loss\n1.5,2\n", "row 1 has no loss, or no whole step"),
     ("a.jsonl", '{"step": 1.9, "loss": 2}\n', "row 1 has no loss, or no whole step"),
     ("a.jsonl", '{"accuracy": 1}\n', "row 1 has no loss"),
-    ("a.jsonl", '[1]\n', "row 1 has no loss"),
+    ("a.jsonl", '[1]\n', "line 1, must be a dict, got .1."),
     ("a.jsonl", "loss 3\n", "is not JSON line by line"),
     ("a.png", "", "must be a folder of fit or a file .pt, .jsonl, .csv, .txt, got"),
 ])  # fmt: skip
@@ -92,7 +95,7 @@ def test_what_is_not_there_is_refused(tmp_path):
         with pytest.raises(FileNotFoundError, match=words):
             read_curve(run)
     save_state({"step": 3}, tmp_path / "other.pt")
-    with pytest.raises(ValueError, match="not the state of a run"):
+    with pytest.raises(ValueError, match="other.pt must have recipe, .* but has no recipe"):
         read_curve(tmp_path / "other.pt")
 
 

@@ -11,7 +11,7 @@ from toy import Toy
 
 from lambdalib import cli, models
 from lambdalib.training import checkpoint, folders, train
-from lambdalib.training.cifar10 import DataError, content_hash
+from lambdalib.training.cifar10 import content_hash
 from lambdalib.training.recipes import RECIPES, Recipe
 
 COLOURS = {"ant": (255, 0, 0), "bee": (0, 255, 0), "cat": (0, 0, 255)}
@@ -75,18 +75,18 @@ def test_test_comes_before_val(tmp_path):
 
 
 def test_what_is_no_folder_of_pictures_is_refused(tmp_path, monkeypatch):
-    with pytest.raises(DataError, match="no images in "):
+    with pytest.raises(ValueError, match="no images in "):
         folders.load_folder(tmp_path / "nothing")
     root = write_images(tmp_path / "mine")
     (root / "val" / "bee").rename(root / "val" / "wasp")
-    with pytest.raises(DataError, match="must hold the same classes, not so bee, wasp"):
+    with pytest.raises(ValueError, match="must hold the same classes, not so bee, wasp"):
         folders.load_folder(root)
     root = write_images(tmp_path / "broken")
     (root / "train" / "bee" / "3.png").write_bytes(b"\x89PNG nothing")
-    with pytest.raises(DataError, match="3.png is no image"):
+    with pytest.raises(ValueError, match="3.png is no image"):
         folders.load_folder(root)
     monkeypatch.setattr(folders, "memory_of_machine", lambda: 21 * 3 * 224**2 - 1)
-    with pytest.raises(DataError, match="21 images of 224 pixels take 0 GB"):
+    with pytest.raises(ValueError, match="21 images of 224 pixels take 0 GB"):
         folders.load_folder(write_images(tmp_path / "large"), 224)
 
 

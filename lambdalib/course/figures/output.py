@@ -59,7 +59,7 @@ def show(figure: Figure, caption: str, alt: str) -> None:
         ValueError: caption or alt is empty.
     """
     for name, words in (("caption", caption), ("alt", alt)):
-        if not words.strip():
+        if not isinstance(words, str) or not words.strip():
             raise ValueError(f"{name} must say something about the figure, got {words!r}")
     file = io.BytesIO()
     figure.savefig(file, format="png", dpi=2 * PAGE_PIXELS, bbox_inches="tight", metadata={"Software": None})
