@@ -18,6 +18,7 @@ from lambdalib import models
 from lambdalib.experiments import bench, compare, doctor, paper_tables, report, results, rows
 from lambdalib.training import checkpoint, cifar10, data, distributed, evidence, folders, recipes, train
 from lambdalib.training.checkpoint import list_pretrained, load_model, load_state, read_card, whole_file
+from lambdalib.training.downloads import DataError
 from lambdalib.training.recipes import RECIPES, Recipe
 from lambdalib.training.tensorboard import TensorBoard
 
@@ -467,7 +468,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return options.function(options) or 0
     except ValueError as error:
         return complain(options, error, 2)
-    except (OSError, FloatingPointError, cifar10.DataError) as error:
+    except (OSError, FloatingPointError, DataError) as error:
         return complain(options, error, 2 if isinstance(error, FileNotFoundError) else 1)
     except KeyboardInterrupt as error:
         return complain(options, error or "interrupted", 130)

@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from lambdalib.training.cifar10 import DataError, ImageSplits
+from lambdalib.training.cifar10 import ImageSplits
+from lambdalib.training.downloads import DataError
 
 __all__ = ["val_folder", "is_image_folder", "load_folder"]
 

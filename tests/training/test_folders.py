@@ -11,7 +11,8 @@ from toy import Toy
 
 from lambdalib import cli, models
 from lambdalib.training import checkpoint, folders, train
-from lambdalib.training.cifar10 import DataError, content_hash
+from lambdalib.training.cifar10 import content_hash
+from lambdalib.training.downloads import DataError
 from lambdalib.training.recipes import RECIPES, Recipe
 
 COLOURS = {"ant": (255, 0, 0), "bee": (0, 255, 0), "cat": (0, 0, 255)}
