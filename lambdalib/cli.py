@@ -18,6 +18,7 @@ from lambdalib import models
 from lambdalib.experiments import bench, compare, doctor, paper_tables, report, results, rows
 from lambdalib.training import checkpoint, cifar10, data, distributed, evidence, folders, recipes, train
 from lambdalib.training.checkpoint import list_pretrained, load_model, load_state, read_card, whole_file
+from lambdalib.training.downloads import DataError
 from lambdalib.training.recipes import RECIPES, Recipe
 from lambdalib.training.tensorboard import TensorBoard
 
@@ -477,7 +478,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return complain(options, error, 2)
     except (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError) as error:
         return complain(options, error, 2)  # a name that cannot be read or written
-    except (OSError, FloatingPointError, cifar10.DataError) as error:
+    except (OSError, FloatingPointError, DataError) as error:
         return complain(options, error, 1)
     except KeyboardInterrupt as error:
         return complain(options, error or "interrupted", 130)

@@ -71,6 +71,7 @@ def has_screen() -> bool:
 def arguments(extra: list[str], root_user: bool, screen: bool) -> list[str]:
     """The command line of JupyterLab; `extra` comes last, so that it wins."""
     return [
+        "--ServerApp.ip=127.0.0.1",  # even where the settings of this machine say otherwise
         f"--ServerApp.root_dir={ROOT}",
         f"--LabApp.default_url=/lab/tree/{MINE.name}/{FIRST_LESSON}",
         "--log-level=ERROR",  # what remains is the address

@@ -5,9 +5,11 @@ Nothing is executed, and nothing on a page is loaded from elsewhere.
 
 import argparse
 import functools
+import hashlib
 import http.server
 import importlib
 import inspect
+import io
 import json
 import shutil
 import subprocess
@@ -19,9 +21,15 @@ from types import ModuleType
 
 from staging import ROOT, STATIC, stage
 
+from lambdalib.training.downloads import DataError, npm_pack
+
 SITE = ROOT / "site"
 BUILD, CACHE = SITE / "_build", SITE / "_cache"
 MATHJAX = "mathjax@3.2.2"
+MATHJAX_SHA512 = (  # of the package's archive, in hex
+    "06df9249553c7811b6ef30a155ec0e89c62ced7b1db78d2a9b8f94a47c97ee4d"
+    "3f3bd36588f73ec7bee4d7f144b0fb2328f64626fb5164cd6f3be81e5b43a11b"
+)
 WANTED = ("es5/tex-chtml.js", "es5/output/chtml/fonts/woff-v2/", "es5/a11y/assistive-mml.js")
 
 
@@ -68,18 +76,17 @@ def fetch_mathjax(to: Path) -> bool:
     """Copy MathJax and its fonts from its npm package, fetched once. False, with a word why, without npm."""
     kept = CACHE / "mathjax"
     if not kept.exists():
-        npm = shutil.which("npm")
-        if npm is None:
-            print("npm not found: formulas stay as they are typed. Install Node.js and build again.")
-            return False
         with tempfile.TemporaryDirectory() as folder:
-            packed = subprocess.run([npm, "pack", "--silent", MATHJAX], cwd=folder, capture_output=True, text=True)
-            if packed.returncode:
-                print(f"npm cannot fetch {MATHJAX}: formulas stay as they are typed.\n{packed.stderr.strip()}")
+            try:
+                content = npm_pack(MATHJAX, Path(folder)).read_bytes()
+            except DataError as error:
+                print(f"{MATHJAX} cannot be fetched, so formulas stay as they are typed: {error}")
                 return False
+            if hashlib.sha512(content).hexdigest() != MATHJAX_SHA512:  # its files keep their names on our disk
+                raise DataError(f"{MATHJAX} has not the SHA-512 that tools/website.py knows")
             part = kept.with_name("mathjax.part")
             shutil.rmtree(part, ignore_errors=True)
-            with tarfile.open(next(Path(folder).glob("*.tgz"))) as archive:
+            with tarfile.open(fileobj=io.BytesIO(content)) as archive:
                 for member in archive:
                     name = member.name.removeprefix("package/")
                     if member.isfile() and name.startswith(WANTED):

