@@ -3,8 +3,8 @@
 python tools/kills.py                the preset demo at 2 threads (needs Linux or macOS)
 python tools/kills.py --write        and keep the outcome in tests/tally/kills.jsonl
 
-Each training is a fork of this process, which has imported PyTorch already. It is killed at a random
-moment within a quarter of the time that it takes undisturbed, every third time while it writes a file. Then it resumes.
+Each training is a fork of this process, which has imported PyTorch already. It is killed at a random moment within a
+quarter of the time that it takes undisturbed, every third time while it writes a file. Then it resumes.
 """
 
 import argparse

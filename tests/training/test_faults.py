@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from toy import RECIPE, Toy, after_epochs, interrupt_at, read_log, train_quietly
+from toy import RECIPE, Toy, after_epochs, interrupt_at, train_quietly
 
 from lambdalib import cli, models
-from lambdalib.training import callbacks, checkpoint, cifar10, data, train
-from lambdalib.training.checkpoint import load_state, remove_parts
+from lambdalib.training import callbacks, cifar10, data, train
+from lambdalib.training.checkpoint import load_state
 from lambdalib.training.recipes import RECIPES
 
 
@@ -114,7 +114,9 @@ def test_what_killed_processes_left_is_removed(images16, tmp_path, monkeypatch):
     train_quietly(replace(RECIPE, epochs=1), images16, tmp_path, callbacks=after_epochs(second_run))
 
 
-HOLD = "from filelock import FileLock; FileLock('.lock').acquire(); print('held', flush=True); input()"
+HOLD = (
+    "from filelock import FileLock; lock = FileLock('.lock'); lock.acquire(); print('held', flush=True); input()"
+)
 
 
 def test_the_lock_of_a_killed_process_blocks_nobody(images16, tmp_path):
