@@ -1,10 +1,10 @@
 """Does a training that is killed again and again end with the same bits? Kill it 30 times, and see.
 
-python tools/kills.py                the preset demo at 2 threads (needs Linux or macOS)
+python tools/kills.py                three epochs of the preset demo at 2 threads (needs Linux or macOS)
 python tools/kills.py --write        and keep the outcome in tests/tally/kills.jsonl
 
-Each training is a fork of this process, which has imported PyTorch already. It is killed at a random moment within a
-quarter of the time that it takes undisturbed, every third time while it writes a file. Then it resumes.
+Each training is a fork of this process, which has imported PyTorch already. It is killed at a random moment
+within a quarter of the time that it takes undisturbed, every third time while it writes a file. Then it resumes.
 """
 
 import argparse
@@ -15,26 +15,33 @@ import signal
 import sys
 import tempfile
 import time
+import traceback
+from dataclasses import replace
 from pathlib import Path
 
 import tally
 import torch
 
-from lambdalib import cli
 from lambdalib.training.checkpoint import load_state
+from lambdalib.training.data import load_sample
+from lambdalib.training.recipes import RECIPES
+from lambdalib.training.train import fit
 
 OWN = ("seconds", "started", "command")  # what the log of each run has for itself
 
 
 def start(folder: Path) -> int:
     """Train into the folder in a process of its own, or go on if there is a state: the process's number."""
-    resume = ["--resume"] if (folder / "state.pt").exists() else []
     if process := os.fork():
         return process
-    with open(f"{folder}.txt", "ab") as output:  # the child, which never returns
-        os.dup2(output.fileno(), 1)
-        os.dup2(output.fileno(), 2)
-    os._exit(cli.main(["train", "--preset", "demo", "--threads", "2", "--quiet", "--out", str(folder), *resume]))
+    try:  # the child, which never returns
+        torch.set_num_threads(2)
+        recipe, resume = replace(RECIPES["demo"], epochs=3), (folder / "state.pt").exists()
+        fit(recipe, load_sample(), folder, resume=resume, save_every=1.0, device="cpu", progress=False)
+    except BaseException:  # noqa: BLE001
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
 
 
 def ended(process: int) -> bool:
