@@ -52,10 +52,15 @@ def ended(process: int) -> bool:
     return bool(done)
 
 
+def writing(process: int, folder: Path) -> bool:
+    """Whether there is a half-written file of this process."""
+    return any(folder.glob(f"*.{process}.part"))
+
+
 def wait(process: int, folder: Path, seconds: float, for_part: bool) -> bool:
     """Let the process train for so long, then until it is writing a file if that is asked. Returns if it ended."""
     end = time.monotonic() + seconds
-    while time.monotonic() < end or (for_part and not list(folder.glob("*.part"))):
+    while time.monotonic() < end or (for_part and not writing(process, folder)):
         if ended(process):
             return True
         time.sleep(0.0005)
@@ -93,7 +98,7 @@ def main() -> int:
                     os.kill(process, signal.SIGKILL)
                     os.waitpid(process, 0)
                     kills += 1
-                    halves += bool(list(folder.glob("*.part")))
+                    halves += writing(process, folder)
             wrong += outcome(folder) != expected
     equal = "equal" if not wrong else f"NOT equal in {wrong}"
     print(f"{kills} kills, {halves} of them in a half-written file: {runs} runs, final weights {equal}")
