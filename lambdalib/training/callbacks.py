@@ -99,9 +99,10 @@ class Checkpoint:
             return
         saved = self.folder is not None and (self.folder / "state.pt").exists()
         good = f"the last good state is {self.folder / 'state.pt'}" if saved else "no state was saved before"
+        wider = "" if run.dtype == torch.float32 else ", or with dtype=float32,"
         raise FloatingPointError(
             f"{what} at step {step} of {run.total}, epoch {step / run.per_epoch:.2f}; {good}. "
-            "A new run with a smaller lr, a longer warmup or dtype float32 may help"
+            f"A new run with a smaller lr or a longer warmup{wider} may help"
         )
 
 
