@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import torch
 from torch import nn
-from toy import RECIPE, Toy, after_epochs, interrupt_at, train_quietly
+from toy import RECIPE, Toy, after_epochs, fresh_run, interrupt_at, train_quietly
 
 from lambdalib import cli, models
 from lambdalib.training import callbacks, cifar10, data, train
@@ -222,6 +222,16 @@ def test_a_broken_weight_is_not_saved(images16, tmp_path, monkeypatch):
     with pytest.raises(FloatingPointError, match=words):
         train_quietly(RECIPE, images16, tmp_path, save_every=0)
     assert not (tmp_path / "state.pt").exists()
+
+
+def test_all_processes_save_when_it_is_due_in_any_process(images16, monkeypatch):
+    """Saving looks for broken numbers, which must stop all processes after the same step."""
+    asked = []
+    monkeypatch.setattr(callbacks.distributed, "all_reduce_any", lambda flag: asked.append(flag) or True)
+    checkpoint, run = callbacks.Checkpoint(None, 1e9), fresh_run(RECIPE, images16)
+    run.step = 1
+    checkpoint.on_step(run)
+    assert asked == [False] and checkpoint.saved_step == 1
 
 
 # Memory
