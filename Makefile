@@ -5,7 +5,7 @@ READY  := .venv/ready
 unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-avx2 train bench figures site test-site frames student mutants steady execute sync
+.PHONY: help lab test test-avx2 train bench figures site test-site frames student mutants kills steady execute sync
 
 help:                    ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -46,6 +46,9 @@ student: $(READY)        ## write notebooks without solutions, and the solutions
 
 mutants: $(READY)        ## break the source on purpose and see the tests catch it
 	@$(PY) tests/mutations.py $(ARGS)
+
+kills: $(READY)          ## kill a training 30 times, and see it end with the same bits (ARGS=--write keeps the tally)
+	@$(PY) tools/kills.py $(ARGS)
 
 steady: $(READY)         ## run the lessons again and again (ARGS="10", ARGS="3 --way one", see tools/steady.py)
 	@$(PY) tools/steady.py $(ARGS)

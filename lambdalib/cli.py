@@ -16,7 +16,7 @@ import torch
 import lambdalib
 from lambdalib import models
 from lambdalib.experiments import bench, compare, doctor, paper_tables, report, results, rows
-from lambdalib.training import checkpoint, cifar10, data, distributed, evidence, folders, recipes, train
+from lambdalib.training import callbacks, checkpoint, cifar10, data, distributed, evidence, folders, recipes, train
 from lambdalib.training.checkpoint import list_pretrained, load_model, load_state, read_card, whole_file
 from lambdalib.training.downloads import DataError
 from lambdalib.training.recipes import RECIPES, Recipe
@@ -346,7 +346,7 @@ def run_train(options: argparse.Namespace) -> None:
     device = evidence.pick_device(options.device or distributed.local_device())
     options.preset = options.preset or ("gpu" if device.type == "cuda" else "quick")
     recipe = chosen_recipe(options, init_from)
-    callbacks = [] if options.tensorboard is None or distributed.rank() > 0 else [TensorBoard(options.tensorboard)]
+    boards = [] if options.tensorboard is None or distributed.rank() > 0 else [TensorBoard(options.tensorboard)]
     out = options.out or Path("runs") / f"{options.row or options.preset}-seed{recipe.seed}"
     if options.resume:  # what the run began with, where that was the sample
         sample = load_state(out / "state.pt")["data"]["source"] == "sample"
@@ -363,7 +363,7 @@ def run_train(options: argparse.Namespace) -> None:
         device=device,
         progress=not options.quiet,
         init_from=init_from,
-        callbacks=callbacks,
+        callbacks=boards,
     )
     if distributed.rank() > 0:
         return
@@ -460,7 +460,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Args:
         arguments: the words after `lambdalib`. Default: those that the program was called with.
     Returns:
-        0 if all went well, 1 if the run failed, 2 if an argument was wrong, 130 after Ctrl-C.
+        0 if all went well, 1 if the run failed, 2 if an argument was wrong, 130 after Ctrl-C, 143 after SIGTERM.
     """
     try:
         options, unknown = build_parser().parse_known_args(arguments)
@@ -481,7 +481,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, FloatingPointError, DataError) as error:
         return complain(options, error, 1)
     except KeyboardInterrupt as error:
-        return complain(options, error or "interrupted", 130)
+        return complain(
+            options, str(error) or "interrupted", 143 if isinstance(error, callbacks.Terminated) else 130
+        )
 
 
 def complain(options: argparse.Namespace, problem, code: int) -> int:

@@ -60,12 +60,13 @@ def change_losses(monkeypatch, function):
     monkeypatch.setattr(train, "train_steps", changed)
 
 
-def interrupt_at(monkeypatch, *steps):
-    """Press Ctrl-C during the steps with these numbers, counted over all runs of the test."""
+def interrupt_at(monkeypatch, *steps, signum=signal.SIGINT):
+    """Press Ctrl-C during the steps with these numbers, counted over all runs of the test; twice for one named
+    twice."""
 
     def press(number, loss):
-        if number in steps:
-            signal.raise_signal(signal.SIGINT)
+        for _ in range(steps.count(number)):
+            signal.raise_signal(signum)
         return loss
 
     change_losses(monkeypatch, press)

@@ -1,4 +1,4 @@
-"""What may happen beside training: saving, Ctrl-C, a bar, a curve, a time estimate. Used by `lambdalib train`.
+"""What may happen beside training: saving, signals, a bar, a curve, a time estimate. Used by `lambdalib train`.
 
 A callback is an object with methods on_step(run), on_epoch_end(run) or on_end(run). The loop calls those that it
 has, by name; after the last step of an epoch on_epoch_end comes first, when the epoch's line is in the log
@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
@@ -24,8 +25,8 @@ from lambdalib.training.recipes import image_side
 from lambdalib.training.run import Run
 
 __all__ = [
-    "call", "Checkpoint", "StopTraining", "TimeLimit", "CtrlC", "ProgressBar", "TimeEstimate", "LiveCurve",
-    "loss_curve",
+    "call", "Checkpoint", "StopTraining", "TimeLimit", "Terminated", "StopSignal", "ProgressBar", "TimeEstimate",
+    "LiveCurve", "loss_curve",
 ]  # fmt: skip
 
 
@@ -41,8 +42,8 @@ class Checkpoint:
     With several processes the first one writes. Without a folder nothing is written.
 
     Raises:
-        FloatingPointError: a loss was NaN or infinite. No later step mends the weights, so nothing is saved any
-            more.
+        FloatingPointError: a loss or a weight was NaN or infinite. No later step mends the weights, so nothing is
+            saved any more.
     """
 
     def __init__(self, folder: Path | None, seconds: float):
@@ -52,7 +53,8 @@ class Checkpoint:
     def on_step(self, run: Run) -> None:
         if run.step % 10 == 0:  # now and then, since a GPU has to wait for it
             self.check(run)
-        if time.monotonic() - self.saved_at > self.seconds and run.step != self.saved_step:
+        due = time.monotonic() - self.saved_at > self.seconds and run.step != self.saved_step
+        if distributed.all_reduce_any(due):  # so that all processes check the same step
             self.save(run)
 
     def on_epoch_end(self, run: Run) -> None:
@@ -85,16 +87,22 @@ class Checkpoint:
             part.write_text("".join(json.dumps(record) + "\n" for record in run.records))
 
     def check(self, run: Run) -> None:
-        """Raise FloatingPointError if a loss was NaN or infinite, and name the last good state."""
-        broken = (~run.losses[: run.step].isfinite()).nonzero()
-        if len(broken) == 0:
+        """Raise FloatingPointError if a loss or a weight is NaN or infinite, and name the last good state."""
+        steps = (~run.losses[: run.step].isfinite()).nonzero()
+        weights = [name for name, weight in run.model.named_parameters() if not weight.isfinite().all()]
+        if len(steps):
+            step = steps[0].item()
+            what = f"the loss became {run.losses[step].item()}"
+        elif weights:
+            step, what = run.step - 1, f"the weight {weights[0]} became NaN or infinite"
+        else:
             return
-        step = broken[0].item()
         saved = self.folder is not None and (self.folder / "state.pt").exists()
         good = f"the last good state is {self.folder / 'state.pt'}" if saved else "no state was saved before"
+        wider = "" if run.dtype == torch.float32 else ", or with dtype=float32,"
         raise FloatingPointError(
-            f"the loss became {run.losses[step].item()} at step {step} of {run.total}, "
-            f"epoch {step / run.per_epoch:.2f}; {good}. A smaller lr or a longer warmup may help"
+            f"{what} at step {step} of {run.total}, epoch {step / run.per_epoch:.2f}; {good}. "
+            f"A new run with a smaller lr or a longer warmup{wider} may help"
         )
 
 
@@ -123,37 +131,48 @@ class TimeLimit:
             raise StopTraining
 
 
-class CtrlC:
-    """A context manager: the first Ctrl-C finishes the step, saves and stops; a second one interrupts at once."""
+class Terminated(KeyboardInterrupt):
+    """Another program asked this one to end, by SIGTERM: a cluster whose time is up, or torchrun."""
+
+
+class StopSignal:
+    """A context manager: the first Ctrl-C or SIGTERM finishes the step, saves and stops; a second ends at once.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
+        Terminated: SIGTERM. Windows never sends one.
+    """
+
+    ERRORS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}
 
     def __init__(self, checkpoint: Checkpoint):
-        self.checkpoint, self.asked, self.usual = checkpoint, False, None
+        self.checkpoint, self.asked, self.usual = checkpoint, None, {}
 
-    def __enter__(self) -> "CtrlC":
-        try:
-            self.usual = signal.signal(signal.SIGINT, self.note)
-        except ValueError:  # not in the main thread, the only one that gets Ctrl-C
-            pass
+    def __enter__(self) -> "StopSignal":
+        with suppress(ValueError):  # not in the main thread, the only one that gets signals
+            self.usual = {number: signal.signal(number, self.note) for number in self.ERRORS}
         return self
 
     def __exit__(self, *error) -> None:
-        if self.usual is not None:
-            signal.signal(signal.SIGINT, self.usual)
+        for number, handler in self.usual.items():
+            if handler is not None:  # None stands for one that Python did not set
+                signal.signal(number, handler)
 
     def note(self, signum, frame) -> None:
-        """The handler of the signal."""
-        if self.asked:
-            raise KeyboardInterrupt
-        self.asked = True
+        """The handler of the signals."""
+        if self.asked is not None:
+            raise self.ERRORS[signum]
+        self.asked = self.ERRORS[signum]
 
     def on_step(self, run: Run) -> None:
-        if not distributed.all_reduce_any(self.asked):
+        if not distributed.all_reduce_any(self.asked is not None):
             return
         self.checkpoint.save(run)
+        error = Terminated if distributed.all_reduce_any(self.asked is Terminated) else KeyboardInterrupt
         folder, done = self.checkpoint.folder, f"stopped after step {run.step} of {run.total}"
         if folder is None:
-            raise KeyboardInterrupt(f"{done}; nothing was saved, since there is no out_dir")
-        raise KeyboardInterrupt(f"{done}; saved in {folder / 'state.pt'}: continue with resume=True (--resume)")
+            raise error(f"{done}; nothing was saved, since there is no out_dir")
+        raise error(f"{done}; saved in {folder / 'state.pt'}: continue with resume=True (--resume)")
 
 
 class ProgressBar:

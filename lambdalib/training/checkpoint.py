@@ -85,7 +85,11 @@ def check_log(lines: list, where: str) -> None:
 
 @contextmanager
 def whole_file(path: str | os.PathLike) -> Iterator[Path]:
-    """Yield a name to write to, then rename it to `path`: a crash leaves the old file or the new, never half."""
+    """Yield a name to write to, then rename it to `path`: a crash leaves the old file or the new, never half.
+
+    Raises:
+        OSError: the file could not be written, for example because the disk is full.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{os.getpid()}.part")
@@ -94,8 +98,20 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         with open(part, "rb+") as file:
             os.fsync(file.fileno())  # on the disk before it takes the old one's name
         os.replace(part, path)
+    except (OSError, RuntimeError) as error:  # torch's own words for a full disk are a RuntimeError
+        raise OSError(
+            f"{path} could not be written, is the disk full? What it held before is still there "
+            f"({str(error).splitlines()[0]})"
+        ) from error
     finally:
         part.unlink(missing_ok=True)
+
+
+def remove_parts(folder: Path) -> None:
+    """Remove what killed processes left half written. Only for the process that has locked the folder."""
+    for name in ("state.pt", "log.jsonl", "curve.png", "weights.safetensors", "weights.json"):
+        for part in folder.glob(f"{name}.*.part"):
+            part.unlink()
 
 
 def save_weights(
@@ -156,12 +172,7 @@ def save_state(state: dict, path: str | os.PathLike) -> None:
         OSError: the file could not be written, for example because the disk is full.
     """
     with whole_file(path) as part:
-        try:
-            torch.save(state, part)
-        except RuntimeError as error:  # torch's own words for a full disk are "unexpected pos"
-            raise OSError(
-                f"{path} could not be written, is the disk full? ({str(error).splitlines()[0]})"
-            ) from error
+        torch.save(state, part)
 
 
 def load_state(path: str | os.PathLike) -> dict:

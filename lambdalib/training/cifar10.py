@@ -16,6 +16,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -292,8 +293,10 @@ def write_cache(root: Path, data: ImageSplits) -> None:
             aside,
         )
         aside.replace(root / CACHE)
-    except (OSError, SafetensorError):  # a read-only folder or a full disk: the next load is slower, that is all
-        aside.unlink(missing_ok=True)
+    except (OSError, SafetensorError) as error:  # a read-only folder or a full disk
+        print(f"CIFAR-10 could not be kept in {root} ({error}): the next load takes as long as this one.")
+        with suppress(OSError):
+            aside.unlink(missing_ok=True)
 
 
 # -----------------------------------------------------------------------------------------------------------------

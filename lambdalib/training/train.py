@@ -1,8 +1,9 @@
 """Training: the steps, an honest evaluation, and the run around them. Taught in notebooks/07_train_on_cifar10."""
 
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import torch
 import torch.nn.functional as F
@@ -16,15 +17,16 @@ from torch.optim.swa_utils import AveragedModel
 from lambdalib.training import distributed
 from lambdalib.training.callbacks import (
     Checkpoint,
-    CtrlC,
     LiveCurve,
     ProgressBar,
+    StopSignal,
     StopTraining,
     TimeEstimate,
     TimeLimit,
     call,
+    say_beside_the_bar,
 )
-from lambdalib.training.checkpoint import load_backbone, load_state
+from lambdalib.training.checkpoint import load_backbone, load_state, remove_parts
 from lambdalib.training.cifar10 import ImageSplits
 from lambdalib.training.data import Augment, batches, normalize, split_validation
 from lambdalib.training.evidence import in_notebook, memory_kept, pick_device
@@ -149,11 +151,13 @@ def fit(
             run.accuracy its test accuracy; run.losses and run.records tell its story.
     Raises:
         ValueError: out_dir holds a run already (resume is False), one of another recipe or other data, or one that
-            another process is training; or minutes are not positive, or come without out_dir; or save_every is
-            negative; or recipe and data do not fit.
+        ValueError: out_dir holds a run already (resume is False), one of another recipe or other data, or one that
+            another process is training, or cannot be written to; or minutes are not positive, or come without
+            out_dir; or save_every is negative; or recipe and data do not fit.
         FileNotFoundError: resume is True and out_dir holds no run.
-        FloatingPointError: the loss became NaN or infinite.
-        KeyboardInterrupt: Ctrl-C; the step was finished and the state saved.
+        FloatingPointError: a loss or a weight became NaN or infinite; the message names the step and the layer.
+        OSError: a file could not be written, for example because the disk is full.
+        KeyboardInterrupt: Ctrl-C or SIGTERM; the step was finished and the state saved.
     """
     if not isinstance(recipe, Recipe):
         raise TypeError(f"recipe must be a Recipe, got {recipe!r}")
@@ -170,17 +174,43 @@ def fit(
     with sole_writer(folder, resume), memory_kept():
         run, checkpoint = open_run(recipe, data, folder, resume, device, init_from), Checkpoint(folder, save_every)
         curve = LiveCurve(shown and in_notebook() if live is None else live)
-        with ProgressBar(run, shown) as bar, CtrlC(checkpoint) as ctrl_c:
-            stops = [TimeLimit(checkpoint, minutes), ctrl_c]
-            with suppress(StopTraining):
+        try:
+            with ProgressBar(run, shown) as bar, StopSignal(checkpoint) as signals, suppress(StopTraining):
+                stops = [TimeLimit(checkpoint, minutes), signals]
                 train(run, data, [checkpoint, bar, TimeEstimate(shown), curve, *callbacks, *stops])
+        except FloatingPointError as error:
+            too_long = folder is None and run.step > run.per_epoch  # to begin again
+            if too_long or run.losses[: run.step].isfinite().all():
+                raise
+            if shown:
+                say_beside_the_bar("The loss is no number. Repeating the last steps to find the layer ...")
+            resume = folder is not None and (folder / "state.pt").exists()
+            again = open_run(recipe, data, folder, resume, device, None if resume else init_from)
+            layer = broken_layer(again, data, run.step)
+            found = f"{layer!r} was the first layer whose output was" if layer else "No layer's output was"
+            raise FloatingPointError(f"{error}. {found} NaN or infinite when the steps were repeated") from error
     return run
 
 
 def train(run: Run, data: ImageSplits, callbacks: Iterable) -> None:
     """Do the steps that are left, evaluate, and call the callbacks by name."""
+    test_images = normalize(data.test_images.to(run.device), memory_format=run.memory_format)
+    test_labels = data.test_labels.to(run.device)
+    for loss in steps_left(run, data):
+        run.log_step(distributed.all_reduce_mean(loss))
+        if run.at_epoch_end:
+            run.log_epoch(accuracy_if_due(run, test_images, test_labels))
+            call(callbacks, "on_epoch_end", run)
+        call(callbacks, "on_step", run)
+    if not run.ended:
+        run.log_end(evaluate(run.eval_model, test_images, test_labels, tta="flip"))
+    call(callbacks, "on_end", run)
+
+
+def steps_left(run: Run, data: ImageSplits) -> Iterator[Tensor]:
+    """Train the steps that are left, and yield the loss of each."""
     model = distributed.wrap_ddp(torch.compile(run.model) if run.recipe.compile else run.model, run.device)
-    steps = train_steps(
+    return train_steps(
         model,
         training_batches(run, data),
         run.optimizer,
@@ -190,17 +220,23 @@ def train(run: Run, data: ImageSplits, callbacks: Iterable) -> None:
         label_smoothing=run.recipe.label_smoothing,
         dtype=run.dtype,
     )
-    test_images = normalize(data.test_images.to(run.device), memory_format=run.memory_format)
-    test_labels = data.test_labels.to(run.device)
-    for loss in steps:
-        run.log_step(distributed.all_reduce_mean(loss))
-        if run.at_epoch_end:
-            run.log_epoch(accuracy_if_due(run, test_images, test_labels))
-            call(callbacks, "on_epoch_end", run)
-        call(callbacks, "on_step", run)
-    if not run.ended:
-        run.log_end(evaluate(run.eval_model, test_images, test_labels, tta="flip"))
-    call(callbacks, "on_end", run)
+
+
+def broken_layer(run: Run, data: ImageSplits, last: int) -> str | None:
+    """Train until step `last`, and name the first layer whose output is NaN or infinite in any process."""
+    found, names = [], {module: name or "model" for name, module in run.model.named_modules()}
+
+    def look(module, inputs, output) -> None:
+        if not output.isfinite().all():
+            found.append(names[module])
+
+    for module in names:
+        module.register_forward_hook(look)
+    for loss in steps_left(run, data):
+        run.log_step(loss)
+        if distributed.all_reduce_any(bool(found)) or run.step == last:
+            break
+    return next((name for name in names.values() if distributed.all_reduce_any(found[:1] == [name])), None)
 
 
 def training_batches(run: Run, data: ImageSplits) -> Iterator[tuple[Tensor, Tensor]]:
@@ -266,22 +302,25 @@ def sole_writer(folder: Path | None, resume: bool) -> Iterator[None]:
     """Lock the folder against other runs. The system releases the lock when the process dies.
 
     Raises:
-        ValueError: another process is training into the folder.
+        ValueError: another process is training into the folder, or it cannot be written to.
     """
     if (
         folder is None or distributed.rank() > 0 or (resume and not folder.is_dir())
     ):  # no folder for a mistyped name
         yield
         return
-    folder.mkdir(parents=True, exist_ok=True)  # a name that cannot be a folder is refused before the first step
-    lock = FileLock(folder / ".lock", timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise ValueError(
-            f"out_dir must be a folder of its own for each run: another process is training into {folder}"
-        ) from None
-    try:
+    with ExitStack() as stack:
+        try:  # before the first step
+            folder.mkdir(parents=True, exist_ok=True)
+            TemporaryFile(dir=folder).close()
+            stack.enter_context(FileLock(folder / ".lock", timeout=0))
+            remove_parts(folder)
+        except Timeout:
+            raise ValueError(
+                f"out_dir must be a folder of its own for each run: another process is training into {folder}"
+            ) from None
+        except OSError as error:
+            raise ValueError(
+                f"out_dir must be a folder that can be written to, got {str(folder)!r} ({error})"
+            ) from error
         yield
-    finally:
-        lock.release()

@@ -36,14 +36,17 @@ RECIPE = Recipe(
     channels_last=False,
 )
 SCRIPT = """
-import sys
+import shutil, sys
 from lambdalib.training import distributed
 from lambdalib.training.train import fit
 from test_distributed import RECIPE, few_images
 from toy import after_epochs
 with distributed.process_group():
     me = f"process {distributed.rank()} of {distributed.size()}"
-    tell = lambda run: print(f"{me} at step {run.step};", end="", flush=True)
+    def tell(run):
+        print(f"{me} at step {run.step};", end="", flush=True)
+        if distributed.rank() == 0 and run.step == 3:
+            shutil.copytree(sys.argv[1], "half")
     fit(RECIPE, few_images(), sys.argv[1], device="cpu", progress=True, callbacks=after_epochs(tell))
 """
 ENVIRONMENT = {
@@ -125,6 +128,11 @@ def test_two_processes_are_one_that_takes_the_halves_in_turn(tmp_path):
         RECIPE, few_images(), device="cpu", progress=False
     )  # norms over 14 pictures instead of 7: another run
     assert (alone.losses[1:] - one.losses[1:]).abs().max() > 1e-3 and alone.records[0]["processes"] == 1
+    resumed = fit(RECIPE, few_images(), tmp_path / "half", resume=True, device="cpu", progress=False)
+    assert [record["processes"] for record in resumed.records if "processes" in record] == [2, 1]
+    assert torch.equal(resumed.losses[:3], state["losses"][:3])
+    off = (resumed.losses[3:] - state["losses"][3:]).abs()  # the norms see 14 images instead of 7
+    assert 1e-3 < off.max() < 0.2, off
 
 
 def test_the_first_process_alone_writes(tmp_path, monkeypatch):
@@ -208,6 +216,45 @@ def test_a_killed_process_ends_the_other_with_a_message(tmp_path, killed):
     last = err.strip().splitlines()[-1]
     assert processes[1 - killed].returncode == 1 and out == ""
     assert f"process {1 - killed} of 2 stops, since another one has ended" in last and "--resume" in last
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux names the children of a process")
+def test_torchrun_ends_within_seconds_and_one_process_goes_on(tmp_path, capsys):
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
+    train = "-m lambdalib train --preset demo --source sample --device cpu --out out --quiet --epochs 500"
+    agent = subprocess.Popen(
+        [*torchrun, *train.split()], cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        wait_for(tmp_path / "out" / "state.pt", [agent])
+        children = Path(f"/proc/{agent.pid}/task/{agent.pid}/children").read_text().split()
+        workers = [
+            child for child in map(int, children) if b"lambdalib" in Path(f"/proc/{child}/cmdline").read_bytes()
+        ]
+        os.kill(workers[1], signal.SIGKILL)
+        err = agent.communicate(timeout=30)[1]
+    finally:
+        agent.kill()
+        agent.wait()
+    assert len(workers) == 2 and agent.returncode == 1
+    assert err.count("process 0 of 2 stops, since another one has ended") == 1
+    step = load_state(tmp_path / "out" / "state.pt")["step"]
+    assert cli.main(f"train --resume --out {tmp_path / 'out'} --minutes 1e-9 --quiet --device cpu".split()) == 0
+    assert capsys.readouterr().out.startswith(f"stopped after step {step + 1:,} of 20,000; continue with")
+
+
+def test_a_broken_loss_ends_both_with_the_same_words(tmp_path):
+    processes = start_two(tmp_path, "--lr", "1e30", "--epochs", "1")
+    try:
+        errors = [process.communicate(timeout=240)[1].strip().splitlines()[-1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    assert [process.returncode for process in processes] == [1, 1] and errors[0] == errors[1]
+    assert (
+        "the loss became nan at step 1 of 40" in errors[0] and "was the first layer whose output was" in errors[0]
+    )
 
 
 def test_one_ctrl_c_stops_both_after_the_same_step(tmp_path):

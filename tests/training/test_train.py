@@ -533,5 +533,5 @@ def test_weights_of_another_net_are_refused(images32, tmp_path):
 def test_a_name_that_cannot_be_a_folder_is_told_before_the_first_step(images16, tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
     monkeypatch.setattr(train, "train_steps", lambda *args, **options: 1 / 0)
-    with pytest.raises(NotADirectoryError):
+    with pytest.raises(ValueError, match="out_dir must be a folder that can be written to, got '.*run'"):
         train_quietly(RECIPE, images16, tmp_path / "file" / "run")
