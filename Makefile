@@ -5,7 +5,8 @@ READY  := .venv/ready
 unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-avx2 train bench figures site test-site frames student mutants kills steady execute sync
+.PHONY: help lab test test-avx2 test-lowest test-newest test-colab train bench figures site test-site frames student \
+        mutants kills steady execute sync
 
 help:                    ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -22,6 +23,12 @@ test: $(READY)           ## lint, then run every test and every lesson, side by 
 test-avx2: export ONEDNN_MAX_CPU_ISA := AVX2
 test-avx2: export ATEN_CPU_CAPABILITY := avx2
 test-avx2: test          ## the same on an imitated CPU without bfloat16 instructions
+
+test-lowest:             ## the same with the lowest versions that pyproject.toml allows (ARGS=--tally keeps the counts)
+test-newest:             ## the same with the newest releases of everything
+test-colab: $(READY)     ## the lessons with Colab's versions, from the wheel
+test-lowest test-newest test-colab:
+	@$(PYTHON) tools/versions.py $(@:test-%=%) $(ARGS)
 
 train: $(READY)          ## train on CIFAR-10 by the recipe for this machine (ARGS="--preset cpu", say)
 	@$(PY) -m lambdalib train $(ARGS)

@@ -69,6 +69,15 @@ def check_features(features: Tensor, dim: int, feat_size: tuple[int, int] | None
         raise ValueError(f"features must have at least one pixel, got {shape}")
 
 
+@torch.compiler.assume_constant_result  # torch.compile cannot look into the question before torch 2.7
+def has_autocast(device: str) -> bool:
+    """Whether a kind of device has autocast; one without may not be asked for its type.
+
+    Used by `float32_under_float16`.
+    """
+    return torch.amp.is_autocast_available(device)
+
+
 def float32_under_float16(method: Callable) -> Callable:
     """Under float16 autocast, compute in the layer's own type, float32 as a rule.
 
@@ -79,8 +88,7 @@ def float32_under_float16(method: Callable) -> Callable:
     @wraps(method)
     def guarded(layer: nn.Module, *inputs, **named):
         device, dtype = layer.table.device.type, layer.table.dtype
-        # a kind of device without autocast may not be asked for its type
-        autocast = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+        autocast = has_autocast(device) and torch.is_autocast_enabled(device)
         if not autocast or torch.get_autocast_dtype(device) != torch.float16:
             return method(layer, *inputs, **named)
 

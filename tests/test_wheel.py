@@ -5,7 +5,6 @@ This is what a reader has on Colab. The cells run as in a script: no kernel, and
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import zipfile
@@ -13,10 +12,10 @@ from pathlib import Path
 
 import jupytext
 import pytest
+import versions
 from test_project import TWINS, project_files
 
 ROOT = Path(__file__).resolve().parents[1]
-PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet"]
 LESSONS = """
 import json, sys, traceback
 import lambdalib
@@ -37,29 +36,15 @@ print(json.dumps(outcomes))
 """
 
 
-def pip(*words):
-    done = subprocess.run([*PIP, *words], capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    """The wheel of a copy of what git has: in the checkout itself a build would find leftovers of earlier ones."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for path in project_files():
-        if path.is_file():
-            copy = folder / "copy" / path.relative_to(ROOT)
-            copy.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, copy)
-    pip("wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(folder / "copy"))
-    (path,) = folder.glob("*.whl")
-    return path
+    return versions.build_wheel(tmp_path_factory.mktemp("wheel"))
 
 
 @pytest.fixture(scope="module")
 def installed(wheel, tmp_path_factory):
     folder = tmp_path_factory.mktemp("installed")
-    pip("install", "--no-deps", "--target", str(folder), str(wheel))
+    versions.pip(sys.executable, "install", "--no-deps", "--target", folder, wheel)
     return folder
 
 

@@ -1,0 +1,63 @@
+"""The lowest versions are those of pyproject.toml, Colab's fit our bounds, and a tally counts what ran."""
+
+import json
+import sys
+
+import pytest
+import versions
+from packaging.requirements import Requirement
+from packaging.version import Version
+from test_project import PROJECT
+
+REPORT = """<testsuites><testsuite tests="7" failures="1" errors="2" skipped="1"></testsuite></testsuites>"""
+
+
+def declared():
+    extras = PROJECT["project"]["optional-dependencies"].values()
+    return PROJECT["project"]["dependencies"] + [text for extra in extras for text in extra]
+
+
+def test_lowest_is_what_pyproject_declares():
+    text = versions.PYPROJECT.read_text(encoding="utf-8")
+    assert versions.lowest(text) == [requirement.replace(">=", "==") for requirement in declared()]
+    assert len(declared()) > 20 and "torch==2.6" in versions.lowest(text)
+
+
+def refused(requirements, pins):
+    """The requirements that a pinned package does not meet."""
+    has = dict(line.split("==") for line in pins.splitlines() if line and not line.startswith("#"))
+    wanted = [Requirement(text) for text in requirements]
+    return [str(want) for want in wanted if want.name in has and Version(has[want.name]) not in want.specifier]
+
+
+def test_colab_has_what_the_course_needs():
+    assert refused(["a>=2", "b>=1", "c>=1"], "# a\na==1.9\nb==1.0\n") == ["a>=2"]
+    pins = versions.COLAB.read_text(encoding="utf-8")
+    assert "torch==" in pins and "ipywidgets==7" in pins
+    assert refused(PROJECT["project"]["dependencies"], pins) == []
+
+
+def test_what_would_be_replaced_on_colab_is_named(monkeypatch):
+    def report(*names):
+        items = [{"metadata": {"name": name}} for name in names]
+        monkeypatch.setattr(versions, "pip", lambda *words: json.dumps({"install": items}))
+        return versions.replaced("python", "wheel")
+
+    assert report("lambdanetworks-course", "einops") == []
+    assert report("lambdanetworks-course", "torch", "jupyter_client") == ["torch", "jupyter_client"]
+
+
+def test_a_tally_counts_what_ran(tmp_path, monkeypatch):
+    (tmp_path / "report.xml").write_text(REPORT)
+    (tmp_path / "tests").mkdir()
+    monkeypatch.setattr(versions, "ROOT", tmp_path)
+    versions.write_tally("colab", tmp_path / "report.xml", sys.executable, "make test-colab")
+    tally = json.loads((tmp_path / "tests" / "tally" / "colab.json").read_text())
+    assert list(tally) == "what count failures command commit python torch cpu date".split()
+    assert (tally["count"], tally["failures"]) == (3, 3) and all(value for name, value in tally.items())
+
+
+def test_an_unknown_set_of_versions_is_refused(capsys):
+    with pytest.raises(SystemExit) as refusal:
+        versions.main(["oldest"])
+    assert refusal.value.code == 2 and "lowest" in capsys.readouterr().err
