@@ -2,8 +2,8 @@
 
 A lambda layer is a matrix times its values, y = A v, where A is the sum of a content and a position matrix. The
 first functions write A down and measure it. The query of a pixel steers its layer: it decides how palette and
-stencils mix there. The last functions take this steering away, or the stencils, and keep everything else.
-Nothing is trained again.
+stencils mix there. The last functions take this steering away, or one half, and keep everything else. Nothing
+is trained again.
 
 Axes: b batch, h heads, n query positions, m context positions, k query/key depth, v value depth, u intra-depth.
 Taught in notebooks/08_look_inside. Used by `python -m lambdalib.experiments.steering`.
@@ -39,6 +39,7 @@ __all__ = [
     "mean_queries",
     "replace_queries",
     "replace_stencils",
+    "without_palettes",
     "centre_taps",
     "ablations",
 ]
@@ -178,6 +179,12 @@ def effective_writers(soft_keys: Tensor) -> Tensor:
     return torch.special.entr(soft_keys).sum(1).exp()
 
 
+def content_output(parts: LayerParts) -> Tensor:
+    """The content half of a layer's output, q·λᶜ: (b, h, n, v)."""
+    queries, soft_keys, values, _ = parts
+    return apply_lambdas(queries, einsum("bmku,bmvu->bkv", soft_keys, values))
+
+
 def output_energies(parts: LayerParts) -> tuple[float, float]:
     """The sums of squares of the two halves of a layer's output: content, position.
 
@@ -191,8 +198,8 @@ def output_energies(parts: LayerParts) -> tuple[float, float]:
     if not isinstance(parts, LayerParts):
         raise ValueError(f"parts must be LayerParts, from layer_parts, got {describe(parts)}")
     check_axes("b h n k, b m k u, b m v u, n m k u", **parts._asdict())
-    queries, soft_keys, values, embeddings = parts
-    content = apply_lambdas(queries, einsum("bmku,bmvu->bkv", soft_keys, values))
+    queries, _, values, embeddings = parts
+    content = content_output(parts)
     position = apply_lambdas(queries, position_lambdas(embeddings, values))
     return content.square().sum().item(), position.square().sum().item()
 
@@ -322,6 +329,34 @@ def replace_stencils(model: nn.Module, replacement: Callable[[Tensor], Tensor]) 
     return model
 
 
+def without_palettes(model: nn.Module) -> nn.Module:
+    """A copy of a model whose lambda layers have no palettes (content lambdas). The stencils stay.
+
+    y_hn = (λᵖ_n)ᵀ q_hn        Used by ablations.
+
+    Args:
+        model: stays as it is.
+    Returns:
+        The copy, in the same mode.
+    Raises:
+        ValueError: the model has no lambda layer.
+    """
+    model = copy.deepcopy(model)
+    for layer in lambda_layers(model).values():
+        layer.register_forward_hook(subtract_palette)
+    return model
+
+
+def subtract_palette(layer: LambdaLayer, inputs: tuple, output: Tensor) -> Tensor:
+    """A forward hook that takes the content half from a layer's output.
+
+    In train mode the norms see each batch twice, which leaves a plain mean over batches as it is.
+    """
+    (features,) = inputs
+    content = content_output(layer_parts(layer, features))
+    return output - layer.pool(rearrange(content, "b h (y x) v -> b (h v) y x", y=features.shape[2]))
+
+
 def centre_taps(table: Tensor) -> Tensor:
     """Stencils that see their own pixel only: T at offset 0, and 0 elsewhere.
 
@@ -340,7 +375,7 @@ def centre_taps(table: Tensor) -> Tensor:
 
 
 def ablations(model: nn.Module, images: Tensor, batch_size: int = 500) -> Iterator[tuple[str, nn.Module]]:
-    """A trained model, and copies without its steering or its stencils. Used by experiments.steering.
+    """A trained model, and copies without its steering or one of its halves. Used by experiments.steering.
 
     Every later layer sees other features than those that its batch norm was trained on. This alone costs accuracy,
     so the batch-norm statistics are measured again where a name ends in "_new_statistics": in train mode, without
@@ -353,8 +388,8 @@ def ablations(model: nn.Module, images: Tensor, batch_size: int = 500) -> Iterat
         batch_size: images at once.
     Yields:
         Name and model, in eval mode: "as_trained"; "mean_query", one for each layer and head (see mean_queries);
-        then with new statistics "mean_query", "image_mean_query" (the mean within the image), "no_stencils" and
-        "centre_taps".
+        then with new statistics "mean_query", "image_mean_query" (the mean within the image), "no_palettes",
+        "no_stencils" and "centre_taps".
     Raises:
         ValueError: the model has no lambda layer.
     """
@@ -372,6 +407,7 @@ def ablations(model: nn.Module, images: Tensor, batch_size: int = 500) -> Iterat
     for name, make in {
         "mean_query": partial(replace_queries, model, constant),
         "image_mean_query": partial(replace_queries, model, image_mean),
+        "no_palettes": partial(without_palettes, model),
         "no_stencils": partial(replace_stencils, model, torch.zeros_like),
         "centre_taps": partial(replace_stencils, model, centre_taps),
     }.items():

@@ -28,6 +28,7 @@ from lambdalib.explain import (
     replace_stencils,
     unseen_directions,
     within_image_share,
+    without_palettes,
 )
 from lambdalib.lambdas import relative_embeddings
 from lambdalib.layer import LambdaLayer
@@ -42,6 +43,7 @@ NAMES = [
     "mean_query",
     "mean_query_new_statistics",
     "image_mean_query_new_statistics",
+    "no_palettes_new_statistics",
     "no_stencils_new_statistics",
     "centre_taps_new_statistics",
 ]
@@ -147,6 +149,12 @@ def test_zero_stencils_leave_the_content_twin(form):
     assert_close(replace_stencils(layer, torch.zeros_like)(maps), content_twin(layer)(maps))
 
 
+@pytest.mark.parametrize("form", [*FORMS, {"dim_u": 1, "scope": 3, "stride": 2, "position_bias": True}])
+def test_without_palettes_the_content_twin_is_missing(form):
+    layer, maps = one_layer(**form)
+    assert_close(without_palettes(layer)(maps), layer(maps) - layer.pool(content_twin(layer)(maps)))
+
+
 @pytest.mark.parametrize("form", FORMS)
 def test_centre_taps_add_a_product_at_each_pixel(form):
     layer, maps = one_layer(**form)
@@ -183,6 +191,8 @@ def test_the_ablations_are_what_their_names_say(net, images):
             return replace_queries(model, lambda layer, queries: means[layer].reshape(-1, 1, 1))
         if name.startswith("image_mean_query"):
             return replace_queries(model, lambda layer, queries: queries.mean((2, 3), keepdim=True))
+        if name.startswith("no_palettes"):
+            return without_palettes(model)
         return replace_stencils(model, torch.zeros_like if name.startswith("no_") else centre_taps)
 
     found = dict(ablations(net, images, batch_size=3))
@@ -215,7 +225,8 @@ def test_the_ablations_are_what_their_names_say(net, images):
             m.momentum for m in net.modules() if isinstance(m, nn.BatchNorm2d)
         ]
         assert not any(module.training for module in found[name].modules())
-        tables = [f"{path}.table" for path in lambda_layers(net)] if "quer" not in name else []
+        zeroed = name.startswith(("no_stencils", "centre_taps"))
+        tables = [f"{path}.table" for path in lambda_layers(net)] if zeroed else []
         for path, parameter in found[name].named_parameters():
             assert torch.equal(parameter, net.get_parameter(path)) == (path not in tables), (name, path)
 

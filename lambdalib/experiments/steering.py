@@ -1,4 +1,4 @@
-"""A trained model without its steering: how much accuracy it loses, measured and recorded.
+"""A trained model without its steering or one half: how much accuracy it loses, measured and recorded.
 
     python -m lambdalib.experiments.steering tiny small
     python -m lambdalib.experiments.steering NAME --weights runs/NAME/weights.safetensors
@@ -42,6 +42,7 @@ ABLATIONS = {
     "mean_query": "every query replaced by its mean over the data",
     "mean_query_new_statistics": "the same, batch-norm statistics measured again",
     "image_mean_query_new_statistics": "every query replaced by its mean within the image, measured again",
+    "no_palettes_new_statistics": "palettes taken away, measured again",
     "no_stencils_new_statistics": "stencils set to zero, measured again",
     "centre_taps_new_statistics": "only the centre tap of each stencil, measured again",
 }
@@ -50,7 +51,7 @@ ABLATIONS = {
 def steering_report(
     model: nn.Module, train_images: Tensor, test_images: Tensor, test_labels: Tensor, batch_size: int = 500
 ) -> dict[str, float]:
-    """Test accuracy of a trained model, and of its copies without steering or stencils.
+    """Test accuracy of a trained model, and of its copies without steering, palettes or stencils.
 
     Args:
         model: with lambda layers; stays as it is.

@@ -146,7 +146,7 @@ figures.show(
 # %% [markdown]
 # Both halves count in this network. One bar is a surprise: with one half alone it can do worse than with neither. What comes after the layer was trained on the *sum*. Half of a sum is not half of an answer.
 #
-# So this figure does not say what each half is *worth*. For that we must train networks without one half from the start. [Lesson 09](09_what_the_lambda_is_worth.ipynb) does, and its result is not the one of this figure. Keep your guess for it.
+# So this figure does not say what each half is *worth*. For that we must train networks without one half from the start. [Lesson 09](09_what_the_lambda_is_worth.ipynb) does, and asks for your guess first.
 
 # %% [markdown]
 # ## 3 · Two brackets

@@ -612,9 +612,9 @@ exercise_3
 
 # %%
 progress({
-    "1 Size of the state": "exercise_1",
-    "2 Causal palettes": "exercise_2",
-    "3 Both halves": "exercise_3",
+    "1 size of the state": "exercise_1",
+    "2 causal palettes": "exercise_2",
+    "3 both halves": "exercise_3",
 }, globals())
 
 # %% [markdown]

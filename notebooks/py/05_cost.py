@@ -522,7 +522,7 @@ for row in record["rows"]:
 # %% [markdown]
 # ## Exercises
 #
-# **1 · Count ★.** One image of 16 × 16, $d=128$ channels, $h=4$, $k=8$, $u=1$. How many multiply-adds does the content half take, to make the palette and to apply it to all queries?
+# **1 ★ Count.** One image of 16 × 16, $d=128$ channels, $h=4$, $k=8$, $u=1$. How many multiply-adds does the content half take, to make the palette and to apply it to all queries?
 
 # %%
 content_half = None  # one number
@@ -554,7 +554,7 @@ exercise_1
 # </details>
 
 # %% [markdown]
-# **2 · Bytes ★.** One attention layer has 8 heads. It sees 128 images of 64 × 64 pixels, in float32. How many GiB do its scores take? (One GiB is 2³⁰ bytes. The paper mentions this number, too.)
+# **2 ★ Count bytes.** One attention layer has 8 heads. It sees 128 images of 64 × 64 pixels, in float32. How many GiB do its scores take? (One GiB is 2³⁰ bytes. The paper mentions this number, too.)
 
 # %%
 gib = None  # one number
@@ -586,7 +586,7 @@ exercise_2
 # </details>
 
 # %% [markdown]
-# **3 · Choose ★★.** Take $k=8$, $u=1$, and leave the tiles aside. Which of the other three orders has the fewest multiply-adds?
+# **3 ★★ Choose.** Take $k=8$, $u=1$, and leave the tiles aside. Which of the other three orders has the fewest multiply-adds?
 #
 # * (a) 24 × 24, $d=32$, $h=2$, $r=5$
 # * (b) 6 × 6, $d=64$, $h=2$, $r=5$
@@ -630,7 +630,7 @@ exercise_3
 # </details>
 
 # %% [markdown]
-# **4 · How many must share? ★★** Take $d=64$, $k=16$, $u=1$ and a large map without a window. What is the smallest number of heads for which the lambda order needs fewer multiply-adds than the attention order? It has to divide 64.
+# **4 ★★ How many must share?** Take $d=64$, $k=16$, $u=1$ and a large map without a window. What is the smallest number of heads for which the lambda order needs fewer multiply-adds than the attention order? It has to divide 64.
 
 # %%
 heads = None  # a number of heads
@@ -662,7 +662,7 @@ exercise_4
 # </details>
 
 # %% [markdown]
-# **5 · Derive ★★★.** For which $m$ are there as many scores as numbers in the position lambdas? Then take $k=9$, $h=4$, $d=400$ and $u=1$. At which *side* of a square map is this tie?
+# **5 ★★★ Derive.** For which $m$ are there as many scores as numbers in the position lambdas? Then take $k=9$, $h=4$, $d=400$ and $u=1$. At which *side* of a square map is this tie?
 
 # %%
 tie = None  # a side, in pixels
@@ -695,11 +695,11 @@ exercise_5
 
 # %%
 progress({
-    "1 Count": "exercise_1",
-    "2 Bytes": "exercise_2",
-    "3 Choose": "exercise_3",
-    "4 How many must share": "exercise_4",
-    "5 Derive": "exercise_5",
+    "1 multiply-adds of the content half": "exercise_1",
+    "2 bytes of the scores": "exercise_2",
+    "3 the cheapest order": "exercise_3",
+    "4 how many must share": "exercise_4",
+    "5 where the tie is": "exercise_5",
 }, globals())
 
 # %% [markdown]

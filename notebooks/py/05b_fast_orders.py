@@ -475,7 +475,7 @@ for row, times in zip(record["step"]["rows"], (2.6, 1.1, 0, 0)):
 # %% [markdown]
 # ## Exercises
 #
-# **1 · Compute ★.** A window of $r=15$ on a large map, where the tiles fit. How many pixels has the context of one tile, and how many copies of each value are made?
+# **1 ★ Compute.** A window of $r=15$ on a large map, where the tiles fit. How many pixels has the context of one tile, and how many copies of each value are made?
 
 # %%
 pixels_and_copies = None  # a pair (pixels, copies)
@@ -507,7 +507,7 @@ exercise_1
 # </details>
 
 # %% [markdown]
-# **2 · Find ★★.** A map of 32 × 32 with $d=64$, $h=4$, $k=16$ and $u=4$. With $r=3$, `plan` names the tiles. Which is the smallest odd $r$ at which it names another order? Guess first, then let `plan` answer.
+# **2 ★★ Find.** A map of 32 × 32 with $d=64$, $h=4$, $k=16$ and $u=4$. With $r=3$, `plan` names the tiles. Which is the smallest odd $r$ at which it names another order? Guess first, then let `plan` answer.
 
 # %%
 smallest_r = None  # an odd number
@@ -541,7 +541,7 @@ exercise_2
 # </details>
 
 # %% [markdown]
-# **3 · Implement ★★★.** A fifth order, for $u=1$: scores for the *window* only, as if a tile were one pixel. For each query and head, mix the $k$ stencils into one kernel of $r^2$ weights. Gather the $r^2$ neighbours of each pixel with `F.unfold`. Weigh them. The first check compares outputs. The second one counts multiply-adds: with `@` or `torch.einsum` it should be $b\,h\,n\,r^2\,(k+v)$.
+# **3 ★★★ Implement.** A fifth order, for $u=1$: scores for the *window* only, as if a tile were one pixel. For each query and head, mix the $k$ stencils into one kernel of $r^2$ weights. Gather the $r^2$ neighbours of each pixel with `F.unfold`. Weigh them. The first check compares outputs. The second one counts multiply-adds: with `@` or `torch.einsum` it should be $b\,h\,n\,r^2\,(k+v)$.
 
 # %%
 def window_order(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int]) -> Tensor | None:
@@ -603,9 +603,9 @@ assert window_adds + 64 * window_numbers > prices(*shape)["tiles"]
 
 # %%
 progress({
-    "1 Context and copies": "exercise_1",
-    "2 Where plan changes": "exercise_2",
-    "3 The window only": "exercise_3",
+    "1 context and copies": "exercise_1",
+    "2 where plan changes": "exercise_2",
+    "3 the window only": "exercise_3",
 }, globals())
 
 # %% [markdown]

@@ -628,11 +628,11 @@ exercise_5
 
 # %%
 progress({
-    "1 Count one layer": "exercise_1",
-    "2 Which stages cost more": "exercise_2",
-    "3 Two budgets": "exercise_3",
-    "4 Repair the middle": "exercise_4",
-    "5 Where it saves": "exercise_5",
+    "1 count one layer": "exercise_1",
+    "2 which stages cost more": "exercise_2",
+    "3 two budgets": "exercise_3",
+    "4 repair the middle": "exercise_4",
+    "5 where it saves": "exercise_5",
 }, globals())
 
 # %% [markdown]

@@ -707,12 +707,12 @@ exercise_6
 
 # %%
 progress({
-    "1 A hundred classes": "exercise_1",
-    "2 The smallest loss": "exercise_2",
-    "3 Name the disease": "exercise_3",
-    "4 Label smoothing": "exercise_4",
-    "5 Repair the load": "exercise_5",
-    "6 Spot the leak": "exercise_6",
+    "1 a hundred classes": "exercise_1",
+    "2 the smallest loss": "exercise_2",
+    "3 name the disease": "exercise_3",
+    "4 label smoothing": "exercise_4",
+    "5 repair the load": "exercise_5",
+    "6 spot the leak": "exercise_6",
 }, globals())
 
 # %% [markdown]

@@ -725,10 +725,10 @@ exercise_4
 
 # %%
 progress({
-    "1 Steps that are lost": "exercise_1",
-    "2 Unequal parts": "exercise_2",
-    "3 A callback": "exercise_3",
-    "4 Undo the smoothing": "exercise_4",
+    "1 steps that are lost": "exercise_1",
+    "2 unequal parts": "exercise_2",
+    "3 a callback": "exercise_3",
+    "4 undo the smoothing": "exercise_4",
 }, globals())
 
 # %% [markdown]

@@ -504,7 +504,7 @@ assert round(3.02 / at[84.0][2], 1) == 4.3 and round(6.03 / plotted["LambdaResNe
 # %% [markdown]
 # ## Exercises
 #
-# **1 · Compute ★.** Two changes make a net 12 times faster: the first one 3 times, the second one 4 times. Factors multiply, so their logarithms add. Which share of the logarithm of 12 belongs to the second change?
+# **1 ★ Compute.** Two changes make a net 12 times faster: the first one 3 times, the second one 4 times. Factors multiply, so their logarithms add. Which share of the logarithm of 12 belongs to the second change?
 
 # %%
 share_of_second = None  # between 0 and 1
@@ -532,7 +532,7 @@ exercise_1
 # </details>
 
 # %% [markdown]
-# **2 · Find the confound ★★.** The content half gives an image and its confetti the same palette (lesson 02). Yet the paper's net without position halves names 68.8 % of the ImageNet images correctly. How does it know shapes? (a) It does not: colours are enough. (b) Other parts of the net see neighbours. (c) The softmax over positions sees where a pixel is. (d) The norms do.
+# **2 ★★ Find the confound.** The content half gives an image and its confetti the same palette (lesson 02). Yet the paper's net without position halves names 68.8 % of the ImageNet images correctly. How does it know shapes? (a) It does not: colours are enough. (b) Other parts of the net see neighbours. (c) The softmax over positions sees where a pixel is. (d) The norms do.
 
 # %%
 confound = None  # "a", "b", "c" or "d"
@@ -572,7 +572,7 @@ exercise_2
 # </details>
 
 # %% [markdown]
-# **3 · Implement ★★.** What does a frozen query leave? Write the kernels of a frozen-query twin. Its parts are `twin.queries`, (h, 1, k), and `twin.table`, (k, u=1, 2H−1, 2W−1).
+# **3 ★★ Implement.** What does a frozen query leave? Write the kernels of a frozen-query twin. Its parts are `twin.queries`, (h, 1, k), and `twin.table`, (k, u=1, 2H−1, 2W−1).
 
 # %%
 def frozen_kernels(twin: Twin) -> Tensor:
@@ -620,7 +620,7 @@ exercise_3
 # </details>
 
 # %% [markdown]
-# **4 · Derive ★★★.** Show that with $q_{hn}=q_h$ a position lambda is a convolution, and say which kind. Then count. The frozen-query twin of `tiny` on its map of 7 × 7 has 128 channels, h = 4 and k = 16. How many *different* kernels does it apply once it is trained, and how many numbers do these hold together?
+# **4 ★★★ Derive.** Show that with $q_{hn}=q_h$ a position lambda is a convolution, and say which kind. Then count. The frozen-query twin of `tiny` on its map of 7 × 7 has 128 channels, h = 4 and k = 16. How many *different* kernels does it apply once it is trained, and how many numbers do these hold together?
 
 # %%
 kernels_and_numbers = None  # (how many kernels, how many numbers in all of them)
@@ -654,14 +654,14 @@ exercise_4
 # </details>
 
 # %% [markdown]
-# **5 · A verdict ★★.** In at most 100 words: would you put lambda layers into a net of your own? Name one number for it and one against, each with its source. Say what you would measure first. Nobody grades this. A good verdict names the task. It calls no difference inside its interval a difference. And it could be proved wrong.
+# **5 ★★ A verdict.** In at most 100 words: would you put lambda layers into a net of your own? Name one number for it and one against, each with its source. Say what you would measure first. Nobody grades this. A good verdict names the task. It calls no difference inside its interval a difference. And it could be proved wrong.
 
 # %%
 progress({
-    "1 Share of a factor": "exercise_1",
-    "2 Find the confound": "exercise_2",
-    "3 Frozen kernels": "exercise_3",
-    "4 Count the kernels": "exercise_4",
+    "1 share of a factor": "exercise_1",
+    "2 find the confound": "exercise_2",
+    "3 frozen kernels": "exercise_3",
+    "4 count the kernels": "exercise_4",
 }, globals())
 
 # %% [markdown]

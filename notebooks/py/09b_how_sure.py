@@ -417,7 +417,7 @@ figures.show(
 # %% [markdown]
 # ## Exercises
 #
-# **1 · Compute ★.** Somebody reports 93.0 % on CIFAR-10's 10,000 test images. What is its standard error in points? And that of its difference from another such number, if the two were independent?
+# **1 ★ Compute.** Somebody reports 93.0 % on CIFAR-10's 10,000 test images. What is its standard error in points? And that of its difference from another such number, if the two were independent?
 
 # %%
 two_errors = None  # in points: (of the accuracy, of the difference)
@@ -443,7 +443,7 @@ exercise_1
 # </details>
 
 # %% [markdown]
-# **2 · Compute ★.** Two pairs of models have the same gap: 0.3 points on 10,000 images. In the first pair, 40 images are right only by the better model and 10 only by the other. In the second pair it is 300 and 270. What is $z$ for each? Which pair convinces you?
+# **2 ★ Compute.** Two pairs of models have the same gap: 0.3 points on 10,000 images. In the first pair, 40 images are right only by the better model and 10 only by the other. In the second pair it is 300 and 270. What is $z$ for each? Which pair convinces you?
 
 # %%
 two_z = None  # (z of the first pair, z of the second)
@@ -470,7 +470,7 @@ exercise_2
 # </details>
 
 # %% [markdown]
-# **3 · Implement ★★.** With few flips, $z$ promises too much: 5 flips of 5 give $z=2.2$, which sounds like one chance in forty. Write the exact chance. Fair coins can fall in $2^{a+b}$ ways. In which share of them do the two sides differ at least as much as $a$ and $b$?
+# **3 ★★ Implement.** With few flips, $z$ promises too much: 5 flips of 5 give $z=2.2$, which sounds like one chance in forty. Write the exact chance. Fair coins can fall in $2^{a+b}$ ways. In which share of them do the two sides differ at least as much as $a$ and $b$?
 
 # %%
 def coin_chance(a: int, b: int) -> float | None:
@@ -515,7 +515,7 @@ exercise_3
 # </details>
 
 # %% [markdown]
-# **4 · Plan ★★.** Two models have about 93 % on 10,000 test images. The images make their difference uncertain by ± 0.7 points (95 %). How many test images would make it ± 0.14?
+# **4 ★★ Plan.** Two models have about 93 % on 10,000 test images. The images make their difference uncertain by ± 0.7 points (95 %). How many test images would make it ± 0.14?
 
 # %%
 images_needed = None  # a number of images
@@ -544,10 +544,10 @@ exercise_4
 
 # %%
 progress({
-    "1 Two errors": "exercise_1",
-    "2 Two pairs": "exercise_2",
-    "3 The exact chance": "exercise_3",
-    "4 Images needed": "exercise_4",
+    "1 two errors": "exercise_1",
+    "2 two pairs": "exercise_2",
+    "3 the exact chance": "exercise_3",
+    "4 images needed": "exercise_4",
 }, globals())
 
 # %% [markdown]

@@ -597,11 +597,11 @@ exercise_5
 
 # %%
 progress({
-    "1 Three writes": "exercise_1",
-    "2 The delta rule": "exercise_2",
-    "3 Overlapping keys": "exercise_3",
-    "4 Rates of an average": "exercise_4",
-    "5 How many values": "exercise_5",
+    "1 three writes": "exercise_1",
+    "2 the delta rule": "exercise_2",
+    "3 overlapping keys": "exercise_3",
+    "4 rates of an average": "exercise_4",
+    "5 how many values": "exercise_5",
 }, globals())
 
 # %% [markdown]
