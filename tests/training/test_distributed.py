@@ -243,12 +243,6 @@ def test_each_process_has_a_gpu_of_its_own(monkeypatch):
     assert distributed.local_device() == torch.device("cuda", 3)
 
 
-def test_a_batch_must_be_divided(monkeypatch):
-    monkeypatch.setattr(distributed, "size", lambda: 3)
-    with pytest.raises(ValueError, match="batch_size must be divisible by 3 processes, got 14"):
-        fit(RECIPE, few_images(), device="cpu", progress=False)
-
-
 def test_devices_tells_how_to_start_them(capsys, tmp_path):
     assert cli.main(f"train --preset demo --max-steps 1 --quiet --out {tmp_path} --devices 2".split()) == 2
     err = capsys.readouterr().err
