@@ -2,6 +2,7 @@
 
     python tests/mutations.py                 every mutation
     python tests/mutations.py NAME [NAME...]  those whose name contains one of the words
+    python tests/mutations.py --write         every one, and the count goes into tests/tally/mutants.jsonl
 
 Each mutation is made in a copy of the project, in a temporary folder, and tested by a fork of this process, which has
 imported PyTorch already (so it needs Linux or macOS). The unbroken copy runs first and must pass; then each broken
@@ -697,7 +698,7 @@ MUTATIONS = [
     Mutation("gradients not averaged", "training/distributed.py", "    return DistributedDataParallel(model, device_ids=[device] if device.type == \"cuda\" else None)", "    return model"),
     Mutation("each stops on its own", "training/distributed.py", "    dist.all_reduce(shared, dist.ReduceOp.MAX)\n", "", "tests/training/test_distributed.py -k ctrl_c"),
     Mutation("a lost process is a traceback", "training/distributed.py", 'if not isinstance(error, dist.DistError) and "gloo" not in str(error):', "if True:", "tests/training/test_distributed.py -k killed"),
-    Mutation("shards of unequal size", "training/train.py", "if recipe.batch_size % distributed.size():", "if False:", "tests/training/test_distributed.py -k divided"),
+    Mutation("shards of unequal size", "training/train.py", "if recipe.batch_size % distributed.size():", "if False:"),
     Mutation("all write", "training/callbacks.py", """        self.saved_at, self.saved_step = time.monotonic(), run.step
         if self.folder is None or distributed.rank() > 0:
 """, """        self.saved_at, self.saved_step = time.monotonic(), run.step
@@ -1067,6 +1068,98 @@ MUTATIONS = [
     Mutation("one plane for all", "course/examples.py", "read_plane().clone()", "read_plane()"),
     Mutation("a sample decoded at each frame", "course/examples.py", "@cache\n", ""),
     Mutation("a file without an end", "training/downloads.py", "if have + got + len(block) > size:", "if False:"),
+    # holes that mutants of mutmut found
+    Mutation("any device will do", "training/train.py", "Run(recipe, data, pick_device(device))", "Run(recipe, data, pick_device(None))"),
+    Mutation("the last epoch in half precision", "training/train.py", "enabled=not last and run.dtype", "enabled=run.dtype"),
+    Mutation("scores at another price", "contractions.py", '"attention": 64, "tiles": 64}', '"attention": 65, "tiles": 64}'),
+    Mutation("masks are widened", "guards.py", "isinstance(value, Tensor) and value.is_floating_point()", "isinstance(value, Tensor)"),
+    # so that each public function has one, see test_mutations.py
+    Mutation("Ctrl-C is a success", "cli.py", '"interrupted", 130)', '"interrupted", 0)', "tests/test_cli.py"),
+    Mutation("tiles with a flipped sheet", "contractions.py", "sheets(table, tile, halo), contexts)", "sheets(table.flip(3), tile, halo), contexts)"),
+    Mutation("any layer is one of timm's", "convert.py", 'if package_of(layer) != "timm":', "if False:"),
+    Mutation("any layer is one of lambda-networks'", "convert.py", 'if package_of(layer) != "lambda_networks":', "if False:"),
+    Mutation("biases are no parameters", "cost.py", "parameter.numel() for parameter in model.parameters())", "parameter.numel() for parameter in model.parameters() if parameter.dim() > 1)"),
+    Mutation("a multiply-add is two", "cost.py", "counter.get_total_flops() // 2", "counter.get_total_flops()"),
+    Mutation("an order that stays", "cost.py", '        for layer in layers:\n            layer.order = "auto"', "        pass"),
+    Mutation("norms without shifts", "cost.py", "norms = 2 * (h * k + v * u)", "norms = h * k + v * u"),
+    Mutation("attention never meets its values", "cost.py", "return b * h * n * m * (k + v)", "return b * h * n * m * 2 * k"),
+    Mutation("a content lambda of depth 1", "cost.py", "return b * m * k * u * v +", "return b * m * k * v +"),
+    Mutation("activations left out of the total", "cost.py", "return sum(self)", "return sum(self[:4])"),
+    Mutation("no word on a mean of means", "course/checks.py", "if close(answer, 1 / m):", "if False:"),
+    Mutation("another palette is right", "course/checks.py", "if not close(mine, palette):", "if False:"),
+    Mutation("the border wraps around", "course/checks.py", "if not close(left.flatten()[:5], torch.arange(5.0)):", "if False:"),
+    Mutation("no word on value-major channels", "course/checks.py", "if order == [0, 3, 1, 4, 2, 5] else", "if order == [] else"),
+    Mutation("no word on a mask that is ignored", "course/checks.py", "if close(answer, whole):", "if False:"),
+    Mutation("no word on sums that run one too far", "course/checks.py", "if close(moved[:, :2], answer[:, :2]):", "if False:"),
+    Mutation("no word on a softmax over the queries", "course/checks.py", "if close(answer.sum(2), m):", "if False:"),
+    Mutation("any number of multiply-adds is within the budget", "course/checks.py", "if have[1] > multiply_adds:", "if False:", "tests/test_lesson_06.py -k budget"),
+    Mutation("keys that prefer no pixel", "course/examples.py", "[1, 1], [1, 5]]", "[1, 1], [1, 1]]"),
+    Mutation("the plane's colours column by column", "course/examples.py", "plane().flatten(1).T[None", "plane().transpose(1, 2).flatten(1).T[None"),
+    Mutation("probes in float32", "course/probe.py", "dtype=torch.float64)", "dtype=torch.float32)"),
+    Mutation("nearly right is right", "course/probe.py", "atol=1e-6)", "atol=0.5)"),
+    Mutation("nothing differs from the reference", "course/probe.py", "return gap(run(function, axes, reference.shape, *arguments), reference)", "return gap(reference, reference)"),
+    Mutation("the largest before the smallest", "course/probe.py", "{answer.min():.3g} and {answer.max():.3g}", "{answer.max():.3g} and {answer.min():.3g}"),
+    Mutation("a right answer is no answer", "course/verdict.py", "return Verdict(True, message)", "return Verdict(None, message)"),
+    Mutation("a mistake without its numbers", "course/verdict.py", "return Verdict(False, message, detail)", "return Verdict(False, message)"),
+    Mutation("a refusal without its verdict", "course/verdict.py", "self.verdict = verdict", "self.verdict = None"),
+    Mutation("a fraction on a slider of whole numbers", "course/widgets.py", "if isinstance(step, int) and isinstance(value, int) else", "if isinstance(step, int) else"),
+    Mutation("a switch that starts on", "course/widgets.py", "ipw.Checkbox(value=value", "ipw.Checkbox(value=not value"),
+    Mutation("models without lambda layers are explained", "explain.py", "if not layers:", "if False:"),
+    Mutation("a model that is not listed", "models.py", "return list(MODELS)", "return list(MODELS)[1:]"),
+    Mutation("convolutions with biases", "resnet.py", "padding=side // 2, bias=False)", "padding=side // 2)"),
+    Mutation("a shortcut that skips the stride", "resnet.py", "if (dim, stride) == (dim_out, 1) else", "if dim == dim_out else"),
+    Mutation("lambda layers in basic blocks", "resnet.py", 'if block is BasicBlock and "L" in layout:', "if False:"),
+    Mutation("each position remembers itself alone", "sequences.py", "recall(cumulative(written(keys, values)))", "recall(written(keys, values))"),
+    Mutation("a step that recalls the last position alone", "sequences.py", "return recall(memory).to(values.dtype), memory", "return recall(new).to(values.dtype), memory"),
+    Mutation("depth and scope exchanged in a name", "experiments/bench.py", "d {self.d}, r {self.r}", "d {self.r}, r {self.d}"),
+    Mutation("a difference drawn upside down", "experiments/compare.py", "result.second - result.first, color", "result.first - result.second, color"),
+    Mutation("durations upside down", "experiments/durations.py", "duration(work / speed)", "duration(speed / work)"),
+    Mutation("axial attention over one axis", "experiments/paper_tables.py", "(2 * side if axial", "(side if axial"),
+    Mutation("shared embeddings once for each layer", "experiments/paper_tables.py", "(1 if shared else layers)", "layers"),
+    Mutation("k = 8 at the price of 16", "experiments/paper_tables.py", "embedding_memory(k=8)", "embedding_memory()"),
+    Mutation("u = 4 with the scope of u = 1", "experiments/paper_tables.py", "23 if u == 1 else 7", "23"),
+    Mutation("another order counted as the convolution", "experiments/paper_tables.py", 'contraction_order(model, "convolution")', 'contraction_order(model, "lambda")'),
+    Mutation("the worst first", "experiments/report.py", "sorted(members, key=mean, reverse=True)", "sorted(members, key=mean)"),
+    Mutation("a run ends where it starts", "experiments/results.py", "return self.lines[-1]", "return self.lines[0]"),
+    Mutation("a difference that is not in points", "experiments/results.py", 'f"{100 * points:+.2f}"', 'f"{points:+.2f}"'),
+    Mutation("a mean that is not in per cent", "experiments/results.py", 'f"{100 * mean:.2f}"', 'f"{mean:.2f}"'),
+    Mutation("a row beside itself", "experiments/results.py", '"" if row == beside else', '"" if False else'),
+    Mutation("every ablation is the model itself", "experiments/steering.py", "name: evaluate(changed,", "name: evaluate(model,"),
+    Mutation("steering that is never read", "experiments/steering.py", "if path.exists() else {}", "if False else {}"),
+    Mutation("steering that is not in per cent", "experiments/steering.py", "{100 * entry['accuracies'][key]:.2f}", "{entry['accuracies'][key]:.2f}"),
+    Mutation("a callback must hear everything", "training/callbacks.py", "getattr(callback, event, lambda run: None)(run)", "getattr(callback, event)(run)"),
+    Mutation("a bar that starts at 0 again", "training/callbacks.py", "initial=run.step", "initial=0"),
+    Mutation("a new curve at each drawing", "training/callbacks.py", "if self.handle is None:", "if True:"),
+    Mutation("a curve that is not in per cent", "training/callbacks.py", '100 * r["test_accuracy"] for r', 'r["test_accuracy"] for r'),
+    Mutation("counters lose their type", "training/checkpoint.py", "tensor.to(dtype) if tensor.is_floating_point() else tensor", "tensor.to(dtype)"),
+    Mutation("damaged weights are loaded", "training/checkpoint.py", "if sha256 is not None and found != sha256:", "if False:"),
+    Mutation("weights named with their suffix", "training/checkpoint.py", "sorted(path.stem for path in ASSETS", "sorted(path.name for path in ASSETS"),
+    Mutation("any name is looked for", "training/checkpoint.py", "if name not in list_pretrained():", "if False:"),
+    Mutation("a folder for data that is not asked", "training/cifar10.py", 'root or os.environ.get("LAMBDALIB_DATA") or', "root or"),
+    Mutation("labels do not count", "training/cifar10.py", "for part in (data.train_images, data.train_labels, data.test_images, data.test_labels):", "for part in (data.train_images, data.test_images):"),
+    Mutation("an archive that is not seen", "training/cifar10.py", "if (root / ARCHIVE).is_file():", "if False:"),
+    Mutation("a read-only folder stops the course", "training/cifar10.py", "except (OSError, SafetensorError):", "except SafetensorError:"),
+    Mutation("patience that was not asked for", "training/cifar10.py", "if not patient:", "if False:"),
+    Mutation("npm that is not there", "training/cifar10.py", "if npm is None:", "if False:"),
+    Mutation("every image is flipped", "training/data.py", "generator=generator) < 0.5)", "generator=generator) < 1.5)"),
+    Mutation("a random flip that never comes", "training/data.py", 'if self.flip == "random":', 'if self.flip == "never":'),
+    Mutation("every epoch in the same order", "training/data.py", 'generator_at(seed, "order", epoch)', 'generator_at(seed, "order", 0)'),
+    Mutation("a batch larger than the data", "training/data.py", "if not 1 <= batch_size <= n:", "if not 1 <= batch_size:"),
+    Mutation("every process is alone", "training/distributed.py", "return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1", "return 1"),
+    Mutation("every process is the first", "training/distributed.py", "return dist.get_rank() if size() > 1 else 0", "return 0"),
+    Mutation("all processes on the first GPU", "training/distributed.py", 'int(os.environ["LOCAL_RANK"])', "0"),
+    Mutation("a device that is not asked", "training/evidence.py", "device or (", "("),
+    Mutation("a processor without a name", "training/evidence.py", 'line.split(":", 1)[1].strip()', 'line.split(":", 1)[0].strip()'),
+    Mutation("changed code passes for its commit", "training/evidence.py", '("+changes" if', '("" if'),
+    Mutation("evidence of no process", "training/evidence.py", '"processes": distributed.size(),', '"processes": 0,'),
+    Mutation("an image folder without validation", "training/folders.py", " and val_folder(root).is_dir()", ""),
+    Mutation("an image and itself", "training/train.py", "images.flip(-1)", "images"),
+    Mutation("a number of images for a share", "training/train.py", "return right.sum().item() / len(labels)", "return right.sum().item()"),
+    Mutation("images by rows for images by channels", "course/figures/style.py", "np.moveaxis(image, 0, -1)", "np.moveaxis(image, 0, 1)"),
+    Mutation("colours that are not even around 0", "course/figures/style.py", "vmin=-limit", "vmin=0"),
+    Mutation("a tensor that still has its gradient", "course/figures/style.py", "tensor.detach().cpu().numpy()", "tensor.numpy()"),
+    Mutation("ticks without numbers", "course/figures/style.py", '[f"{tick:g}" for tick in ticks]', '["" for tick in ticks]'),
+    Mutation("an image with transparency", "course/figures/output.py", 'canvas.buffer_rgba())).convert("RGB")', "canvas.buffer_rgba()))"),
 ]
 
 
@@ -1093,7 +1186,7 @@ def prepare() -> None:
     torch.set_num_threads(1)
 
 
-def start(tests: str, mutation: Mutation | None) -> tuple[int, Path]:
+def start(tests: str, mutation: Mutation | None, limit: int) -> tuple[int, Path]:
     """Run tests on a copy of the project in a process of its own, broken if a mutation is given: its number, the folder."""
     root = Path(tempfile.mkdtemp(prefix="mutant-"))
     for name in ("lambdalib", "tests", "tools"):
@@ -1107,7 +1200,7 @@ def start(tests: str, mutation: Mutation | None) -> tuple[int, Path]:
     with open(root / "output.txt", "wb") as output:  # the child, which never returns
         os.dup2(output.fileno(), 1)
         os.dup2(output.fileno(), 2)
-    signal.alarm(SECONDS)
+    signal.alarm(limit)
     os.chdir(root)
     here = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tools")]
     sys.path[:] = [str(root), str(root / "tests"), *(path for path in sys.path if path not in here)]
@@ -1117,14 +1210,16 @@ def start(tests: str, mutation: Mutation | None) -> tuple[int, Path]:
     os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:faulthandler", *split(tests)])))
 
 
-def run_all(jobs: list[tuple[str, Mutation | None]]) -> Iterator[tuple[str, Mutation | None, int, float, str]]:
-    """Run the jobs, as many at once as there are cores: tests, mutation, pytest's exit code, seconds, output."""
+def run_all(
+    jobs: list[tuple[str, Mutation | None]], processes: int = os.cpu_count() or 1, limit: int = SECONDS
+) -> Iterator[tuple[str, Mutation | None, int, float, str]]:
+    """Run the jobs side by side, each for so many seconds at most: tests, mutation, pytest's exit code, seconds, output."""
     waiting, running = list(jobs), {}
     try:
         while waiting or running:
-            while waiting and len(running) < (os.cpu_count() or 1):
+            while waiting and len(running) < processes:
                 job = waiting.pop(0)
-                process, root = start(*job)
+                process, root = start(*job, limit)
                 running[process] = job, root, time.perf_counter()
             process, status = os.wait()
             (tests, mutation), root, began = running.pop(process)
@@ -1142,6 +1237,14 @@ def split(tests: str) -> list[str]:
     """Arguments of a selection; everything after -k is one expression."""
     paths, _, expression = tests.partition(" -k ")
     return [*paths.split(), *(["-k", expression] if expression else [])]
+
+
+def write_tally(name: str, what: str, count: int, failures: int, command: str, **more) -> None:
+    """Put the counts into tests/tally/. Only after the runs, since it imports what they break."""
+    sys.path[:0] = [str(ROOT), str(ROOT / "tools")]
+    import tally
+
+    tally.write(name, tally.tally(what, count, failures, command, **more))
 
 
 def main(words: list[str]) -> int:

@@ -7,6 +7,7 @@ import copy
 import math
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import hypothesis.strategies as st
 import lambda_networks
@@ -22,6 +23,7 @@ from torch.testing import assert_close
 import lambdalib.layer
 from lambdalib.contractions import ORDERS, position_numbers, position_output
 from lambdalib.cost import saved_activation_bytes
+from lambdalib.guards import float32_under_float16
 from lambdalib.layer import LambdaLayer
 
 D, K, H, V, U = 17, 11, 3, 13, 3
@@ -360,6 +362,14 @@ def test_one_layout_of_parameters():
     defaults = LambdaLayer(64)
     assert defaults.to_queries.weight.shape == (64, 64, 1, 1) and defaults.table.shape == (16, 1, 23, 23)
     assert defaults.dim_v == 16 and defaults.position_bias is None
+
+
+def test_only_floating_numbers_are_widened():
+    seen, layer = [], SimpleNamespace(table=torch.zeros(1))
+    guarded = float32_under_float16(lambda layer, *inputs, **named: seen.extend([*inputs, *named.values()]))
+    with torch.autocast("cpu", torch.float16):
+        guarded(layer, torch.ones(2, dtype=torch.float16), torch.ones(2, dtype=torch.bool), mask=None)
+    assert [getattr(value, "dtype", None) for value in seen] == [torch.float32, torch.bool, None]
 
 
 # ---- order and memory

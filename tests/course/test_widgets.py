@@ -92,6 +92,7 @@ def test_the_fastest_frame_decides(monkeypatch):
 def test_controls():
     assert type(widgets.slider("a", 0, 1, 0.5, 0.1)).__name__ == "FloatSlider"
     assert type(widgets.slider("a", 0, 9, 1)).__name__ == "IntSlider"
+    assert type(widgets.slider("a", 0, 9, 0.5)).__name__ == "FloatSlider"
     assert not widgets.slider("a", 0, 9, 1).continuous_update
     assert widgets.choice("c", {"one": 1, "two": 2}, 2).value == 2
     assert widgets.choice("c", ["one", "two"]).value == "one"

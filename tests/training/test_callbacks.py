@@ -187,3 +187,29 @@ def test_two_runs_do_not_write_into_one_folder(images16, tmp_path):
     assert (
         train_quietly(recipe, images16, tmp_path, resume=True).records == first.records
     )  # the lock went with the run
+
+
+def test_a_bar_goes_on_where_the_run_stood():
+    run = SimpleNamespace(recipe=RECIPE, total=10, step=4, records=[{"kind": "epoch", "loss": 0.25}])
+    with callbacks.ProgressBar(run, shown=True) as bar:
+        bar.on_step(run)
+        bar.on_epoch_end(run)
+        assert (bar.bar.n, bar.bar.total, bar.bar.postfix) == (5, 10, "loss=0.250")
+
+
+def test_the_live_curve_is_drawn_in_one_place(images16, monkeypatch):
+    shown, handle = [], SimpleNamespace(update=lambda image: shown.append("update"))
+    monkeypatch.setattr("IPython.display.display", lambda image, display_id: shown.append("new") or handle)
+    train_quietly(replace(RECIPE, epochs=2), images16, live=True)  # draws at step 10 and at the end
+    assert shown == ["new", "update"]
+    train_quietly(replace(RECIPE, epochs=2), images16, live=False)
+    assert shown == ["new", "update"]
+
+
+def test_the_curve_has_losses_by_epochs_and_accuracies_in_per_cent(images16):
+    run = train_quietly(replace(RECIPE, epochs=2), images16)
+    left, right = callbacks.loss_curve(run).axes
+    assert left.lines[0].get_xdata().tolist() == pytest.approx([step / 5 for step in range(1, 11)])
+    assert left.lines[0].get_ydata().tolist() == run.losses.tolist()
+    accuracies = [record["test_accuracy"] for record in run.records if record["kind"] == "epoch"]
+    assert right.lines[0].get_ydata().tolist() == pytest.approx([100 * accuracy for accuracy in accuracies])

@@ -281,10 +281,13 @@ def test_alone_nothing_happens():
     assert distributed.all_reduce_any(True) and not distributed.all_reduce_any(False)
 
 
-def test_a_batch_must_be_divided(monkeypatch):
-    monkeypatch.setattr(distributed, "size", lambda: 3)
-    with pytest.raises(ValueError, match="batch_size must be divisible by 3 processes, got 14"):
-        fit(RECIPE, few_images(), device="cpu", progress=False)
+def test_each_process_has_a_gpu_of_its_own(monkeypatch):
+    monkeypatch.setattr(distributed, "size", lambda: 4)
+    monkeypatch.setenv("LOCAL_RANK", "3")
+    monkeypatch.setattr(distributed.torch.cuda, "is_available", lambda: False)
+    assert distributed.local_device() is None
+    monkeypatch.setattr(distributed.torch.cuda, "is_available", lambda: True)
+    assert distributed.local_device() == torch.device("cuda", 3)
 
 
 def test_devices_tells_how_to_start_them(capsys, tmp_path):

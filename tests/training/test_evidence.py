@@ -76,4 +76,30 @@ def test_evidence_names_the_commit_only_of_its_own_repository(monkeypatch):
 
     monkeypatch.setattr(evidence.subprocess, "run", git)
     assert evidence.commit() is None
-    json.dumps(evidence.evidence(torch.device("cpu")))
+    line = json.loads(json.dumps(evidence.evidence(torch.device("cpu"))))
+    assert (line["commit"], line["processes"], line["threads"]) == (None, 1, torch.get_num_threads())
+
+
+@pytest.mark.parametrize(("changes", "mark"), [("", ""), (" M layer.py", "+changes")])
+def test_changed_code_is_marked(monkeypatch, changes, mark):
+    answers = {"ls-files": "", "rev-parse": "abc", "status": changes}
+    monkeypatch.setattr(
+        evidence.subprocess,
+        "run",
+        lambda command, **_: subprocess.CompletedProcess(command, 0, answers[command[1]]),
+    )
+    assert evidence.commit() == f"abc{mark}"
+
+
+def test_the_device_is_the_one_that_is_asked_for(monkeypatch):
+    for available, usual in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda available=available: available)
+        assert evidence.pick_device().type == usual and evidence.pick_device("meta").type == "meta"
+
+
+def test_a_processor_has_its_name(monkeypatch, tmp_path):
+    monkeypatch.setattr(evidence, "Path", lambda name: tmp_path / "cpuinfo")
+    monkeypatch.setattr(evidence.platform, "processor", lambda: "a kind")
+    assert evidence.hardware(torch.device("cpu")) == "a kind"
+    (tmp_path / "cpuinfo").write_text("processor : 0\nmodel name : A CPU : 2\n")
+    assert evidence.hardware(torch.device("cpu")) == "A CPU : 2"

@@ -404,6 +404,31 @@ def test_resume_refuses_what_does_not_fit(images16, tmp_path):
         train_quietly(replace(RECIPE, batch_size=46), images16)
 
 
+def test_a_batch_must_be_divided(images16, monkeypatch):
+    monkeypatch.setattr(train.distributed, "size", lambda: 3)
+    with pytest.raises(ValueError, match="batch_size must be divisible by 3 processes, got 8"):
+        train_quietly(RECIPE, images16)
+
+
+def test_a_run_is_on_the_device_that_is_asked_for(images16, monkeypatch):
+    asked, wrapped = [], []
+    monkeypatch.setattr(train, "pick_device", lambda device: asked.append(device) or torch.device("cpu"))
+    monkeypatch.setattr(train.distributed, "wrap_ddp", lambda model, device: wrapped.append(device) or model)
+    train.fit(replace(RECIPE, max_steps=2), images16, progress=False, device="cuda:7")
+    assert asked == ["cuda:7"] and wrapped == [torch.device("cpu")]
+
+
+def test_the_last_epoch_is_evaluated_in_float32(images16, monkeypatch):
+    half, real = [], train.evaluate
+    monkeypatch.setattr(
+        train,
+        "evaluate",
+        lambda *args, **more: half.append(torch.is_autocast_enabled("cpu")) or real(*args, **more),
+    )
+    train_quietly(replace(RECIPE, epochs=2, dtype="float16"), images16)
+    assert half == [True, False, False]  # after each epoch, and at the end with flip
+
+
 def test_a_damaged_state_is_told(images16, tmp_path, monkeypatch):
     interrupt_at(monkeypatch, 3)
     with pytest.raises(KeyboardInterrupt):
