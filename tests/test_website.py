@@ -63,6 +63,24 @@ def test_a_widget_becomes_its_sliders():
     assert cell.outputs[0].data == {"text/html": "<div>sliders</div>"}
 
 
+@pytest.mark.parametrize("sliders", [{}, {1: "<div>sliders</div>"}])
+def test_where_sliders_move_no_sentence_asks_for_a_kernel(sliders):
+    texts = ["Without a kernel the sliders stand still. Here are five:", "One.\nThey need a running kernel. Two."]
+    texts.append("A running sum, and a kernel of 3 × 3 without a bias.")
+    cells, _ = staged(*map(nbformat.v4.new_markdown_cell, texts), sliders=sliders)
+    kept = ["Here are five:", "One.\nTwo.", texts[2]] if sliders else texts
+    assert [cell.source for cell in cells] == kept
+
+
+@pytest.mark.parametrize("stem", ["03_position_lambdas", "08_look_inside"])
+def test_lessons_with_sliders_do_not_ask_for_a_kernel(stem):
+    notebook = nbformat.read(staging.ROOT / "notebooks" / f"{stem}.ipynb", as_version=4)
+    staging.stage_notebook(notebook, PAGE, PAGES, {0: "<div>sliders</div>"})
+    text = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown").lower()
+    assert "here are five positions" in text
+    assert not any(words in text for words in ("without a kernel", "running kernel", "stand still"))
+
+
 @pytest.mark.parametrize(
     "link, wanted",
     [
@@ -157,3 +175,13 @@ def test_slider_html_starts_where_the_lesson_does():
     assert (
         text.count("<label>") == 2 and 'type="range" min="0" max="4" value="2"' in text and "checked" not in text
     )
+
+
+def test_a_dial_has_every_setting_and_no_frames():
+    control = {"side": widgets.slider("side of the map", 4, 64, 32), "image": widgets.choice("image", ["a", "b"])}
+    places = {name: frames.positions(control[name]) for name in control}
+    text = frames.slider_html(frames.Explored(5, None, "Bars", control), places, "", dial="05_cost")
+    assert 'data-dial="05_cost"' in text and "&quot;a&quot;, &quot;b&quot;" in text and "<img" not in text
+    assert 'max="60" value="28"' in text and "also move" not in text
+    known = (staging.ROOT / "site/static/dials.js").read_text(encoding="utf-8").partition("const DIALS")[2]
+    assert all(f'"{lesson}": {{' in known for lesson in frames.DIALS)

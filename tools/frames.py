@@ -29,6 +29,7 @@ POSITIONS, FEWEST = 24, 6  # of the first slider, at most and at least
 MOST = 72  # frames of one widget; at some 10 kB each they stay below BYTES
 BYTES = 1_000_000
 DOTS = 130  # pixels an inch
+DIALS = ("05_cost", "06_lambda_resnet")  # site/static/dials.js draws their widgets on the page, at every setting
 
 
 class Explored(NamedTuple):
@@ -132,8 +133,12 @@ def draw_frames(widget: Explored, folder: Path) -> str:
     return slider_html(widget, places, folder.name)
 
 
-def slider_html(widget: Explored, places: dict, folder: str) -> str:
-    """The controls and the first frame of a widget, as site/static/sliders.js moves them."""
+def slider_html(widget: Explored, places: dict, folder: str, dial: str = "") -> str:
+    """The controls and the first frame of a widget, as site/static/sliders.js moves them.
+
+    Args:
+        dial: of site/static/dials.js; it draws the figure, and no frames are needed.
+    """
     rows, start, first = [], [], 0
     for name, pairs in places.items():
         control = widget.controls[name]
@@ -162,10 +167,14 @@ def slider_html(widget: Explored, places: dict, folder: str) -> str:
     names = html.escape(json.dumps([[words for _, words in pairs] for pairs in places.values()]))
     path = f"../_static/frames/{folder}"
     alt, words = html.escape(widget.alt), html.escape(", ".join(start))
+    if dial:
+        values = html.escape(json.dumps([[value for value, _ in pairs] for pairs in places.values()]))
+        source, figure = f'data-dial="{dial}" data-values="{values}"', '<div class="drawn" role="img"></div>'
+    else:
+        source = f'data-folder="{path}"'
+        figure = f'<img class="figure" src="{path}/{first}.webp" loading="lazy" alt="{alt}: {words}">'
     return (
-        f'<div class="slider" data-folder="{path}" data-alt="{alt}" data-names="{names}">{"".join(rows)}'
-        f'<img class="figure" src="{path}/{first}.webp" loading="lazy" alt="{alt}: {words}">'
-        f"{note}</div>"
+        f'<div class="slider" {source} data-alt="{alt}" data-names="{names}">{"".join(rows)}{figure}{note}</div>'
     )
 
 
@@ -180,6 +189,11 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         sliders[twin.stem] = {}
         for widget in explored(twin):
+            if twin.stem in DIALS:
+                places = {name: positions(control) for name, control in widget.controls.items()}
+                sliders[twin.stem][widget.cell] = slider_html(widget, places, "", dial=twin.stem)
+                print(f"{twin.stem}-{widget.cell}: drawn on the page", flush=True)
+                continue
             folder = FRAMES / f"{twin.stem}-{widget.cell}"
             shutil.rmtree(folder, ignore_errors=True)
             sliders[twin.stem][widget.cell] = draw_frames(widget, folder)

@@ -16,6 +16,7 @@ from sync import repository
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ["notebooks/glossary.md", "notebooks/bibliography.md", "RESULTS.md", "CONTRIBUTING.md", "site/pages/*.md"]
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
+NO_KERNEL = re.compile(r"[^.!?\n]*\b(?:[Ww]ithout a|running) kernel\b[^.!?\n]*[.!?] ?")
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=[)\s])")
 STATIC = "site/static"
 
@@ -54,7 +55,7 @@ def stage_notebook(
     """Turn a lesson into a page, in place, and return its images: file name -> bytes.
 
     The set-up cell goes. Reveals and checks are folded. An image becomes a file with its alternative text and its
-    width. A widget becomes its sliders without a kernel.
+    width. A widget becomes its sliders without a kernel, and no sentence says that these need one.
 
     Args:
         page: where the lesson stands, from the root of the repository.
@@ -67,6 +68,8 @@ def stage_notebook(
             continue
         cells.append(cell)
         if cell.cell_type == "markdown":
+            if sliders:
+                cell.source = NO_KERNEL.sub("", cell.source)
             cell.source = relink(
                 BADGE.sub(r"[![Open in Colab](../site/static/colab.svg)](\1)", cell.source), page, pages
             )
