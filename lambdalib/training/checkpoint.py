@@ -98,6 +98,8 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         with open(part, "rb+") as file:
             os.fsync(file.fileno())  # on the disk before it takes the old one's name
         os.replace(part, path)
+    except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError):
+        raise  # these say themselves what is wrong with the name
     except (OSError, RuntimeError) as error:  # torch's own words for a full disk are a RuntimeError
         raise OSError(
             f"{path} could not be written, is the disk full? What it held before is still there "

@@ -39,7 +39,7 @@ ROWS = [
     Case("no parts", lambda: bench.bench([]), ("parts", "a list of", "[]")),
     Case(
         "nothing to steer",
-        lambda: steering.steering_report(torch.nn.ReLU(), None, None, None),
+        lambda: steering.steering_report(torch.nn.ReLU(), torch.zeros(2, 3, 9, 9), None, None),
         ("LambdaLayer", "ReLU"),
     ),
 ]
