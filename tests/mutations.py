@@ -942,7 +942,7 @@ MUTATIONS = [
     Mutation("no words for the blind", "course/figures/output.py", '"alt": alt}', '"alt": ""}'),
     Mutation("a figure shown twice", "course/figures/output.py",
              "    plt.close(figure)\n    image =", "    image ="),
-    Mutation("a caption of blanks", "course/figures/output.py", "or not words.strip():", "if not words:"),
+    Mutation("a caption of blanks", "course/figures/output.py", "or not words.strip():", "or not words:"),
     Mutation("a slow figure follows the mouse", "course/widgets.py", "continuous_update = fastest < LIVE",
              "continuous_update = True"),
     Mutation("no figure follows the mouse", "course/widgets.py", "continuous_update = fastest < LIVE",
