@@ -376,6 +376,28 @@ class Unspeakable:
     __hash__ = None
 
 
+class NoArray:
+    """Claims to be an array, and leaves when it is asked for its numbers."""
+
+    shape, ndim = (3,), 1
+
+    def __array__(self, *arguments, **options):
+        raise SystemExit("no numbers")
+
+    def __bool__(self):
+        raise ZeroDivisionError("neither true nor false")
+
+    __getitem__ = __bool__
+
+
+class OddTensor(torch.Tensor):
+    """A tensor that breaks whatever is done with it."""
+
+    @classmethod
+    def __torch_function__(cls, function, types, arguments=(), options=None):
+        raise SystemExit("untouchable")
+
+
 def mute(*arguments):
     raise Mute
 
@@ -412,6 +434,12 @@ NASTY = {
     "a tensor of bool": torch.ones(3, dtype=torch.bool),
     "a tensor of five axes": torch.ones(1, 1, 1, 1, 1),
     "a nested tensor": torch.nested.nested_tensor([torch.ones(2), torch.ones(3)], layout=torch.jagged),
+    "tensors without numbers in a list": [torch.ones(3, device="meta")] * 3,
+    "an object that is no array": NoArray(),
+    "objects that are no arrays": [NoArray()] * 3,
+    "a tensor that breaks": torch.ones(3).as_subclass(OddTensor),
+    "a number too large in an array": np.array([10**400, 1, 2], dtype=object),
+    "an array of nan": np.full(3, np.nan),
     "a function that leaves": leave,
     "a function that fails without words": mute,
 }

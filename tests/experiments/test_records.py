@@ -151,7 +151,7 @@ def test_records_that_prove_nothing_are_refused(tmp_path):
     with pytest.raises(ValueError, match="log.jsonl ends with 'nothing'"):
         read_results(None, tmp_path)
     (run / "log.jsonl").write_text('{"kind": "start"}\n')
-    with pytest.raises(ValueError, match="log.jsonl ends with 'start'"):
+    with pytest.raises(ValueError, match="log.jsonl, line 1, must have recipe, .*, but has no recipe"):
         read_results(None, tmp_path)
 
 
@@ -234,7 +234,7 @@ def test_a_run_that_may_not_be_a_record_is_refused(tmp_path):
     start, end = (run / "log.jsonl").read_text().splitlines()
     (run / "log.jsonl").write_text(f"{start}\n")
     refuse("ends with 'start'", run)
-    (run / "log.jsonl").write_text(f'{start}\n{{"kind": "resume", "commit": "a+changes"}}\n{end}\n')
+    (run / "log.jsonl").write_text(f'{start}\n{{"kind": "resume", "step": 1, "commit": "a+changes"}}\n{end}\n')
     refuse("committed code, got commit 'a.changes'", run)
     with pytest.raises(FileNotFoundError):
         add_run(tmp_path, path=path)

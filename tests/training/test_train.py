@@ -220,7 +220,7 @@ def test_small_images_first_and_resuming_is_exact(images16, tmp_path, monkeypatc
     assert recipes.Recipe.from_record(one[0]["recipe"]) == recipe
     assert load_state(tmp_path / "parts" / "state.pt")["recipe"]["progressive_resizing"] == {8: 0.8, 12: 0.6}
     with pytest.raises(
-        ValueError, match=r"^recipe must be .*\(progressive_resizing=\{8: 0.8, 12: 0.6\}\), got .*=\{\}"
+        ValueError, match=r"state.pt: recipe must be .*\(progressive_resizing=\{8: 0.8, 12: 0.6\}\), got .*=\{\}"
     ):
         train_quietly(RECIPE, images16, tmp_path / "parts", resume=True)
 
