@@ -83,7 +83,7 @@ def check_axes(pattern: str, **tensors: Tensor) -> None:
         fits = isinstance(tensor, Tensor) and tensor.is_floating_point() and tensor.dim() == len(axes)
         for axis, size in zip(axes, tensor.shape if fits else ()):
             wanted = sizes.setdefault(axis, int(axis) if axis.isdigit() else size)
-            fits = fits and size == wanted and (size % 2 == 1 or not axis.startswith("r_"))
+            fits = fits and size == wanted and (not axis.startswith("r_") or size % 2 == 1)
         if not fits:
             shape = ", ".join(str(known.get(axis, axis)) for axis in axes)
             odd = " with r_y and r_x odd" if "r_y" in axes else ""
