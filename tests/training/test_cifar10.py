@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tarfile
 import time
+import tracemalloc
 
 import pytest
 import torch
@@ -239,6 +240,18 @@ def test_an_archive_that_means_harm_is_refused(harm, tmp_path, monkeypatch):
     with pytest.raises(DataError, match=words):
         cifar10.tar_files(crafted(*members), "f", ["a"])
     assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_bomb_takes_no_memory(monkeypatch):
+    monkeypatch.setattr(cifar10, "PACKED_BYTES", 9000)
+    bomb = gzip.compress(bytes(1 << 24))
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match="unpacks to more than 9,000 bytes"):
+            cifar10.tar_files(bomb, "f", ["a"])
+        assert tracemalloc.get_traced_memory()[1] < 1 << 21
+    finally:
+        tracemalloc.stop()
 
 
 def test_only_what_is_wanted_is_read():
