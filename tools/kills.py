@@ -28,7 +28,7 @@ from lambdalib.training.data import load_sample
 from lambdalib.training.recipes import RECIPES
 from lambdalib.training.train import fit
 
-OWN = ("seconds", "started", "command")  # what the log of each run has for itself
+LOGGED = ("kind", "recipe", "data", "epoch", "step", "loss", "test_accuracy", "test_accuracy_flip_tta")
 
 
 def start(folder: Path) -> int:
@@ -70,12 +70,15 @@ def wait(process: int, folder: Path, seconds: float, for_part: bool) -> bool:
     return False
 
 
-def outcome(folder: Path) -> tuple:
-    """What must be equal to the bit: final weights, losses, and the log without times and resumptions."""
+def outcome(folder: Path) -> dict:
+    """What must be equal to the bit: final weights, losses, and the log without evidence and resumptions."""
     lines = [json.loads(line) for line in (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()]
-    log = [{name: line[name] for name in line if name not in OWN} for line in lines if line["kind"] != "resume"]
-    losses = load_state(folder / "state.pt")["losses"].tolist()
-    return (folder / "weights.safetensors").read_bytes(), losses, log, sorted(p.name for p in folder.iterdir())
+    return {
+        "final weights": (folder / "weights.safetensors").read_bytes(),
+        "losses": load_state(folder / "state.pt")["losses"].tolist(),
+        "log": [[line.get(name) for name in LOGGED] for line in lines if line["kind"] != "resume"],
+        "names of files": sorted(path.name for path in folder.iterdir()),
+    }
 
 
 def main() -> int:
@@ -102,9 +105,13 @@ def main() -> int:
                     os.waitpid(process, 0)
                     kills += 1
                     halves += writing(process, folder)
-            wrong += outcome(folder) != expected
-    equal = "equal" if not wrong else f"NOT equal in {wrong}"
-    print(f"{kills} kills, {halves} of them in a half-written file: {runs} runs, final weights {equal}")
+            found = outcome(folder)
+            different = [name for name in expected if found[name] != expected[name]]
+            wrong += bool(different)
+            if different:
+                print(f"run {runs} has other {', '.join(different)}")
+    equal = "final weights equal" if not wrong else f"{wrong} NOT equal"
+    print(f"{kills} kills, {halves} of them in a half-written file: {runs} runs, {equal}")
     if options.write:
         line = tally.tally(
             "kills of a training, which then resumes", kills, wrong, "make kills", runs=runs, half_written=halves
