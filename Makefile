@@ -5,7 +5,7 @@ READY  := .venv/ready
 unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test test-avx2 train bench figures site test-site frames student mutants steady execute sync
+.PHONY: help lab test test-avx2 train bench figures site test-site frames student mutants mutmut steady execute sync
 
 help:                    ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -47,6 +47,9 @@ student: $(READY)        ## write notebooks without solutions, and the solutions
 mutants: $(READY)        ## break the source on purpose and see the tests catch it
 	@$(PY) tests/mutations.py $(ARGS)
 
+mutmut: .venv/ready-mutmut  ## the same with 300 mutants drawn from the package mutmut's (ARGS="--count 30", say)
+	@$(PY) tests/drawn.py $(ARGS)
+
 steady: $(READY)         ## run the lessons again and again (ARGS="10", ARGS="3 --way one", see tools/steady.py)
 	@$(PY) tools/steady.py $(ARGS)
 
@@ -67,4 +70,8 @@ $(READY): pyproject.toml
 
 .venv/ready-site: $(READY)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[site]"
+	@touch $@
+
+.venv/ready-mutmut: $(READY)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[mutmut]"
 	@touch $@

@@ -2,7 +2,7 @@
 
     python tests/mutations.py                 every mutation
     python tests/mutations.py NAME [NAME...]  those whose name contains one of the words
-    python tests/mutations.py --write         every one, and the count goes into tests/tally/mutants.jsonl
+    python tests/mutations.py --write         the count goes into tests/tally/mutants.jsonl, too
 
 Each mutation is made in a copy of the project, in a temporary folder, and tested by a fork of this process, which has
 imported PyTorch already (so it needs Linux or macOS). The unbroken copy runs first and must pass; then each broken
@@ -27,6 +27,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 600  # until a run is given up
 PACKAGES = """torch torch._dynamo torch.export torch.utils.checkpoint torch.utils.flop_counter torchvision numpy PIL.Image
     matplotlib.pyplot hypothesis safetensors.torch tqdm.auto einops timm lambda_networks xdist.scheduler""".split()
+WITHOUT = ["cacheprovider", "faulthandler", "nbval"]  # nbval compiles grammars for seconds, in every fork
 
 
 class Mutation(NamedTuple):
@@ -1085,7 +1086,8 @@ def start(tests: str, mutation: Mutation | None, limit: int) -> tuple[int, Path]
     os.environ |= {"PYTHONPATH": f"{root}{os.pathsep}{root / 'tests'}", "OMP_NUM_THREADS": "1"}
     os.environ["PYTHONDONTWRITEBYTECODE"] = "1"
     sys.modules.pop("mutations", None)
-    os._exit(int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", "-p", "no:faulthandler", *split(tests)])))
+    without = [option for plugin in WITHOUT for option in ("-p", f"no:{plugin}")]
+    os._exit(int(pytest.main(["-x", "-q", *without, *split(tests)])))
 
 
 def run_all(
@@ -1126,6 +1128,8 @@ def write_tally(name: str, what: str, count: int, failures: int, command: str, *
 
 
 def main(words: list[str]) -> int:
+    write = "--write" in words
+    words = [word for word in words if word != "--write"]
     chosen = [m for m in MUTATIONS if not words or any(word in m.name for word in words)]
     if not chosen:
         names = ", ".join(m.name for m in MUTATIONS)
@@ -1146,6 +1150,8 @@ def main(words: list[str]) -> int:
         if code not in (0, 1):
             print(text)
     print(f"{len(chosen) - survivors} of {len(chosen)} caught")
+    if write:
+        write_tally("mutants", "lines broken by hand", len(chosen), survivors, "make mutants")
     return 1 if survivors else 0
 
 
