@@ -6,7 +6,7 @@ unexport PYTHONHOME PYTHONPATH PIP_USER PIP_TARGET PIP_PREFIX VIRTUAL_ENV
 
 .DEFAULT_GOAL := help
 .PHONY: help lab test test-avx2 test-lowest test-newest test-colab train bench figures site test-site frames student \
-        mutants kills steady execute sync
+        mutants mutmut kills steady execute sync
 
 help:                    ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):[^#]*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 17
@@ -54,6 +54,9 @@ student: $(READY)        ## write notebooks without solutions, and the solutions
 mutants: $(READY)        ## break the source on purpose and see the tests catch it
 	@$(PY) tests/mutations.py $(ARGS)
 
+mutmut: .venv/ready-mutmut  ## the same with 300 mutants drawn from the package mutmut's (ARGS="--count 30", say)
+	@$(PY) tests/drawn.py $(ARGS)
+
 kills: $(READY)          ## kill a training 30 times, and see it end with the same bits (ARGS=--write keeps the tally)
 	@$(PY) tools/kills.py $(ARGS)
 
@@ -77,4 +80,8 @@ $(READY): pyproject.toml
 
 .venv/ready-site: $(READY)
 	@$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[site]"
+	@touch $@
+
+.venv/ready-mutmut: $(READY)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable ".[mutmut]"
 	@touch $@

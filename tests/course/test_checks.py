@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import einsum
 
 from lambdalib import attention, lambdas, sequences
-from lambdalib.course import checks
+from lambdalib.course import checks, probe
 from lambdalib.course.examples import plane, strip
 from lambdalib.course.questions import QUESTIONS, check_answer
 from lambdalib.course.verdict import Verdict
@@ -236,6 +236,10 @@ def test_solution_passes_and_stub_is_not_wrong(check):
     assert check(solution).ok is True, check(solution)
     assert check(stub).ok is None and "no answer yet" in repr(check(stub))
     assert check(lambda *arguments: None).ok is None
+
+
+def test_a_range_is_told_from_its_smallest_number():
+    assert probe.between(torch.tensor([[3.0, -1.0], [2.0, 0.125]])) == "lie between -1 and 3"
 
 
 def test_close():
