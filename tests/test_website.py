@@ -45,14 +45,15 @@ def test_set_up_goes_and_what_answers_is_folded():
 
 def test_an_image_becomes_a_file_with_its_words_and_its_width():
     about = {"image/png": {"alt": 'a "plane"', "width": 300}}
-    data = {"image/png": b64encode(b"bytes").decode(), "text/plain": "a plane"}
+    png = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + (600).to_bytes(4, "big") + (201).to_bytes(4, "big")
+    data = {"image/png": b64encode(png).decode(), "text/plain": "a plane"}
     (cell,), images = staged(code("show()", nbformat.v4.new_output("display_data", data, metadata=about)))
-    assert images == {"03_position_lambdas-0-0.png": b"bytes"}
+    assert images == {"03_position_lambdas-0-0.png": png}
     assert list(cell.outputs[0].data) == ["text/html"]
     for part in (
         'src="../_static/images/03_position_lambdas-0-0.png"',
         'alt="a &quot;plane&quot;"',
-        'width="300"',
+        'width="300" height="100"',
     ):
         assert part in cell.outputs[0].data["text/html"]
 

@@ -89,15 +89,19 @@ def stage_notebook(
                 images[name] = b64decode(data["image/png"])
                 about = output.metadata.get("image/png", {})
                 output.data = NotebookNode(
-                    {"text/html": image_tag(name, about.get("alt", ""), about.get("width"), page)}
+                    {"text/html": image_tag(name, images[name], about.get("alt", ""), about.get("width"), page)}
                 )
     notebook.cells = cells
     return images
 
 
-def image_tag(name: str, alt: str, width: int | None, page: Path) -> str:
-    """An image of the site, loaded when the reader comes near; `width` is in pixels of the page."""
-    size = f' width="{width}"' if width else ""
+def image_tag(name: str, png: bytes, alt: str, width: int | None, page: Path) -> str:
+    """An image of the site, loaded when the reader comes near; `width` is in pixels of the page.
+
+    Its height stands there too, from the PNG's header, so that nothing moves when it comes.
+    """
+    wide, high = (int.from_bytes(png[place : place + 4], "big") for place in (16, 20))
+    size = f' width="{width}" height="{round(width * high / wide)}"' if width else ""
     up = "../" * (len(page.parts) - 1)
     return f'<img class="figure" src="{up}_static/images/{name}" alt="{html.escape(alt)}"{size} loading="lazy">'
 

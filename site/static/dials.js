@@ -132,7 +132,7 @@ const stageBars = (panels, names, title, limits) => { // figures.stage_bars
     const axes = line(x, top, x, bottom, "thin") + line(x, bottom, x + wide, bottom, "thin");
     return [group, axes, scale, stages, text(x + wide / 2, top - 6, heading, 9.5, "middle")];
   };
-  const legend = names.map((name, j) => bar(310 + 90 * j, 221, 18, 7, looks[j]) + text(332 + 90 * j, 228, name, 9.5));
+  const legend = names.map((name, j) => bar(280 + 120 * j, 221, 18, 7, looks[j]) + text(302 + 120 * j, 228, name, 9.5));
   const lines = title.split("\n").map((words, number) => text(360, 13 + 13 * number, words, 10, "middle"));
   return sheet(720, 238, [Object.entries(panels).map(draw), legend, lines]);
 };
