@@ -11,6 +11,7 @@ import tally
 def test_the_page_is_made_of_the_tallies():
     text = tally.PAGE.read_text(encoding="utf-8")
     assert tally.page(text) == text
+    assert tally.read(), "no long test has left a tally"
     assert all(line["what"] in text and f"`{line['command']}`" in text for line in tally.read())
 
 

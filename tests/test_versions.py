@@ -52,7 +52,7 @@ def test_a_tally_counts_what_ran(tmp_path, monkeypatch):
     (tmp_path / "tests").mkdir()
     monkeypatch.setattr(versions, "ROOT", tmp_path)
     versions.write_tally("colab", tmp_path / "report.xml", sys.executable, "make test-colab")
-    tally = json.loads((tmp_path / "tests" / "tally" / "colab.json").read_text())
+    tally = json.loads((tmp_path / "tests" / "tally" / "colab.jsonl").read_text())
     assert list(tally) == "what count failures command commit python torch cpu date".split()
     assert (tally["count"], tally["failures"]) == (3, 3) and all(value for name, value in tally.items())
 

@@ -5,7 +5,7 @@ newest  the newest release of every dependency: the whole suite
 colab   the versions in tests/colab.txt and the course from its wheel: every lesson alone in an empty folder
 
 Each has an environment of its own, .venv-lowest and so on, made with the Python that runs this file. Any further
-arguments go to pytest. `--tally` also writes the counts to tests/tally/NAME.json.
+arguments go to pytest. `--tally` also writes the counts to tests/tally/NAME.jsonl.
 """
 
 import argparse
@@ -119,19 +119,19 @@ def outcome(report: Path) -> tuple[int, int]:
 
 
 def write_tally(name: str, report: Path, python: Path, command: str) -> None:
-    """The counts of a run, with what must stand beside a number so that it can be believed."""
+    """As tally.write does, which needs PyTorch: the Python that runs this file may have none."""
     passed, failed = outcome(report)
     facts = subprocess.run([python, "-c", FACTS], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
     tally = {"what": WHAT[name], "count": passed, "failures": failed, "command": command, **json.loads(facts)}
-    path = ROOT / "tests" / "tally" / f"{name}.json"
+    path = ROOT / "tests" / "tally" / f"{name}.jsonl"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({**tally, "date": str(date.today())}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps({**tally, "date": str(date.today())}) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("name", choices=WHAT)
-    parser.add_argument("--tally", action="store_true", help="write the counts to tests/tally/NAME.json")
+    parser.add_argument("--tally", action="store_true", help="write the counts to tests/tally/NAME.jsonl")
     options, others = parser.parse_known_args(arguments)
     python = make_environment(ROOT / f".venv-{options.name}")
     with tempfile.TemporaryDirectory() as folder:
