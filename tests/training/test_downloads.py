@@ -302,6 +302,10 @@ def test_the_longer_start_stays(serve, tmp_path):
     with pytest.raises(DataError, match="cannot go on after 9,000 bytes"):
         download([host.url], tmp_path / "file", md5(FILE), len(FILE))
     assert (tmp_path / "file.part").read_bytes() == FILE[:9000]
+    lay(tmp_path, {"file.part": bytes(len(FILE))})  # whole and wrong
+    with pytest.raises(DataError, match="file is damaged.*cannot go on after 6,826 bytes"):
+        download([host.url], tmp_path / "file", md5(FILE), len(FILE))
+    assert (tmp_path / "file.part").read_bytes() == FILE[:6826]
 
 
 @pytest.mark.parametrize("part", [b"x" * 1234, FILE, FILE + b"x", bytes(len(FILE)), b""])
