@@ -169,7 +169,8 @@ def plan(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int, sides: t
     """
     adds, numbers = (count(b, h, size, k, v, u, sides) for count in (position_costs, position_numbers))
     weights = {"convolution": 128, "lambda": 128, "attention": 64, "tiles": 64}
-    return min(ORDERS, key=lambda order: adds[order] + weights[order] * numbers[order])
+    totals = [adds[order] + weights[order] * numbers[order] for order in ORDERS]
+    return list(ORDERS)[totals.index(min(totals))]  # torch 2.6 cannot compile min(..., key=...)
 
 
 def position_output(

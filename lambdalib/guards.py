@@ -69,7 +69,7 @@ def check_features(features: Tensor, dim: int, feat_size: tuple[int, int] | None
         raise ValueError(f"features must have at least one pixel, got {shape}")
 
 
-@torch.compiler.assume_constant_result  # torch.compile cannot look into the question before torch 2.7
+@torch.compiler.assume_constant_result  # torch 2.6 cannot compile the question itself
 def has_autocast(device: str) -> bool:
     """Whether a kind of device has autocast; one without may not be asked for its type.
 

@@ -177,7 +177,7 @@ MUTATIONS = [
     Mutation("lambda's cost without heads", "contractions.py", "b * n * m * k * u * v + b * h * n * k * v",
              "b * n * m * k * u * v + b * n * k * v"),
     Mutation("attention's cost as a product", "contractions.py", "b * h * n * m * u * (k + v)", "b * h * n * m * u * (k * v)"),
-    Mutation("the dearest order", "contractions.py", "return min(ORDERS,", "return max(ORDERS,"),
+    Mutation("the dearest order", "contractions.py", "totals.index(min(totals))", "totals.index(max(totals))"),
     Mutation("a permutation's gradient is permuted again", "layouts.py", "gradient.permute(back)", "gradient.permute(ctx.axes)"),
     Mutation("a permutation's gradient lies elsewhere", "layouts.py", "gradient.new_empty_strided(ctx.shape, ctx.strides).copy_(gradient.permute(back))",
              "gradient.permute(back).contiguous()"),
