@@ -38,8 +38,8 @@ def check_pair(**pairs: tuple[int, int]) -> None:
     """
     for name, pair in pairs.items():
         fits = isinstance(pair, (tuple, list)) and len(pair) == 2
-        # an exporter has symbols for sizes that may change
-        if not fits or any(type(side) not in (int, torch.SymInt) or side < 1 for side in pair):
+        # an exporter has symbols for sizes that may change, and a tracer has tensors
+        if not fits or any(type(side) not in (int, torch.SymInt, Tensor) or side < 1 for side in pair):
             raise ValueError(f"{name} must be (height, width), two positive integers, got {pair!r}")
 
 
@@ -105,5 +105,5 @@ def check_images(images: Tensor, side: int = 1, count: int = 0) -> None:
     check_axes("b 3 H W", images=images)
     if min(images.shape[2:]) < side:
         raise ValueError(f"images must be at least {side} × {side} pixels, got {tuple(images.shape)}")
-    if len(images) < count:
+    if images.shape[0] < count:
         raise ValueError(f"images must be at least {count}, got {tuple(images.shape)}")

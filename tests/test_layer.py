@@ -667,6 +667,16 @@ def test_the_layer_can_be_exported_vectorised_and_differentiated(order):
     assert_close(torch.func.grad(lambda maps: layer(maps).square().sum())(features), gradient)
 
 
+@pytest.mark.parametrize("order", ["convolution", "lambda"])  # the others cut the batch into chunks
+def test_a_batch_of_any_size_can_be_exported_and_traced(order):
+    layer, features = LambdaLayer(8, dim_k=3, heads=2, scope=3, order=order).eval(), torch.randn(2, 8, 5, 7)
+    with torch.no_grad():
+        exported = torch.export.export(layer, (features,), dynamic_shapes=({0: torch.export.Dim("b")},)).module()
+        traced = torch.jit.trace(layer, features)
+        for run in (exported, traced):
+            assert_close(run(features.repeat(2, 1, 1, 1)), layer(features).repeat(2, 1, 1, 1))
+
+
 @modes
 @pytest.mark.parametrize("recompute", [False, True], ids=["", "recompute"])
 @pytest.mark.parametrize("order", ORDERS)

@@ -228,6 +228,15 @@ def test_small_nets(name, layout, count):
     assert tables == ([] if layout == "CCC" else [13, 5]), "twice the map, less one: every pixel sees every other"
 
 
+def test_a_net_can_be_exported_and_traced_for_a_batch_of_any_size():
+    net, images = create_model("tiny", layout="CCC").eval(), torch.randn(2, 3, 32, 32)
+    with torch.no_grad():
+        exported = torch.export.export(net, (images,), dynamic_shapes=({0: torch.export.Dim("b")},)).module()
+        traced = torch.jit.trace(net, images)
+        for run in (exported, traced):
+            torch.testing.assert_close(run(images.repeat(2, 1, 1, 1)), net(images).repeat(2, 1))
+
+
 def test_small_net_refuses():
     with pytest.raises(ValueError, match="scope must be an odd number .* got 0"):
         create_model("tiny", scope=0)
