@@ -56,9 +56,11 @@ def plain_docstring(app, what, name, obj, options, lines):
             parts[::2] = [re.sub(r"([*|])", r"\\\1", part) for part in parts[::2]]
             line = re.sub(r"notebooks/((\d+b?)_\w+)", r":doc:`lesson \2 </notebooks/\1>`", "".join(parts))
         changed.append(line)
-    for start, end in paragraphs(changed):
-        if any(" = " in line for line in changed[start:end]) and not changed[start].startswith(" "):
-            changed[start:end] = [f"| {line}" for line in changed[start:end]]  # its lines stay lines
+    for start, end in reversed(paragraphs(changed)):
+        formulas = [place for place in range(start, end) if " = " in changed[place]]
+        if formulas and not re.match(r" |\w+:$", changed[start]):  # no indented formula, no "Args:"
+            stop = formulas[-1] + 1
+            changed[start:stop] = [*(f"| {line}" for line in changed[start:stop]), ""]  # its lines stay lines
     lines[:] = changed
 
 

@@ -1,5 +1,6 @@
 """What the web site is made of: staged notebooks and pages, the sliders' positions, the library's reference."""
 
+import importlib.util
 from base64 import b64encode
 from pathlib import Path
 
@@ -120,6 +121,29 @@ def test_the_reference_names_every_public_symbol_once():
         name for line in page.splitlines() if ":members:" in line for name in line.split(":members:")[1].split(",")
     ]
     assert len(members) == len(website.public_symbols()) > 100 and page.count("## lambdalib.layer\n") == 1
+
+
+def test_docstrings_keep_the_lines_of_formulas_and_no_others():
+    spec = importlib.util.spec_from_file_location("conf", staging.ROOT / "site" / "conf.py")
+    conf = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(conf)
+    lines = [
+        "What.",
+        "",
+        "y = a·b",
+        "z = y*c",
+        "Words over",
+        "two lines.",
+        "",
+        "Args:",
+        "    h: heads; v = d / h.",
+        "",
+    ]
+    conf.plain_docstring(None, "function", "f", None, None, lines)
+    assert [line for line in lines if line] == [
+        "What.", "| y = a·b", "| z = y\\*c", "Words over", "two lines.", "Args:", "    h: heads; v = d / h.",
+    ]  # fmt: skip
+    assert lines[lines.index("Words over") - 1] == ""
 
 
 def test_positions_of_every_kind_of_control():

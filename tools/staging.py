@@ -139,7 +139,8 @@ def stage(target: Path, sliders: dict[str, dict[int, str]], symbols: list[tuple[
                 notebook.cells.append(nbformat.v4.new_markdown_cell(words))
             to.write_text(json.dumps(notebook), encoding="utf-8")
         else:
-            to.write_text(relink((ROOT / path).read_text(encoding="utf-8"), path, pages), encoding="utf-8")
+            text = (ROOT / path).read_text(encoding="utf-8").replace(" ± ", "\u00a0±\u00a0")  # stays on one line
+            to.write_text(relink(text, path, pages), encoding="utf-8")
     for path in [*(ROOT / "figures").iterdir(), *(ROOT / STATIC).iterdir()]:
         to = target / path.relative_to(ROOT)
         to.parent.mkdir(parents=True, exist_ok=True)
