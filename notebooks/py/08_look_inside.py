@@ -29,7 +29,9 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 #
 # A lambda layer never stores one weight for each pair of pixels. That is its point. But we can compute these weights afterwards. Read the layer's equation with the brackets moved, and the boxed term is such a weight:
 #
-# $$y_n \;=\; \Big(\sum_m \sigma_m v_m^\top + \sum_m e_{nm}\,v_m^\top\Big)^{\!\top} q_n \;=\; \sum_m \boxed{\big(q_n\cdot\sigma_m + q_n\cdot e_{nm}\big)}\; v_m \;=\; \sum_m A_{nm}\,v_m$$
+# $$y_n \;=\; \Big(\sum_m \sigma_m v_m^\top + \sum_m e_{nm}\,v_m^\top\Big)^{\!\top} q_n$$
+#
+# $$y_n \;=\; \sum_m \boxed{\big(q_n\cdot\sigma_m + q_n\cdot e_{nm}\big)}\; v_m \;=\; \sum_m A_{nm}\,v_m$$
 #
 # Here $\sigma_m = \mathrm{softmax}_m(K)_m$ are the soft keys. So every lambda layer is a matrix $A$ times its values, as attention is. Lesson 00 called this matrix the square.
 
@@ -67,7 +69,9 @@ figures.show(
 #
 # **Claim.** The matrix is the sum of two: a content matrix and a position matrix. With heads $h$, query positions $n$, context positions $m$ and query depth $k$:
 #
-# $$A_{hnm} \;=\; \underbrace{\sum_k q_{hnk}\,\sigma_{mk}}_{\text{content}} \;+\; \underbrace{\sum_k q_{hnk}\,e_{nmk}}_{\text{position}},\qquad q\in\mathbb{R}^{h\times n\times k},\;\;\sigma\in\mathbb{R}^{m\times k},\;\;e\in\mathbb{R}^{n\times m\times k}$$
+# $$A_{hnm} \;=\; \underbrace{\sum_k q_{hnk}\,\sigma_{mk}}_{\text{content}} \;+\; \underbrace{\sum_k q_{hnk}\,e_{nmk}}_{\text{position}}$$
+#
+# $$q\in\mathbb{R}^{h\times n\times k},\;\;\sigma\in\mathbb{R}^{m\times k},\;\;e\in\mathbb{R}^{n\times m\times k}$$
 #
 # In code the batch $b$ comes first and the intra-depth $u$ last. On the strip both have size 1.
 
