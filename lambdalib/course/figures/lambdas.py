@@ -152,7 +152,9 @@ def strip_readings(values, table, readings) -> Figure:
         signed(axes[i + 1, 0], stencil[None], limit=1.5)
         axes[i + 1, 0].set_title(f"stencil {i}", fontsize=9)
         for tap, weight in enumerate(stencil):
-            axes[i + 1, 0].annotate(f"{weight:g}".replace("-", "−"), (tap, 0), ha="center", va="center", fontsize=9)
+            axes[i + 1, 0].annotate(
+                f"{weight:g}".replace("-", "−"), (tap, 0), ha="center", va="center", fontsize=9
+            )
         for n in range(len(values)):
             colour_bars(axes[i + 1, n + 1], readings[n, i], limit=8)
     return fig
