@@ -1061,6 +1061,7 @@ MUTATIONS = [
              "continuous_update = True"),
     Mutation("no figure follows the mouse", "course/widgets.py", "continuous_update = fastest < LIVE",
              "continuous_update = False"),
+    Mutation("a frame waits for a collection", "course/widgets.py", "    gc.freeze()", "    pass"),
     Mutation("the slowest frame decides", "course/widgets.py", "fastest = min(fastest,", "fastest = max(0,"),
     Mutation("no sign of drawing", "course/widgets.py", "if fastest >= LIVE:", "if False:"),
     Mutation("an error is HTML", "course/widgets.py", 'html.escape(f"{type(error).__name__}: {error}")',

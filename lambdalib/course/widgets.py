@@ -4,6 +4,7 @@ Only core controls that exist in ipywidgets 7.7 and 8, and no Output widget, so 
 JupyterLab, in Colab and under nbval. Taught in notebooks/00_start_here.
 """
 
+import gc
 import html
 import math
 import time
@@ -140,6 +141,8 @@ def explore(draw, alt: str, **controls):
 
     for control in controls.values():
         control.observe(redraw, names="value")
+    gc.collect()
+    gc.freeze()  # or now and then a frame waits until all that PyTorch and matplotlib have loaded was searched
     redraw()
     box = ipw.VBox([panel, message, picture, ipw.HTML(NAMES, layout={"display": "none"})])
     box.controls, box.message, box.picture = controls, message, picture

@@ -161,7 +161,9 @@ print("inside the range of the values:", bool(((lowest < y_random) & (y_random <
 #
 # In a network, queries and keys are learned. Here we make them by hand. The values are the colours $c$, and each pixel asks: "who has my colour?"
 #
-# $$q_n=\tfrac1\tau\,(c_n,\,1),\qquad k_m=\big(c_m,\,-\tfrac12|c_m|^2\big)\qquad\Rightarrow\qquad q_n\cdot k_m=-\tfrac1{2\tau}\,|c_n-c_m|^2+\tfrac1{2\tau}\,|c_n|^2$$
+# $$q_n=\tfrac1\tau\,(c_n,\,1),\qquad k_m=\big(c_m,\,-\tfrac12|c_m|^2\big)$$
+#
+# $$\Rightarrow\qquad q_n\cdot k_m=-\tfrac1{2\tau}\,|c_n-c_m|^2+\tfrac1{2\tau}\,|c_n|^2$$
 #
 # The last term is the same for all $m$, so it cancels, as in step 1. What is left is a distance. The nearer two colours are, the higher the score. The number $\tau$ divides all scores. It is called the **temperature**.
 
@@ -442,7 +444,7 @@ exercise_3 = check_answer("01.E4", third)
 exercise_3
 
 # %% [markdown]
-# <details><summary>Hint</summary>`matrix_bytes` of step 5 knows the formula. Solve it for the side, or try a few sides.</details>
+# <details><summary>Hint</summary><code>matrix_bytes</code> of step 5 knows the formula. Solve it for the side, or try a few sides.</details>
 #
 # <details><summary>Solution</summary>
 #
@@ -499,7 +501,7 @@ exercise_5
 # %% [markdown]
 # <details><summary>Hint 1</summary>Start with two tensors of zeros: the blends, with shape (b, h, n, v), and the totals, with shape (b, h, n, 1).</details>
 #
-# <details><summary>Hint 2</summary>The scores of one key are `(queries * keys[:, :, m, None]).sum(dim=-1, keepdim=True)`.</details>
+# <details><summary>Hint 2</summary>The scores of one key are <code>(queries * keys[:, :, m, None]).sum(dim=-1, keepdim=True)</code>.</details>
 #
 # <details><summary>Solution</summary>
 #
@@ -549,7 +551,7 @@ exercise_6 = check_close(mine, goal, hint)
 exercise_6
 
 # %% [markdown]
-# <details><summary>Hint 1</summary>In memory, all pixels of channel 0 come first. What does `reshape` put into one row?</details>
+# <details><summary>Hint 1</summary>In memory, all pixels of channel 0 come first. What does <code>reshape</code> put into one row?</details>
 #
 # <details><summary>Hint 2</summary>Step 2 made the rows of the plane in two calls. The way back needs a change, too.</details>
 #

@@ -63,7 +63,9 @@ figures.show(
 #
 # A softmax over the **pixels** turns each column of keys into weights that sum to 1. These weights are the **soft keys**, $\sigma$. Each row of the content lambda $\lambda^c$ is then one colour, a weighted average of all pixels:
 #
-# $$\sigma_m \;=\; \mathrm{softmax}_m(K)_m \;=\; \frac{\exp K_m}{\sum_{m'}\exp K_{m'}}\in\mathbb{R}^k,\qquad \lambda^c \;=\; \sum_m \sigma_m\,v_m^\top\in\mathbb{R}^{k\times v}$$
+# $$\sigma_m \;=\; \mathrm{softmax}_m(K)_m \;=\; \frac{\exp K_m}{\sum_{m'}\exp K_{m'}}\in\mathbb{R}^k$$
+#
+# $$\lambda^c \;=\; \sum_m \sigma_m\,v_m^\top\in\mathbb{R}^{k\times v}$$
 #
 # The exponential and the division work on each of the $k$ columns alone. The loops below are this formula.
 

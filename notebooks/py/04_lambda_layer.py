@@ -478,7 +478,7 @@ exercise_1 = check_merge_heads(my_merge)
 exercise_1
 
 # %% [markdown]
-# <details><summary>Hint</summary>A `reshape` cannot swap axes. Which axis must go last first?</details>
+# <details><summary>Hint</summary>A <code>reshape</code> cannot swap axes. Which axis must go last first?</details>
 #
 # <details><summary>Solution</summary>
 #

@@ -539,7 +539,7 @@ exercise_2
 # %% [markdown]
 # <details><summary>Hint 1</summary>A palette is a quotient of two sums that run over the positions so far. Step 4 names them.</details>
 #
-# <details><summary>Hint 2</summary>`torch.cumsum` makes running sums. Which axes do the two sums have?</details>
+# <details><summary>Hint 2</summary><code>torch.cumsum</code> makes running sums. Which axes do the two sums have?</details>
 #
 # <details><summary>Solution</summary>
 #

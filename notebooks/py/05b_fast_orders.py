@@ -251,7 +251,9 @@ for name, order in ORDERS.items():
 #
 # **Claim.** Arithmetic is cheap, and moving numbers is not. While a processor writes a number to memory and reads it again, it could do tens of multiply-adds. Lambdas are awkward, too: each one meets only the $h$ queries of its pixel, in a product too small for full speed. And each number that is made is written once and read at least twice, forward and backward. The library's rule of thumb has it all in one round number, 64:
 #
-# $$\text{price}\;=\;\text{multiply-adds}\;+\;64\cdot\text{numbers made on the way},\qquad\text{lambdas counted twice}$$
+# $$\text{price}\;=\;\text{multiply-adds}\;+\;64\cdot\text{numbers made on the way}$$
+#
+# Lambdas are counted twice.
 
 # %%
 def plan(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int, sides: tuple[int, int]) -> str:

@@ -67,7 +67,9 @@ figures.show(
 #
 # The block is called a *bottleneck* ([He et al. 2015](https://arxiv.org/abs/1512.03385)):
 #
-# $$y \;=\; \mathrm{ReLU}\big(S(x) + W_3\,\mathrm{ReLU}(M(\mathrm{ReLU}(W_1 x)))\big),\qquad W_1\in\mathbb{R}^{d\times d_{in}},\;\; W_3\in\mathbb{R}^{4d\times d}$$
+# $$y \;=\; \mathrm{ReLU}\big(S(x) + W_3\,\mathrm{ReLU}(M(\mathrm{ReLU}(W_1 x)))\big)$$
+#
+# $$W_1\in\mathbb{R}^{d\times d_{in}},\;\; W_3\in\mathbb{R}^{4d\times d}$$
 #
 # $W_1$ and $W_3$ are 1 × 1 convolutions. $W_1$ squeezes the channels to a small *width* $d$. $M$ mixes the pixels. $W_3$ widens to $4d$ channels. $S$ is the *shortcut*. A batch norm follows each of $W_1$, $M$ and $W_3$.
 #
@@ -190,7 +192,9 @@ if revealed(guess):
 # %% [markdown]
 # The paper's sizes are k = 16, h = 4, u = 1 and r = 23. With $v = d/h$, the two layers have
 #
-# $$\underbrace{9d^2}_{\text{convolution}}\qquad\text{and}\qquad \underbrace{d\,(hk + ku + vu)}_{\text{projections}} + \underbrace{2\,(hk + vu)}_{\text{norms}} + \underbrace{k\,u\,r^2}_{\text{stencils}}\qquad\text{parameters.}$$
+# $$\underbrace{9d^2}_{\text{convolution}}\quad\text{and}$$
+#
+# $$\underbrace{d\,(hk + ku + vu)}_{\text{projections}} + \underbrace{2\,(hk + vu)}_{\text{norms}} + \underbrace{k\,u\,r^2}_{\text{stencils}}\qquad\text{parameters.}$$
 #
 # The layer is 2.5 times smaller at d = 64, and 20 times smaller at d = 512. In c2, 57 % of it are stencils. Their number stays the same, while the $9d^2$ of the convolution grow. So nearly all savings lie in c4 and c5, and almost two thirds of them in c5 alone.
 
@@ -528,7 +532,7 @@ exercise_2
 # %% [markdown]
 # <details><summary>Hint 1</summary>The window has 49 taps now. It had 529 in step 5.</details>
 #
-# <details><summary>Hint 2</summary>`stage_costs((2, 2, 2, 2), "LLLL", 32, u=4, r=7)[:, 1]` is what you compare with `"CCCC"`.</details>
+# <details><summary>Hint 2</summary><code>stage_costs((2, 2, 2, 2), "LLLL", 32, u=4, r=7)[:, 1]</code> is what you compare with <code>"CCCC"</code>.</details>
 #
 # <details><summary>Solution</summary>
 #
@@ -580,9 +584,9 @@ exercise_4 = check_mix(my_mix)
 exercise_4
 
 # %% [markdown]
-# <details><summary>Hint 1</summary>A map of 7 × 7 should become 4 × 4. What does `nn.AvgPool2d(2)` make of it?</details>
+# <details><summary>Hint 1</summary>A map of 7 × 7 should become 4 × 4. What does <code>nn.AvgPool2d(2)</code> make of it?</details>
 #
-# <details><summary>Hint 2</summary>Step 2 says which comes first, and which option of `LambdaLayer` does both.</details>
+# <details><summary>Hint 2</summary>Step 2 says which comes first, and which option of <code>LambdaLayer</code> does both.</details>
 #
 # <details><summary>Solution</summary>
 #

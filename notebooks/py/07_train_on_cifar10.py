@@ -27,7 +27,9 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 #
 # Lessons 04 to 06 built a LambdaResNet. Its numbers were random. Now they are *learned*. Training changes the boxed matrices and the table, in thousands of small steps, until the model names images correctly:
 #
-# $$y_n \;=\; \Big(\sum_m \mathrm{softmax}_m(K)_m\,v_m^\top + \sum_m e_{nm}\,v_m^\top\Big)^{\!\top} q_n,\qquad q=\boxed{W_q}\,x,\quad K=\boxed{W_k}\,x,\quad v=\boxed{W_v}\,x,\quad e_{nm}=\boxed{T}_{m-n}$$
+# $$y_n \;=\; \Big(\sum_m \mathrm{softmax}_m(K)_m\,v_m^\top + \sum_m e_{nm}\,v_m^\top\Big)^{\!\top} q_n$$
+#
+# $$q=\boxed{W_q}\,x,\quad K=\boxed{W_k}\,x,\quad v=\boxed{W_v}\,x,\quad e_{nm}=\boxed{T}_{m-n}$$
 #
 # $W_q$, $W_k$ and $W_v$ are the layer's matrices, and $T$ is its table of stencils. The model's convolutions and norms learn too.
 #
@@ -609,7 +611,7 @@ exercise_4
 
 
 # %% [markdown]
-# <details><summary>Hint</summary>Build the targets first: (b, C), and each row sums to 1. `F.one_hot` and `log_softmax` help.</details>
+# <details><summary>Hint</summary>Build the targets first: (b, C), and each row sums to 1. <code>F.one_hot</code> and <code>log_softmax</code> help.</details>
 #
 # <details><summary>Solution</summary>
 #
@@ -648,7 +650,7 @@ exercise_5 = check_close(outcome(mine), outcome(whole), "whose state is still th
 exercise_5
 
 # %% [markdown]
-# <details><summary>Hint</summary>Every part has a method `load_state_dict`, and the state has an entry with the name of the part.</details>
+# <details><summary>Hint</summary>Every part has a method <code>load_state_dict</code>, and the state has an entry with the name of the part.</details>
 #
 # <details><summary>Solution</summary>
 #
@@ -679,7 +681,7 @@ exercise_6 = check_answer("07.E6", flattery)
 exercise_6
 
 # %% [markdown]
-# <details><summary>Hint</summary>Draw 50 normal numbers with `torch.randn`, take the largest, and repeat it often.</details>
+# <details><summary>Hint</summary>Draw 50 normal numbers with <code>torch.randn</code>, take the largest, and repeat it often.</details>
 #
 # <details><summary>Solution</summary>
 #

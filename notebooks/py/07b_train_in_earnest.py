@@ -300,7 +300,9 @@ figures.show(
 #
 # Two curves never lie exactly on each other, unless it is the same run on the same machine. How far apart may they be? Model zoos, collections of trained models, use such a rule. Over the steps $s$ that both have, with losses $a_s$ and $b_s$:
 #
-# $$\text{relative} = \frac1n\sum_s \frac{|a_s-b_s|}{|a_s|}\le 0.05 \qquad\text{or}\qquad \text{absolute} = \frac1n\sum_s |a_s-b_s| \le 0.0002$$
+# $$\text{relative} = \frac1n\sum_s \frac{|a_s-b_s|}{|a_s|}\le 0.05 \quad\text{or}$$
+#
+# $$\text{absolute} = \frac1n\sum_s |a_s-b_s| \le 0.0002$$
 
 # %%
 reference = read_curve(runs / "seed 0")

@@ -29,7 +29,9 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 #
 # A lambda layer never stores one weight for each pair of pixels. That is its point. But we can compute these weights afterwards. Read the layer's equation with the brackets moved, and the boxed term is such a weight:
 #
-# $$y_n \;=\; \Big(\sum_m \sigma_m v_m^\top + \sum_m e_{nm}\,v_m^\top\Big)^{\!\top} q_n \;=\; \sum_m \boxed{\big(q_n\cdot\sigma_m + q_n\cdot e_{nm}\big)}\; v_m \;=\; \sum_m A_{nm}\,v_m$$
+# $$y_n \;=\; \Big(\sum_m \sigma_m v_m^\top + \sum_m e_{nm}\,v_m^\top\Big)^{\!\top} q_n$$
+#
+# $$y_n \;=\; \sum_m \boxed{\big(q_n\cdot\sigma_m + q_n\cdot e_{nm}\big)}\; v_m \;=\; \sum_m A_{nm}\,v_m$$
 #
 # Here $\sigma_m = \mathrm{softmax}_m(K)_m$ are the soft keys. So every lambda layer is a matrix $A$ times its values, as attention is. Lesson 00 called this matrix the square.
 
@@ -67,7 +69,9 @@ figures.show(
 #
 # **Claim.** The matrix is the sum of two: a content matrix and a position matrix. With heads $h$, query positions $n$, context positions $m$ and query depth $k$:
 #
-# $$A_{hnm} \;=\; \underbrace{\sum_k q_{hnk}\,\sigma_{mk}}_{\text{content}} \;+\; \underbrace{\sum_k q_{hnk}\,e_{nmk}}_{\text{position}},\qquad q\in\mathbb{R}^{h\times n\times k},\;\;\sigma\in\mathbb{R}^{m\times k},\;\;e\in\mathbb{R}^{n\times m\times k}$$
+# $$A_{hnm} \;=\; \underbrace{\sum_k q_{hnk}\,\sigma_{mk}}_{\text{content}} \;+\; \underbrace{\sum_k q_{hnk}\,e_{nmk}}_{\text{position}}$$
+#
+# $$q\in\mathbb{R}^{h\times n\times k},\;\;\sigma\in\mathbb{R}^{m\times k},\;\;e\in\mathbb{R}^{n\times m\times k}$$
 #
 # In code the batch $b$ comes first and the intra-depth $u$ last. On the strip both have size 1.
 
@@ -377,18 +381,19 @@ removed = {
     "one query per image, norms again": "image_mean_query_new_statistics",
     "all taps but the centre, norms again": "centre_taps_new_statistics",
     "all stencils, norms again": "no_stencils_new_statistics",
+    "all palettes, norms again": "no_palettes_new_statistics",
 }
 record = {name: entry["accuracies"] for name, entry in read_steering().items()}
 lost = {words: [100 * (accuracies["as_trained"] - accuracies[key]) for accuracies in record.values()]
         for words, key in removed.items()}
 figures.show(
-    figures.points_lost(lost, list(record)),
+    figures.points_lost(lost, list(record), legend="upper right"),
     "Points of test accuracy that our two shipped models lose, on 10,000 images.",
-    alt="Bars: how many points each model loses without its steering, and without its stencils.",
+    alt="Bars: how many points each model loses without its steering, its stencils, and its palettes.",
 )
 
 # %% [markdown]
-# **What you should see.** One query for all costs `tiny` 1.6 points and `small` 1.4. That is about 150 images of 10,000: small, and not zero. Without stencils `tiny` loses 14 points. So these models need their *stencils*, and hardly the *steering* of them. (The record does not take the palettes away. Lesson 00 did so for `small`, without measuring the norms again, and that cost even more.)
+# **What you should see.** One query for all costs `tiny` 1.6 points and `small` 1.4. That is about 150 images of 10,000: small, and not zero. Without stencils `tiny` loses 14 points, and as many without palettes. `small` loses 9 without stencils and 14 without palettes. So these models need both *halves*, and hardly the *steering* of them.
 #
 # Which layer needs its queries? And is it perhaps enough to have one query for each image?
 

@@ -64,7 +64,9 @@ recorded = {row.name: row for row in read_results()}
 #
 # A model is right on an image or wrong, like a coin that falls on one side with probability $p$. Count $p$ again and again, each time on other $N$ images, and the counts differ. Their standard deviation, or *spread*, is called the **standard error**:
 #
-# $$s=\sqrt{\frac{p\,(1-p)}{N}},\qquad\text{and for a difference of two independent counts:}\quad \sqrt{s_1^2+s_2^2}$$
+# $$s=\sqrt{\frac{p\,(1-p)}{N}}$$
+#
+# $$\text{and for a difference of two independent counts:}\quad \sqrt{s_1^2+s_2^2}$$
 #
 # In 95 of 100 cases, the count lies within 1.96 standard errors of what infinitely many images would give. That is the 95 % interval. Let us test the formula: a model with $p=0.784$ answers 500 images, 20,000 times over.
 

@@ -1,6 +1,7 @@
 """A control that moves draws anew; a draw function that fails says so beside the controls."""
 
 import base64
+import gc
 import io
 import re
 
@@ -49,6 +50,13 @@ def test_the_picture_is_described_by_what_the_controls_say():
     assert 'alt="A &quot;bar&quot;: its height 1"' in box.picture.value
     box.controls["height"].value = 7
     assert 'alt="A &quot;bar&quot;: its height 7"' in box.picture.value
+
+
+def test_what_is_loaded_is_not_searched_again_while_a_figure_is_drawn():
+    gc.unfreeze()
+    widgets.explore(lambda x: plt.figure(), "a figure", x=widgets.slider("x", 0, 9, 3))
+    assert gc.get_freeze_count() > 10_000
+    gc.unfreeze()
 
 
 def test_an_error_is_shown_and_goes_away():

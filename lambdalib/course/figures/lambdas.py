@@ -152,7 +152,9 @@ def strip_readings(values, table, readings) -> Figure:
         signed(axes[i + 1, 0], stencil[None], limit=1.5)
         axes[i + 1, 0].set_title(f"stencil {i}", fontsize=9)
         for tap, weight in enumerate(stencil):
-            axes[i + 1, 0].annotate(f"{weight:g}", (tap, 0), ha="center", va="center", fontsize=9)
+            axes[i + 1, 0].annotate(
+                f"{weight:g}".replace("-", "−"), (tap, 0), ha="center", va="center", fontsize=9
+            )
         for n in range(len(values)):
             colour_bars(axes[i + 1, n + 1], readings[n, i], limit=8)
     return fig
@@ -170,7 +172,7 @@ def embedding_matrices(embeddings, names) -> Figure:
     for i, ax in enumerate(axes[0]):
         signed(ax, embeddings[:, :, i], limit=1.5 * float(np.abs(embeddings).max()))
         for (n, m), value in np.ndenumerate(embeddings[:, :, i]):
-            ax.annotate(f"{value:g}", (m, n), ha="center", va="center", fontsize=9)
+            ax.annotate(f"{value:g}".replace("-", "−"), (m, n), ha="center", va="center", fontsize=9)
         ax.set_title(names[i], fontsize=10)
         ax.set(
             xlabel="context position m",

@@ -64,9 +64,11 @@ def colour_bars(ax, colour, limit: float = 10, title: str = "") -> None:
     ax.bar(range(3), colour, color=RGB, width=0.75)
     ax.axhline(0, color=INK, linewidth=0.8)
     for i, value in enumerate(colour):
-        ax.annotate(f"{value:g}", (i, value), ha="center", va="bottom" if value >= 0 else "top", fontsize=8)
-        ax.annotate("RGB"[i], (i, 0), xytext=(0, -2 if value >= 0 else 2), textcoords="offset points", ha="center",
-                    va="top" if value >= 0 else "bottom", fontsize=8, color=INK)  # fmt: skip
+        number, below = f"{value:g}".replace("-", "−"), value < 0
+        ax.annotate(number, (i, value), xytext=(0, -2 * below), textcoords="offset points", ha="center",
+                    va="top" if below else "bottom", fontsize=8)  # fmt: skip
+        ax.annotate("RGB"[i], (i, 0), xytext=(0, 2 if below else -2), textcoords="offset points", ha="center",
+                    va="bottom" if below else "top", fontsize=8, color=INK)  # fmt: skip
     ax.set(xticks=[], yticks=[], ylim=(-1.3 * limit, 1.3 * limit))
     ax.set_title(title, fontsize=9)
     ax.spines[["top", "right", "bottom", "left"]].set_visible(False)
