@@ -260,7 +260,11 @@ def test_only_what_is_wanted_is_read():
     assert cifar10.tar_files(packed, "f", ["a"]) == {"a": b"1"}
 
 
-@pytest.mark.parametrize("content", [b"", b"hello", gzip.compress(b"hello"), gzip.compress(bytes(5000))[:20]])
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"hello", gzip.compress(b"hello"), gzip.compress(bytes(5000))[:20]],
+    ids=["empty", "text", "no tar", "cut off"],  # gzip writes the time
+)
 def test_what_is_no_archive_is_a_data_error(content):
     with pytest.raises(DataError, match="no sound tar.gz|the archive has no f/a"):
         cifar10.tar_files(content, "f", ["a"])
