@@ -42,7 +42,8 @@ figures: $(READY)        ## draw figures/ anew
 site: .venv/ready-site   ## build the course's web site (ARGS=--serve to look at it)
 	@$(PY) tools/website.py $(ARGS)
 
-test-site: site          ## test the built site in headless Chromium
+test-site: .venv/ready-site  ## build the site and test it in headless Chromium (ARGS="-k RESULTS" for a part)
+	@$(PY) tools/website.py
 	@$(PY) -m pytest -q site $(ARGS)
 
 frames: $(READY)         ## draw the sliders of the site, in minutes (ARGS="03 08" for some lessons)
