@@ -90,19 +90,20 @@ def check_axes(pattern: str, **tensors: Tensor) -> None:
             raise ValueError(f"{name} must be floats ({shape}){odd}, got {describe(tensor)}")
 
 
-def check_images(images: Tensor, side: int = 1, count: int = 0) -> None:
-    """Refuse what is no batch of float images with three colours, too few or too small.
+def check_images(images: Tensor, side: int = 1, count: int = 0, channels: int | str = 3) -> None:
+    """Refuse what is no batch of float images, too few or too small.
 
     Used by every net's stem, whiten and effective_receptive_field.
 
     Args:
-        images: (b, 3, H, W) is right.
+        images: (b, channels, H, W) is right.
         side: least height and width, in pixels.
         count: least b.
+        channels: how many, or a name for any number.
     Raises:
         ValueError: the message names the shape or class that came, and what is allowed.
     """
-    check_axes("b 3 H W", images=images)
+    check_axes(f"b {channels} H W", images=images)
     if min(images.shape[2:]) < side:
         raise ValueError(f"images must be at least {side} × {side} pixels, got {tuple(images.shape)}")
     if images.shape[0] < count:

@@ -235,7 +235,7 @@ def effective_receptive_field(model: nn.Module, images: Tensor) -> Tensor:
         ValueError: images are none, or the model answers with something else than maps.
     """
     check_module(model=model)
-    check_images(images, count=1)
+    check_images(images, count=1, channels="c")
     # a single image is taken twice: PyTorch 2.14 gets a batch norm's gradient wrong on CPUs for a batch of one
     images = images.detach().expand(max(2, len(images)), -1, -1, -1).clone().requires_grad_()
     features = copy.deepcopy(model).eval()(images)
@@ -266,7 +266,7 @@ def mean_queries(model: nn.Module, images: Tensor, batch_size: int = 500) -> dic
     Raises:
         ValueError: the model has no lambda layer, images are none, or batch_size is no size.
     """
-    check_images(images, count=1)
+    check_images(images, count=1, channels="c")
     check_sizes(batch_size=batch_size)
     model = copy.deepcopy(model).eval()
     layers = lambda_layers(model)
