@@ -131,6 +131,7 @@ def activation_checkpointed(forward: Callable) -> Callable:
     """With `recompute`, save only the input for the backward pass, and compute the rest again there.
 
     It trades time for memory. torch.compile decides by itself what it computes again.
+    Up to torch 2.11 it has no forward-mode derivatives, since torch's own checkpoint has none there.
     Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost". Taught in notebooks/05_cost.
     """
 

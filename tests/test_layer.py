@@ -693,6 +693,8 @@ def test_second_derivatives_and_forward_mode(order, recompute, training):
     features = torch.randn(2, 2, 2, 3, dtype=torch.float64, requires_grad=True)
     inputs = features, *(parameter.detach().requires_grad_() for parameter in layer.parameters())
     assert torch.autograd.gradgradcheck(run, inputs, fast_mode=True)
+    if recompute and hasattr(torch.utils.checkpoint, "_NoopSaveInputs"):  # torch 2.6 and 2.11 have it, 2.14 not
+        pytest.skip("this torch's checkpoint saves inputs by an autograd.Function that has no forward mode")
     assert torch.autograd.gradcheck(run, inputs, check_forward_ad=True, check_backward_ad=False, fast_mode=True)
 
 
