@@ -2,7 +2,7 @@
 
     python tests/drawn.py                300 mutants, drawn by a seed; it goes on where the last call stopped
     python tests/drawn.py --count 10     the first 10 of them
-    python tests/drawn.py --minutes 30   starts no other after so many minutes
+    python tests/drawn.py --minutes 30   starts no other after so many minutes; 0 only counts what has run
     python tests/drawn.py --write        also writes the counts to tests/tally/mutmut.jsonl
 
 mutations.py runs them, each against the quick tests of its file. A mutant that hangs is killed. What is finished
@@ -98,6 +98,7 @@ def main() -> int:
     drawn, before, known = draw(options.count), finished(), listed()
     waiting = [m for m in drawn if key(m) not in before or not (before[key(m)] or m.name in known)]
     print(f"{len(drawn)} mutants, {len(waiting)} to run", flush=True)
+    waiting = waiting if options.minutes else []
     if waiting:
         prepare()
     for tests, _, code, seconds, text in run_all(

@@ -6,6 +6,7 @@ from pathlib import Path
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
 from matplotlib.colors import to_hex
 from readable import contrast, unreadable
 
@@ -393,3 +394,8 @@ def test_readings_in_time_frame_what_was_written_last():
     centres = [frame.get_bbox().intervalx.mean() for frame in ax.patches]
     rows = [frame.get_bbox().intervaly.mean() for frame in ax.patches]
     np.testing.assert_allclose([centres, rows], [(0, 1), (2, 0)])
+
+
+def test_a_tensor_with_a_gradient_can_be_drawn():
+    figure = figures.maps([torch.ones(2, 3, requires_grad=True)], ["a map"])
+    assert figure.axes[0].images[0].get_array().tolist() == [[1, 1, 1], [1, 1, 1]]
