@@ -124,7 +124,7 @@ def fetch(url: str, part: Path, size: int, min_speed: float) -> None:
             raise DataError(f"{part.name} has more than {size:,} bytes")
         if have == size:
             return
-        reply = within(TIMEOUT, ask, url, have)
+        reply = within(TIMEOUT, ask_host, url, have)
         try:
             check_headers(reply, have, size)
             receive(reply, part, have, size, min_speed, deadline)
@@ -157,7 +157,7 @@ def within(seconds: float, function: Callable, *arguments: Any) -> Any:
     return result
 
 
-def ask(url: str, have: int) -> http.client.HTTPResponse:
+def ask_host(url: str, have: int) -> http.client.HTTPResponse:
     """A web server's answer to the request for all that follows the first `have` bytes. Redirects are followed."""
     opener = urllib.request.OpenerDirector()  # the usual one opens files too, and reads a redirect's endless page
     for kind in ("Proxy", "HTTP", "HTTPS", "HTTPDefaultError"):

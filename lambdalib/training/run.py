@@ -38,7 +38,7 @@ class Run:
     def __init__(self, recipe: Recipe, data: ImageSplits, device: torch.device):
         self.recipe, self.device, self.dtype = recipe, device, pick_dtype(recipe.dtype, device)
         self.memory_format = torch.channels_last if recipe.channels_last else torch.contiguous_format
-        check_images(data)
+        check_splits(data)
         self.per_epoch = steps_per_epoch(recipe, data)
         self.total = min(max(round(recipe.epochs * self.per_epoch), 1), recipe.max_steps or sys.maxsize)
         self.model = first_model(recipe, data).to(device=device, memory_format=self.memory_format)
@@ -179,7 +179,7 @@ class Run:
                 raise ValueError(f"{name} must be what the run began with ({was}), got {now}")
 
 
-def check_images(data: ImageSplits) -> None:
+def check_splits(data: ImageSplits) -> None:
     """Raise ValueError unless both parts are images of one size with a label each, at least one."""
     parts = {"train": data[:2], "test": data[2:4]}
     for name, (images, labels) in parts.items():
