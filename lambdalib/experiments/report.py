@@ -140,7 +140,7 @@ The layer stands in the first block too, on a map of 15 × 15 pixels. The differ
 Here the layer stands in all three blocks, and the net's other convolutions are 1 × 1. Pixels meet in these
 layers, in the 2 × 2 of stem and pools, and in the last maximum. The difference is to the lambda layer with u
 = 1.""",
-    "steering": """## A trained net without its queries or its stencils
+    "steering": """## A trained net without its queries, palettes or stencils
 
 The weights that ship, on the 10,000 test images, with nothing trained again. "Statistics measured again"
 means those of batch normalisation, on 5,000 training images.""",
