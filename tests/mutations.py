@@ -289,7 +289,7 @@ MUTATIONS = [
     Mutation("float16 activations stay", "guards.py", "method(layer, *map(widen, inputs)", "method(layer, *inputs",
              "tests/test_layer.py -k half_activations"),
     Mutation("every device has autocast", "guards.py", "return torch.amp.is_autocast_available(device)", "return True",
-             "tests/test_hybrid.py"),
+             "tests/test_layer.py -k without_autocast"),
     Mutation("no device has autocast", "guards.py", "return torch.amp.is_autocast_available(device)", "return False",
              "tests/test_layer.py -k large"),
     Mutation("uneven heads accepted", "guards.py", "if dim_out % heads:", "if False:", "tests/test_layer.py -k refuse"),

@@ -643,6 +643,11 @@ def test_no_images_give_no_images(order):
     assert layer.eval()(torch.randn(0, 8, 5, 7)).shape == (0, 6, 3, 4)
 
 
+def test_a_device_without_autocast_is_not_asked_for_its_type():
+    with torch.device("meta"):
+        assert LambdaLayer(8, dim_k=3, heads=2, scope=3)(torch.empty(2, 8, 5, 7)).shape == (2, 8, 5, 7)
+
+
 def test_a_layer_in_half_precision_runs_under_autocast():
     features = torch.randn(2, 8, 5, 7)
     for dtype in (torch.float16, torch.float64):

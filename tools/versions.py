@@ -107,7 +107,8 @@ def as_on_colab(python: Path, folder: Path) -> list[str]:
         lessons.append(folder / "lessons" / lesson.stem / lesson.name)
         lessons[-1].parent.mkdir(parents=True)
         shutil.copy(lesson, lessons[-1])
-    plugins = ["-p", "conftest", "-c", str(ROOT / "pyproject.toml")]
+    # with lessons below its root, pytest tells them apart
+    plugins = ["-p", "conftest", "-c", str(ROOT / "pyproject.toml"), "--rootdir", str(folder)]
     return [*plugins, "--nbval", "--nbval-kernel-name", "colab", *map(str, lessons)]
 
 
