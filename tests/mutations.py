@@ -638,8 +638,8 @@ MUTATIONS = [
     Mutation("large blocks go back to the system", "training/evidence.py", "libc.mallopt(M_MMAP_MAX, 0) and", "True and"),
     Mutation("freed memory goes back to the system", "training/evidence.py", " and libc.mallopt(M_TRIM_THRESHOLD, -1))", ")"),
     # checkpoint.py
-    Mutation("a full disk is a RuntimeError", "training/checkpoint.py", "except (OSError, RuntimeError) as error:  # torch", "except OSError as error:  # torch"),
-    Mutation("a full disk is a bare OSError", "training/checkpoint.py", "except (OSError, RuntimeError) as error:  # torch", "except RuntimeError as error:  # torch", "tests/training/test_faults.py -k full_disk"),
+    Mutation("a full disk is a RuntimeError", "training/checkpoint.py", "except RuntimeError as error:  # torch", "except KeyError as error:  # torch"),
+    Mutation("a full disk is a bare OSError", "training/checkpoint.py", "    except OSError as error:\n        raise OSError(\n", "    except KeyError as error:\n        raise OSError(\n", "tests/training/test_faults.py -k full_disk"),
     Mutation("half a file stays beside the old one", "training/checkpoint.py", "        part.unlink(missing_ok=True)\n", "        pass\n"),
     Mutation("half a file takes the name", "training/checkpoint.py", '    part = path.with_name(f"{path.name}.{os.getpid()}.part")\n', "    part = path\n", "tests/training/test_faults.py -k full_disk"),
     Mutation("damage goes unseen", "training/checkpoint.py", "damaged = archive.testzip()", "damaged = None"),

@@ -100,7 +100,7 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         os.replace(part, path)
     except (FileExistsError, IsADirectoryError, NotADirectoryError, PermissionError):
         raise  # these say themselves what is wrong with the name
-    except (OSError, RuntimeError) as error:  # torch's own words for a full disk are a RuntimeError
+    except OSError as error:
         raise OSError(
             f"{path} could not be written, is the disk full? What it held before is still there "
             f"({str(error).splitlines()[0]})"
@@ -174,7 +174,10 @@ def save_state(state: dict, path: str | os.PathLike) -> None:
         OSError: the file could not be written, for example because the disk is full.
     """
     with whole_file(path) as part:
-        torch.save(state, part)
+        try:
+            torch.save(state, part)
+        except RuntimeError as error:  # torch's own words for a full disk
+            raise OSError(str(error)) from error
 
 
 def load_state(path: str | os.PathLike) -> dict:

@@ -11,8 +11,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from lambdalib.arguments import check_sizes
 from lambdalib.training.cifar10 import ImageSplits
-from lambdalib.training.recipes import is_a
 
 __all__ = ["val_folder", "is_image_folder", "load_folder"]
 
@@ -46,9 +46,7 @@ def load_folder(root: str | Path, image_size: int = 32, workers: int | None = No
         ValueError: a folder or class is missing, a file is no image, they do not fit into memory, or image_size or
             workers is not positive.
     """
-    for name, size in (("image_size", image_size), ("workers", 1 if workers is None else workers)):
-        if not is_a(size, int) or size < 1:
-            raise ValueError(f"{name} must be a positive whole number, got {size!r}")
+    check_sizes(image_size=image_size, workers=1 if workers is None else workers)
     from torchvision.datasets import ImageFolder  # here, since torchvision takes two seconds to import
 
     root = Path(root)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from lambdalib.arguments import describe
 from lambdalib.models import create_model
 from lambdalib.training.cifar10 import ImageSplits, content_hash
 from lambdalib.training.data import normalize
@@ -186,14 +187,9 @@ def check_splits(data: ImageSplits) -> None:
         fits = isinstance(images, Tensor) and images.dtype == torch.uint8 and images.ndim == 4 and len(images)
         if not fits or images.shape[1:] != (3, *data.train_images.shape[2:]):
             words = "uint8 (n, 3, H, W), at least one, and of one size with the others"
-            raise ValueError(f"{name}_images must be {words}, got {kind_of(images)}")
+            raise ValueError(f"{name}_images must be {words}, got {describe(images)}")
         if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != (len(images),):
-            raise ValueError(f"{name}_labels must be int64 ({len(images)},), got {kind_of(labels)}")
-
-
-def kind_of(value) -> str:
-    """Dtype and shape of a tensor, else the type, for messages."""
-    return f"{value.dtype} {tuple(value.shape)}" if isinstance(value, Tensor) else type(value).__name__
+            raise ValueError(f"{name}_labels must be int64 ({len(images)},), got {describe(labels)}")
 
 
 def steps_per_epoch(recipe: Recipe, data: ImageSplits) -> int:

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
+from lambdalib.arguments import check_sizes, describe
 from lambdalib.training import distributed
 from lambdalib.training.callbacks import (
     Checkpoint,
@@ -31,7 +32,7 @@ from lambdalib.training.cifar10 import ImageSplits
 from lambdalib.training.data import Augment, batches, normalize, split_validation
 from lambdalib.training.evidence import in_notebook, memory_kept, pick_device
 from lambdalib.training.recipes import Recipe, image_side, is_a
-from lambdalib.training.run import Run, kind_of
+from lambdalib.training.run import Run
 
 __all__ = ["train_steps", "predict", "evaluate", "fit"]
 
@@ -90,9 +91,8 @@ def predict(model: nn.Module, images: Tensor, tta: str = "none", batch_size: int
         ValueError: tta is neither, batch_size is not positive, or there are no such images.
     """
     if not (isinstance(images, Tensor) and images.is_floating_point() and images.ndim == 4 and len(images)):
-        raise ValueError(f"images must be normalized (n, 3, H, W), at least one, got {kind_of(images)}")
-    if not is_a(batch_size, int) or batch_size < 1:
-        raise ValueError(f"batch_size must be a positive whole number, got {batch_size!r}")
+        raise ValueError(f"images must be normalized (n, 3, H, W), at least one, got {describe(images)}")
+    check_sizes(batch_size=batch_size)
     if tta not in TTA:
         raise ValueError(f"tta must be one of {TTA}, got {tta!r}")
     model.eval()
@@ -150,7 +150,6 @@ def fit(
         The run, finished unless its minutes were too few (see run.ended). run.eval_model is the trained model,
             run.accuracy its test accuracy; run.losses and run.records tell its story.
     Raises:
-        ValueError: out_dir holds a run already (resume is False), one of another recipe or other data, or one that
         ValueError: out_dir holds a run already (resume is False), one of another recipe or other data, or one that
             another process is training, or cannot be written to; or minutes are not positive, or come without
             out_dir; or save_every is negative; or recipe and data do not fit.
