@@ -7,6 +7,7 @@ Taught in notebooks/09b_how_sure. Used by `lambdalib results`.
 
 import json
 from dataclasses import fields, replace
+from functools import lru_cache
 from math import nan, sqrt
 from pathlib import Path
 from statistics import fmean
@@ -75,12 +76,24 @@ class Row(NamedTuple):
 
     name: str
     parameters: int
-    adds: int  # multiply-adds an image
+    recipe: Recipe  # that of its first seed
     epochs: float
     sides: str  # of the images in pixels, with the epochs at each: "6 at 16, 4 at 24, 1 at 32"
     scored_on: str  # "test" or "validation" images
     accuracies: list[float]  # in the order of the seeds
     accuracies_flip_tta: list[float]
+
+    @property
+    def adds(self) -> int:
+        """Multiply-adds of a forward pass, for one image of 32×32 pixels."""
+        return adds_of_net(self.recipe.model, json.dumps(self.recipe.model_kwargs))
+
+
+@lru_cache(maxsize=None)  # counting takes a good part of a second, and few records are of a net of their own
+def adds_of_net(model: str, model_kwargs: str) -> int:
+    """Row.adds of a net, its options as JSON."""
+    with torch.device("meta"):
+        return multiply_adds(create_model(model, **json.loads(model_kwargs)), (1, 3, 32, 32))
 
 
 def read_recipe(values: dict) -> Recipe:
@@ -273,12 +286,10 @@ def gather(runs: list[Record]) -> Row:
     ]
     if any(each != alike[0] for each in alike):
         raise ValueError(f"runs of a row must be alike, but those of {first.row!r} differ in more than the seed")
-    with torch.device("meta"):
-        adds = multiply_adds(create_model(first.recipe.model, **first.recipe.model_kwargs), (1, 3, 32, 32))
     return Row(
         name=first.row,
         parameters=first.start["parameters"],
-        adds=adds,
+        recipe=first.recipe,
         epochs=first.recipe.epochs,
         sides=sides_of(first.recipe),
         scored_on="validation" if first.recipe.validation_images else "test",

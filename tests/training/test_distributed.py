@@ -142,31 +142,6 @@ def test_the_first_process_alone_writes(tmp_path, monkeypatch):
     assert run.step == 6 and not (tmp_path / "out").exists()
 
 
-def test_the_command_of_the_readme_trains_on_two(tmp_path):
-    command = "torchrun --nproc-per-node 2 -m lambdalib train"
-    few = "--preset demo --model tiny --source sample --device cpu --batch-size 50 --max-steps 3 --out out --quiet"
-    beside_python = os.pathsep.join([str(Path(sys.executable).parent), ENVIRONMENT["PATH"]])
-    where = {"PATH": beside_python, "PET_MASTER_PORT": str(free_port())}  # 29500, the usual one, may be taken
-    result = subprocess.run(
-        [*command.split(), *few.split()],
-        cwd=tmp_path,
-        env={**ENVIRONMENT, **where},
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.count("test accuracy") == 1, "rank 0 alone tells"
-    first, *_, last = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
-    assert first["processes"] == 2 and first["recipe"]["batch_size"] == 50 and last["kind"] == "end"
-    state = load_state(tmp_path / "out" / "state.pt")
-    assert (
-        state["step"] == 3
-        and state["losses"][:3].isfinite().all()
-        and (tmp_path / "out" / "weights.safetensors").exists()
-    )
-
-
 def free_port():
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -192,7 +167,7 @@ def start_two(folder, *options):
     ]
 
 
-def wait_for(path, processes, seconds=120):
+def wait_for(path, processes, seconds=300):
     """Until a file is there."""
     end = time.monotonic() + seconds
     while not path.exists():
@@ -218,11 +193,17 @@ def test_a_killed_process_ends_the_other_with_a_message(tmp_path):
 
 
 @pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux names the children of a process")
-def test_torchrun_ends_within_seconds_and_one_process_goes_on(tmp_path, capsys):
-    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    train = "-m lambdalib train --preset demo --source sample --device cpu --out out --quiet --epochs 500"
+def test_the_command_of_the_readme_trains_on_two_and_one_goes_on_alone(tmp_path, capsys):
+    command = "torchrun --nproc-per-node 2 -m lambdalib train"
+    options = "--preset demo --source sample --device cpu --out out --quiet --epochs 500"
+    beside_python = os.pathsep.join([str(Path(sys.executable).parent), ENVIRONMENT["PATH"]])
+    where = {"PATH": beside_python, "PET_MASTER_PORT": str(free_port())}  # 29500, the usual one, may be taken
     agent = subprocess.Popen(
-        [*torchrun, *train.split()], cwd=tmp_path, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True
+        [*command.split(), *options.split()],
+        cwd=tmp_path,
+        env={**ENVIRONMENT, **where},
+        stderr=subprocess.PIPE,
+        text=True,
     )
     try:
         wait_for(tmp_path / "out" / "state.pt", [agent])
@@ -237,6 +218,8 @@ def test_torchrun_ends_within_seconds_and_one_process_goes_on(tmp_path, capsys):
         agent.wait()
     assert len(workers) == 2 and agent.returncode == 1
     assert "Signal 9" in err  # the other's own words may not come: torchrun may end it before it notices
+    log = [json.loads(line) for line in (tmp_path / "out" / "log.jsonl").read_text().splitlines()]
+    assert [record["processes"] for record in log if record["kind"] == "start"] == [2]
     step = load_state(tmp_path / "out" / "state.pt")["step"]
     assert cli.main(f"train --resume --out {tmp_path / 'out'} --minutes 1e-9 --quiet --device cpu".split()) == 0
     assert capsys.readouterr().out.startswith(f"stopped after step {step + 1:,} of 20,000; continue with")
