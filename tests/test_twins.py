@@ -279,9 +279,9 @@ def test_a_net_of_twins_learns_in_bfloat16(kind, u, scope):
     twins = [module for module in net.modules() if isinstance(module, Twin)]
     assert [twin.dim_u for twin in twins] == [u, u]
     assert scope is None or all(twin.table.shape[2:] == (scope, scope) for twin in twins)
-    images, labels = torch.randn(8, 3, 32, 32), torch.arange(8)
+    images, labels = torch.randn(4, 3, 32, 32), torch.arange(4)  # few: some CPUs have no bfloat16
     optimizer = torch.optim.Adam(net.parameters(), lr=3e-3)
-    for _ in range(15):
+    for _ in range(10):
         with torch.autocast("cpu", torch.bfloat16):
             loss = F.cross_entropy(net(images), labels)
         optimizer.zero_grad()

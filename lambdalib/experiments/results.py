@@ -7,7 +7,7 @@ Taught in notebooks/09b_how_sure. Used by `lambdalib results`.
 
 import json
 from dataclasses import fields, replace
-from functools import lru_cache
+from functools import cache
 from math import nan, sqrt
 from pathlib import Path
 from statistics import fmean
@@ -89,7 +89,7 @@ class Row(NamedTuple):
         return adds_of_net(self.recipe.model, json.dumps(self.recipe.model_kwargs))
 
 
-@lru_cache(maxsize=None)  # counting takes a good part of a second, and few records are of a net of their own
+@cache  # counting takes a good part of a second, and few records are of a net of their own
 def adds_of_net(model: str, model_kwargs: str) -> int:
     """Row.adds of a net, its options as JSON."""
     with torch.device("meta"):
