@@ -761,6 +761,8 @@ MUTATIONS = [
     Mutation("peers needed by every part", "experiments/bench.py", 'if find_spec(name) is None and not {"layer", "step"}.isdisjoint(parts):',
              "if find_spec(name) is None:"),
     # experiments/rows.py and results.py
+    Mutation("a row's multiply-adds are another net's", "experiments/results.py", "json.dumps(self.recipe.model_kwargs)", '"{}"'),
+    Mutation("multiply-adds of a small image", "experiments/results.py", "(1, 3, 32, 32)", "(1, 3, 16, 16)"),
     Mutation("runs of two types in one row", "experiments/results.py", ', run.start["dtype"])', ")"),
     Mutation("runs on other data in one row", "experiments/results.py", '(run.start["data"]["train"], run.start["data"]["test"])', "()"),
     Mutation("variance of the whole population", "experiments/results.py", "(squares + squares_other) / (freedom + freedom_other)",

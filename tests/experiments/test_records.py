@@ -51,16 +51,17 @@ TINY = asdict(ROWS["tiny"])
 def test_records_by_hand(tmp_path):
     for seed, (accuracy, seconds) in enumerate([(0.90, 120), (0.92, 60), (0.93, 600)]):
         write(tmp_path, "tiny", seed, accuracy, seconds, threads=1 + seed % 2)
-    write(tmp_path, "another-thing", 7, 0.5)
+    write(tmp_path, "another-thing", 7, 0.5, recipe={"model": "tiny", "model_kwargs": {"dim_k": 3}, "epochs": 7})
     tiny, other = read_results(None, tmp_path)
     assert tiny.name == "tiny" and tiny.accuracies == [0.90, 0.92, 0.93]
     margin = 4.303 * stdev([90, 92, 93]) / 3**0.5  # Student's t, two degrees of freedom
     assert format_mean(tiny.accuracies) == f"91.67 ± {margin:.2f}"
     assert other.name == "another-thing" and format_mean(other.accuracies) == "50.00"
     assert tiny.adds == multiply_adds(create_model("tiny"), (1, 3, 32, 32)) and tiny.epochs == 7
+    assert other.adds == multiply_adds(create_model("tiny", dim_k=3), (1, 3, 32, 32)) < tiny.adds
     assert results_table([tiny, other], {"tiny": "a small net"}).splitlines()[2:] == [
         "| a small net | 1,234 | 26.0 M | 7 at 32 | 3 | 91.67 ± 3.79 | 92.67 ± 3.79 |",
-        "| another-thing | 1,234 | 26.0 M | 7 at 32 | 1 | 50.00 | 51.00 |",
+        "| another-thing | 1,234 | 25.2 M | 7 at 32 | 1 | 50.00 | 51.00 |",
     ]
     beside = results_table([tiny, other], beside=other).splitlines()
     assert beside[0].endswith("| difference, points |") and beside[3].endswith("| 51.00 |  |")
