@@ -6,7 +6,8 @@ Used by every module of the paper where a value enters, and by hubconf.py.
 import torch
 from torch import Tensor, nn
 
-__all__ = ["check_sizes", "check_pair", "check_flags", "check_module", "check_axes", "check_images"]
+__all__ = ["check_sizes", "check_pair", "check_flags", "check_module", "check_axes", "check_images",
+           "check_labels"]  # fmt: skip
 
 
 def describe(value) -> str:
@@ -30,6 +31,9 @@ def check_sizes(lowest: int = 1, odd: bool = False, **sizes: int) -> None:
             raise ValueError(f"{name} must be {'odd and ' * odd}{kind}, got {size!r}")
 
 
+SIDES = (int, torch.SymInt, Tensor)  # an exporter has symbols for sizes that may change, and a tracer has tensors
+
+
 def check_pair(**pairs: tuple[int, int]) -> None:
     """Refuse what is no (height, width) of a map, in pixels. Used by Twin and position_output.
 
@@ -38,8 +42,7 @@ def check_pair(**pairs: tuple[int, int]) -> None:
     """
     for name, pair in pairs.items():
         fits = isinstance(pair, (tuple, list)) and len(pair) == 2
-        # an exporter has symbols for sizes that may change, and a tracer has tensors
-        if not fits or any(type(side) not in (int, torch.SymInt, Tensor) or side < 1 for side in pair):
+        if not fits or not all([type(side) in SIDES and side >= 1 for side in pair]):
             raise ValueError(f"{name} must be (height, width), two positive integers, got {pair!r}")
 
 
@@ -108,3 +111,23 @@ def check_images(images: Tensor, side: int = 1, count: int = 0, channels: int | 
         raise ValueError(f"images must be at least {side} × {side} pixels, got {tuple(images.shape)}")
     if images.shape[0] < count:
         raise ValueError(f"images must be at least {count}, got {tuple(images.shape)}")
+
+
+def check_labels(count: int, classes: int | None = None, **labels: Tensor) -> None:
+    """Refuse what is no label for each image, and labels of no class. Used by train_steps, evaluate and others.
+
+    Args:
+        count: of the images.
+        classes: of the model. None: any number. A GPU would have to wait, so there the numbers are not read.
+        labels: by their names; (count,) int64 is right.
+    Raises:
+        ValueError: the message names the labels, their class, shape or range, and what is allowed.
+    """
+    for name, label in labels.items():
+        if not isinstance(label, Tensor) or label.dtype != torch.int64 or label.shape != (count,):
+            raise ValueError(f"{name} must be int64 ({count},), one for each image, got {describe(label)}")
+        if classes is not None and label.device.type == "cpu":
+            low, high = (bound.item() for bound in label.aminmax())
+            if not 0 <= low <= high < classes:
+                allowed = f"from 0 to {classes - 1}, the model's classes"
+                raise ValueError(f"{name} must be {allowed}, got {low} to {high}")

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lambdalib.arguments import check_labels
 from lambdalib.training import distributed
 from lambdalib.training.cifar10 import (
     ImageSplits,
@@ -394,7 +395,7 @@ def batches(
     notebooks/07_train_on_cifar10.
 
     Args:
-        images, labels: (n, 3, H, W) uint8 and (n,), on the device where the model is.
+        images, labels: (n, 3, H, W) uint8 and (n,) int64, on the device where the model is.
         batch_size: images per step, 1 ... n.
         seed: chooses the order and the augmentation.
         start, stop: the steps are start ... stop - 1, counted from the first step of the run. None: without end.
@@ -404,11 +405,10 @@ def batches(
     Yields:
         images (batch_size / processes, 3, side, side) float32 and labels (batch_size / processes,).
     Raises:
-        ValueError: batch_size, start or stop outside their range, or labels of another number.
+        ValueError: batch_size, start or stop outside their range, or labels of another number or type.
     """
     n = len(images)
-    if not isinstance(labels, Tensor) or labels.shape != (n,):
-        raise ValueError(f"labels must be ({n},), one for each image, got {getattr(labels, 'shape', labels)!r}")
+    check_labels(n, labels=labels)
     if not is_a(batch_size, int) or not 1 <= batch_size <= n:
         raise ValueError(f"batch_size must be from 1 to {n}, the number of images, got {batch_size!r}")
     last = start if stop is None else stop

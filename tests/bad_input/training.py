@@ -165,7 +165,7 @@ ROWS = [
     Case("from step 1.5", lambda: batches(start=1.5), ("start", "0 <= start", "1.5")),
     Case("to before the start", lambda: batches(start=5, stop=2), ("stop", "start <= stop", "5 and 2")),
     Case("too few labels", lambda: batches(labels=LABELS[:3]), ("labels", "(8,)", "3")),
-    Case("labels are a list", lambda: batches(labels=[1, 2]), ("labels", "(8,)", "[1, 2]")),
+    Case("labels are a list", lambda: batches(labels=[1, 2]), ("labels", "(8,)", "list")),
     # folders, devices, files
     Case("a folder of no pixels", lambda: folders.load_folder("x", 0), ("image_size", "positive", "0")),
     Case("a folder of 16 in words", lambda: folders.load_folder("x", "16"), ("image_size", "positive", "'16'")),
