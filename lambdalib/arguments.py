@@ -3,11 +3,13 @@
 Used by every module of the paper where a value enters, and by hubconf.py.
 """
 
+from math import inf
+
 import torch
 from torch import Tensor, nn
 
-__all__ = ["check_sizes", "check_pair", "check_flags", "check_module", "check_axes", "check_images",
-           "check_labels"]  # fmt: skip
+__all__ = ["check_sizes", "check_numbers", "check_pair", "check_flags", "check_module", "check_axes",
+           "check_images", "check_labels"]  # fmt: skip
 
 
 def describe(value) -> str:
@@ -29,6 +31,21 @@ def check_sizes(lowest: int = 1, odd: bool = False, **sizes: int) -> None:
         if type(size) is not int or size < lowest or odd and size % 2 == 0:
             kind = "a positive integer" if lowest == 1 else f"an integer of at least {lowest}"
             raise ValueError(f"{name} must be {'odd and ' * odd}{kind}, got {size!r}")
+
+
+def check_numbers(highest: float = inf, **numbers: float) -> None:
+    """Refuse what is no number from 0 to `highest`: NaN, infinity, True and "2" are none.
+
+    Used by lr_factor, stopwatch and others.
+
+    Raises:
+        ValueError: the message names the argument, its value, and what is allowed.
+    """
+    for name, number in numbers.items():
+        fits = isinstance(number, (int, float)) and not isinstance(number, bool)
+        if not fits or not 0 <= number <= highest or number == inf:
+            allowed = "of at least 0, and finite" if highest == inf else f"from 0 to {highest}"
+            raise ValueError(f"{name} must be a number {allowed}, got {number!r}")
 
 
 SIDES = (int, torch.SymInt, Tensor)  # an exporter has symbols for sizes that may change, and a tracer has tensors

@@ -598,13 +598,13 @@ MUTATIONS = [
     Mutation("every step has the first size", "training/train.py", "image_side(step, recipe, run.total)", "image_side(step - run.step, recipe, run.total)", "tests/training/test_train.py -k small_images"),
     Mutation("a resumed run gets other weights", "training/train.py", "if resume and init_from is not None:", "if False:"),
     Mutation("no validation images", "training/train.py", "split_validation(data, recipe.validation_images)", "data", "tests/training/test_train.py -k validation"),
-    Mutation("two runs in one folder", "training/train.py", 'stack.enter_context(FileLock(folder / ".lock", timeout=0))', "pass", "tests/training/test_callbacks.py -k two_runs"),
+    Mutation("two runs in one folder", "training/checkpoint.py", "        lock.acquire()\n", "        pass\n", "tests/training/test_callbacks.py -k two_runs"),
     Mutation("an unwritable folder is found out later", "training/train.py", "            TemporaryFile(dir=folder).close()\n", "", "tests/training/test_faults.py -k written_to"),
-    Mutation("half-written files stay", "training/train.py", "            remove_parts(folder)\n", "", "tests/training/test_faults.py -k killed_processes_left"),
-    Mutation("half-written files of a living process go", "training/train.py", """            stack.enter_context(FileLock(folder / ".lock", timeout=0))
-            remove_parts(folder)
-""", """            remove_parts(folder)
-            stack.enter_context(FileLock(folder / ".lock", timeout=0))
+    Mutation("half-written files stay", "training/checkpoint.py", "                part.unlink()\n", "                pass\n", "tests/training/test_faults.py -k killed_processes_left"),
+    Mutation("half-written files of a living process go", "training/checkpoint.py", """    lock = FileLock(folder / ".lock", timeout=0)
+""", """    lock = FileLock(folder / ".lock", timeout=0)
+    for part in folder.glob("*.part"):
+        part.unlink()
 """, "tests/training/test_faults.py -k killed_processes_left"),
     Mutation("the last broken layer is blamed", "training/train.py", "found[:1] == [name]", "found[-1:] == [name]", "tests/training/test_faults.py -k names_step"),
     Mutation("all is repeated without a folder", "training/train.py", "too_long = folder is None and run.step > run.per_epoch", "too_long = False", "tests/training/test_faults.py -k without_a_folder"),
@@ -1167,7 +1167,7 @@ MUTATIONS = [
     Mutation("colours that are not even around 0", "course/figures/style.py", "vmin=-limit", "vmin=0"),
     Mutation("a tensor that still has its gradient", "course/figures/style.py", "tensor.detach().cpu().numpy()", "tensor.numpy()"),
     Mutation("ticks without numbers", "course/figures/style.py", '[f"{tick:g}" for tick in ticks]', '["" for tick in ticks]'),
-    Mutation("a patient npm", "training/cifar10.py", "*[] if patient else", "*[] if not patient else"),
+    Mutation("a patient npm", "training/cifar10.py", "Path(folder), patient)", "Path(folder), not patient)"),
     Mutation("any file is the official one", "training/downloads.py", "if found != expected:", "if False:"),
     Mutation("a state straight to its name", "training/checkpoint.py", "torch.save(state, part)", "torch.save(state, path)"),
     Mutation("an image with transparency", "course/figures/output.py", 'canvas.buffer_rgba())).convert("RGB")', "canvas.buffer_rgba()))"),

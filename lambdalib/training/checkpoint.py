@@ -14,6 +14,7 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 
 from lambdalib.models import create_model
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 ASSETS = Path(__file__).parents[1] / "assets"
+FILES = ("state.pt", "log.jsonl", "curve.png", "weights.safetensors", "weights.json")  # of a run
 
 # What a file must hold, for check_fields.
 DATA = {"train": int, "test": int}
@@ -109,11 +111,29 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what killed processes left half written. Only for the process that has locked the folder."""
-    for name in ("state.pt", "log.jsonl", "curve.png", "weights.safetensors", "weights.json"):
-        for part in folder.glob(f"{name}.*.part"):
-            part.unlink()
+@contextmanager
+def sole_process(folder: Path, *names: str) -> Iterator[None]:
+    """Lock a folder against other processes, and remove what killed ones left half written of the named files.
+
+    The system releases the lock when the process dies.
+
+    Raises:
+        Timeout: another process has locked the folder.
+        OSError: the folder cannot be written to, or its file system has no locks.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except NotImplementedError as error:
+        raise OSError("its file system has no locks") from error
+    try:
+        for name in names:
+            for part in folder.glob(f"{name}.*.part"):
+                part.unlink()
+        yield
+    finally:
+        lock.release()
 
 
 def save_weights(

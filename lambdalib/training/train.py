@@ -7,7 +7,7 @@ from tempfile import TemporaryFile
 
 import torch
 import torch.nn.functional as F
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
@@ -27,11 +27,11 @@ from lambdalib.training.callbacks import (
     call,
     say_beside_the_bar,
 )
-from lambdalib.training.checkpoint import load_backbone, load_state, remove_parts
+from lambdalib.training.checkpoint import FILES, load_backbone, load_state, sole_process
 from lambdalib.training.cifar10 import ImageSplits
 from lambdalib.training.data import Augment, batches, normalize, split_validation
 from lambdalib.training.evidence import in_notebook, memory_kept, pick_device
-from lambdalib.training.recipes import Recipe, image_side, is_a
+from lambdalib.training.recipes import Recipe, check_recipes, image_side, is_a
 from lambdalib.training.run import Run
 
 __all__ = ["train_steps", "predict", "evaluate", "fit"]
@@ -167,8 +167,7 @@ def fit(
         OSError: a file could not be written, for example because the disk is full.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the step was finished and the state saved.
     """
-    if not isinstance(recipe, Recipe):
-        raise TypeError(f"recipe must be a Recipe, got {recipe!r}")
+    check_recipes({"recipe": recipe})
     if recipe.batch_size % distributed.size():
         raise ValueError(
             f"batch_size must be divisible by {distributed.size()} processes, got {recipe.batch_size}"
@@ -322,8 +321,7 @@ def sole_writer(folder: Path | None, resume: bool) -> Iterator[None]:
         try:  # before the first step
             folder.mkdir(parents=True, exist_ok=True)
             TemporaryFile(dir=folder).close()
-            stack.enter_context(FileLock(folder / ".lock", timeout=0))
-            remove_parts(folder)
+            stack.enter_context(sole_process(folder, *FILES))
         except Timeout:
             raise ValueError(
                 f"out_dir must be a folder of its own for each run: another process is training into {folder}"
