@@ -134,8 +134,8 @@ def position_costs(
         size: (height, width) of the map; n = m = height·width.
         sides: (r_y, r_x) of the table.
     """
-    n = m = size[0] * size[1]
     _, tile, context, tiles = tiling(size, sides)
+    n = m = size[0] * size[1]
     return {
         "convolution": b * n * sides[0] * sides[1] * k * u * v + b * h * n * k * v,
         "lambda": b * n * m * k * u * v + b * h * n * k * v,
@@ -152,8 +152,8 @@ def position_numbers(
     Taught in notebooks/05_cost. Arguments as in position_costs. Dense embeddings are left out, since they do
     not grow with the batch.
     """
-    n = m = size[0] * size[1]
     _, tile, context, tiles = tiling(size, sides)
+    n = m = size[0] * size[1]
     lambdas, scores_of_tiles = b * n * k * v, b * h * prod(tiles) * prod(tile) * prod(context) * u
     return {
         "convolution": lambdas,

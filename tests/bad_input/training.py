@@ -6,7 +6,7 @@ from math import inf, nan
 import torch
 from bad_input.case import Case
 
-from lambdalib.training import checkpoint, data, evidence, folders, recipes, train
+from lambdalib.training import callbacks, checkpoint, data, evidence, folders, recipes, train
 from lambdalib.training.cifar10 import ImageSplits
 from lambdalib.training.recipes import Recipe
 
@@ -16,6 +16,37 @@ RECIPE = Recipe(
     model="tiny", model_kwargs={"layout": "CCC"}, epochs=1, batch_size=8, image_size=16, dtype="float32", padding=0
 )
 RANDOM = torch.Generator()
+EIGHT = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 8))
+FACTORS = [  # argument of lr_factor, value, a word of what is allowed
+    ("step", -1, "at least 0"),
+    ("step", 0.5, "an integer"),
+    ("step", True, "an integer"),
+    ("step", nan, "an integer"),
+    ("total", 0, "a positive integer"),
+    ("total", None, "a positive integer"),
+    ("total", inf, "a positive integer"),
+    ("warmup", 2, "from 0 to 1"),
+    ("warmup", -0.1, "from 0 to 1"),
+    ("warmup", nan, "from 0 to 1"),
+    ("warmup", "0.1", "from 0 to 1"),
+    ("schedule", "square", "'cosine'"),
+    ("schedule", None, "'linear'"),
+    ("schedule", ["linear"], "'linear'"),
+    ("min_factor", inf, "from 0 to 1"),
+    ("min_factor", True, "from 0 to 1"),
+    ("cycle", -3, "at least 0"),
+    ("cycle", nan, "finite"),
+    ("cycle", [], "a number"),
+]
+SIDES = [  # argument of image_side, value, a word of what is allowed
+    ("step", -1, "at least 0"),
+    ("step", None, "an integer"),
+    ("step", 1.5, "an integer"),
+    ("recipe", "demo", "a Recipe"),
+    ("recipe", None, "a Recipe"),
+    ("total", 0, "a positive integer"),
+    ("total", "9", "a positive integer"),
+]
 
 # field, value, a word of what is allowed
 FIELDS = [
@@ -99,6 +130,24 @@ def fit(recipe=RECIPE, images=DATA, **options):
 def batches(images=IMAGES, labels=LABELS, batch_size=4, **options):
     """The first batch."""
     return next(data.batches(images, labels, batch_size, **options))
+
+
+def evaluate(labels):
+    """A model of eight classes, evaluated on these labels."""
+    return train.evaluate(EIGHT, IMAGES.float(), labels)
+
+
+def first_step(labels):
+    """The loss of the first training step on these labels."""
+    return next(train.train_steps(EIGHT, [(IMAGES.float(), labels)], torch.optim.SGD(EIGHT.parameters(), lr=0.1)))
+
+
+def factor(name, value):
+    return recipes.lr_factor(**{"step": 0, "total": 9, "warmup": 0.1, "schedule": "linear"} | {name: value})
+
+
+def side(name, value):
+    return recipes.image_side(**{"step": 0, "recipe": RECIPE, "total": 9} | {name: value})
 
 
 def changed(**parts):
@@ -202,7 +251,52 @@ ROWS = [
         lambda: train.evaluate(None, IMAGES[:0].float(), LABELS[:0]),
         ("images", "at least one"),
     ),
+    # labels and steps
+    Case("evaluate: labels are a list", lambda: evaluate([1] * 8), ("labels", "list", "int64 (8,)")),
+    Case("evaluate: labels of float", lambda: evaluate(LABELS.float()), ("labels", "torch.float32", "int64 (8,)")),
+    Case("evaluate: bytes as labels", lambda: evaluate(LABELS.byte()), ("labels", "torch.uint8", "int64 (8,)")),
+    Case("evaluate: too few labels", lambda: evaluate(LABELS[:5]), ("labels", "(5,)", "int64 (8,)")),
+    Case("evaluate: labels in a column", lambda: evaluate(LABELS[:, None]), ("labels", "(8, 1)", "int64 (8,)")),
+    Case("evaluate: labels from 1", lambda: evaluate(LABELS + 1), ("labels", "from 0 to 7", "1 to 8")),
+    Case("evaluate: a label of -1", lambda: evaluate(LABELS - 1), ("labels", "from 0 to 7", "-1 to 6")),
+    Case(
+        "evaluate: no model", lambda: train.evaluate(None, IMAGES.float(), LABELS), ("model", "NoneType", "Module")
+    ),
+    Case("step: labels of float", lambda: first_step(LABELS.float()), ("labels", "torch.float32", "int64 (8,)")),
+    Case("step: short labels", lambda: first_step(LABELS.int()), ("labels", "torch.int32", "int64 (8,)")),
+    Case("step: probabilities", lambda: first_step(torch.eye(8)), ("labels", "(8, 8)", "int64 (8,)")),
+    Case("step: too many labels", lambda: first_step(torch.arange(9)), ("labels", "(9,)", "int64 (8,)")),
+    Case("step: labels from 1", lambda: first_step(LABELS + 1), ("labels", "from 0 to 7", "1 to 8")),
+    Case(
+        "step: an unknown label is -100", lambda: first_step(LABELS * 0 - 100), ("labels", "from 0 to 7", "-100")
+    ),
+    Case("step: labels are None", lambda: first_step(None), ("labels", "NoneType", "int64 (8,)")),
+    # the schedule
+    *(
+        Case(
+            f"lr_factor: {name} = {value}",
+            lambda name=name, value=value: factor(name, value),
+            (name, repr(value), word),
+        )
+        for name, value, word in FACTORS
+    ),
+    *(
+        Case(
+            f"image_side: {name} = {value}",
+            lambda name=name, value=value: side(name, value),
+            (name, repr(value), word),
+        )
+        for name, value, word in SIDES
+    ),
+    Case("a duration of nan", lambda: callbacks.duration(nan), ("seconds", "finite", "nan")),
+    Case("a duration of infinity", lambda: callbacks.duration(inf), ("seconds", "finite", "inf")),
+    Case("a duration of -1", lambda: callbacks.duration(-1), ("seconds", "at least 0", "-1")),
+    Case("a duration in words", lambda: callbacks.duration("5"), ("seconds", "a number", "'5'")),
     # runs
+    Case("resume is 1", lambda: fit(resume=1, out_dir="o"), ("resume", "True or False", "1")),
+    Case("resume is a word", lambda: fit(resume="no", out_dir="o"), ("resume", "True or False", "'no'")),
+    Case("progress is None", lambda: fit(progress=None), ("progress", "True or False", "None")),
+    Case("live is 0", lambda: fit(live=0), ("live", "True or False", "0")),
     Case("the recipe is its name", lambda: fit("demo"), ("recipe", "a Recipe", "'demo'")),
     Case("the data are a tuple", lambda: fit(images=(IMAGES, LABELS)), ("data", "ImageSplits", "tuple")),
     Case("minutes of -1", lambda: fit(minutes=-1, out_dir="o"), ("minutes", "positive", "-1")),
