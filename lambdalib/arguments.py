@@ -48,7 +48,8 @@ def check_numbers(highest: float = inf, **numbers: float) -> None:
             raise ValueError(f"{name} must be a number {allowed}, got {number!r}")
 
 
-SIDES = (int, torch.SymInt, Tensor)  # an exporter has symbols for sizes that may change, and a tracer has tensors
+# an exporter has symbols for sizes that may change, and a tracer has tensors
+SIZE_TYPES = (int, torch.SymInt, Tensor)
 
 
 def check_pair(**pairs: tuple[int, int]) -> None:
@@ -59,7 +60,7 @@ def check_pair(**pairs: tuple[int, int]) -> None:
     """
     for name, pair in pairs.items():
         fits = isinstance(pair, (tuple, list)) and len(pair) == 2
-        if not fits or not all([type(side) in SIDES and side >= 1 for side in pair]):
+        if not fits or not all([type(side) in SIZE_TYPES and side >= 1 for side in pair]):
             raise ValueError(f"{name} must be (height, width), two positive integers, got {pair!r}")
 
 

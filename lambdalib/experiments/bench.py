@@ -72,7 +72,7 @@ def stopwatch(functions: dict[str, Callable], budget: float = 2.0, turns: int = 
         budget: seconds to spend at least.
         turns: how many to count at least.
     Raises:
-        ValueError: functions are no dict of functions, budget is negative or infinite, or turns is not positive.
+        ValueError: an argument is none of these.
     """
     if not isinstance(functions, dict) or not functions or not all(map(callable, functions.values())):
         raise ValueError(f"functions must be a dict from names to functions, at least one, got {functions!r}")
@@ -449,11 +449,6 @@ PARTS = {"layer": bench_layer, "orders": bench_orders, "step": bench_step, "alte
          "growth": bench_growth}  # fmt: skip
 
 
-def geometric_mean(values: list[float]) -> float:
-    """exp of the mean logarithm."""
-    return math.exp(statistics.fmean(map(math.log, values)))
-
-
 def summary(rows: list[dict]) -> dict[str, dict[str, float]]:
     """How many times as fast as the fastest peer our layer is, for each dtype: geometric mean and worst.
 
@@ -461,12 +456,9 @@ def summary(rows: list[dict]) -> dict[str, dict[str, float]]:
     """
     result = {}
     for dtype in dict.fromkeys(row["dtype"] for row in rows):
-        ratios = [
-            min(t for name, t in row["seconds"].items() if name != "ours") / row["seconds"]["ours"]
-            for row in rows
-            if row["dtype"] == dtype
-        ]
-        result[dtype] = {"geometric_mean": geometric_mean(ratios), "worst": min(ratios)}
+        runs = [row["seconds"] for row in rows if row["dtype"] == dtype]
+        ratios = [min(t for name, t in run.items() if name != "ours") / run["ours"] for run in runs]
+        result[dtype] = {"geometric_mean": statistics.geometric_mean(ratios), "worst": min(ratios)}
     return result
 
 
