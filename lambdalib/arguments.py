@@ -8,8 +8,8 @@ from math import inf
 import torch
 from torch import Tensor, nn
 
-__all__ = ["check_sizes", "check_numbers", "check_pair", "check_flags", "check_module", "check_axes",
-           "check_images", "check_labels"]  # fmt: skip
+__all__ = ["check_sizes", "check_numbers", "check_pair", "check_flags", "check_module",
+           "check_generator", "check_axes", "check_images", "check_labels"]  # fmt: skip
 
 
 def describe(value) -> str:
@@ -84,6 +84,17 @@ def check_module(**modules: nn.Module) -> None:
     for name, module in modules.items():
         if not isinstance(module, nn.Module):
             raise ValueError(f"{name} must be a module (torch.nn.Module), got {describe(module)}")
+
+
+def check_generator(**generators: torch.Generator) -> None:
+    """Refuse what is no generator of random numbers, such as its seed. Used by puzzles, cutout and others.
+
+    Raises:
+        ValueError: the message names the argument, its class, and what is allowed.
+    """
+    for name, generator in generators.items():
+        if not isinstance(generator, torch.Generator):
+            raise ValueError(f"{name} must be a torch.Generator, got {describe(generator)}")
 
 
 def check_axes(pattern: str, **tensors: Tensor) -> None:

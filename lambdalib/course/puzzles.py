@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lambdalib.arguments import check_module, check_sizes, describe
+from lambdalib.arguments import check_generator, check_module, check_sizes
 
 __all__ = ["puzzles", "train_on_puzzles"]
 
@@ -25,8 +25,7 @@ def puzzles(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Ten
         ValueError: count is no positive integer, or generator no torch.Generator.
     """
     check_sizes(count=count)
-    if not isinstance(generator, torch.Generator):
-        raise ValueError(f"generator must be a torch.Generator, got {describe(generator)}")
+    check_generator(generator=generator)
     brightness = torch.rand(count, 8, 8, generator=generator)
     blue = torch.randint(2, (count, 1, 1), generator=generator).float()
     marker = F.one_hot(torch.randint(64, (count,), generator=generator), 64).view(count, 8, 8).float()

@@ -17,6 +17,7 @@ import torch
 from filelock import FileLock
 from torch import Tensor, nn
 
+from lambdalib.arguments import check_module
 from lambdalib.models import create_model
 from lambdalib.training.recipes import Recipe, check_fields
 
@@ -148,7 +149,10 @@ def save_weights(
         dtype: round floating-point tensors to this type, torch.float16 to halve the file. Default: as they are.
     Returns:
         SHA-256 of the file, in hex; it stands in the card too.
+    Raises:
+        ValueError: model is no module.
     """
+    check_module(model=model)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if dtype is not None:
         tensors = {
@@ -285,8 +289,10 @@ def load_backbone(model: nn.Module, path: str | os.PathLike) -> str:
         SHA-256 of the file, in hex.
     Raises:
         FileNotFoundError: no such weights, or no card beside them.
-        ValueError: the weights are not those that the card describes, or of another kind of model.
+        ValueError: the weights are not those that the card describes, or of another kind of model; or model is no
+            module.
     """
+    check_module(model=model)
     card, ours = read_card(path), model.state_dict()
     theirs = load_weights(path, card["sha256"])
     misfits = [

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
-from lambdalib.arguments import check_numbers, check_sizes, describe
+from lambdalib.arguments import check_module, check_numbers, check_sizes, describe
 from lambdalib.models import create_model
 
 __all__ = [
@@ -371,7 +371,12 @@ def create_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
 
     A filter before a norm may shrink: only the relative size of its step changes. Decay of a norm's scale or of a
     bias would pull the output towards 0 for no reason. Used by `lambdalib train`.
+
+    Raises:
+        ValueError: model is no module, or recipe no Recipe.
     """
+    check_module(model=model)
+    check_recipes({"recipe": recipe})
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     weights = [parameter for parameter in trained.values() if parameter.ndim > 1]
     scales = [
@@ -393,7 +398,11 @@ def create_scheduler(optimizer: Optimizer, recipe: Recipe, total: int, per_epoch
 
     Args:
         total, per_epoch: steps of the whole run and of one epoch.
+    Raises:
+        ValueError: recipe is no Recipe, or total or per_epoch no positive integer.
     """
+    check_recipes({"recipe": recipe})
+    check_sizes(total=total, per_epoch=per_epoch)
     min_factor = recipe.min_lr / recipe.lr
     cycle = None if recipe.restart_period is None else recipe.restart_period * per_epoch
     return LambdaLR(

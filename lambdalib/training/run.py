@@ -13,8 +13,8 @@ from lambdalib.arguments import check_labels, describe
 from lambdalib.models import create_model
 from lambdalib.training.cifar10 import ImageSplits, content_hash
 from lambdalib.training.data import normalize
-from lambdalib.training.evidence import evidence, pick_dtype
-from lambdalib.training.recipes import Recipe, create_optimizer, create_scheduler
+from lambdalib.training.evidence import evidence, pick_device, pick_dtype
+from lambdalib.training.recipes import Recipe, check_recipes, create_optimizer, create_scheduler
 
 __all__ = ["Run"]
 
@@ -37,6 +37,8 @@ class Run:
     """
 
     def __init__(self, recipe: Recipe, data: ImageSplits, device: torch.device):
+        check_recipes({"recipe": recipe})
+        device = pick_device(device)
         self.recipe, self.device, self.dtype = recipe, device, pick_dtype(recipe.dtype, device)
         self.memory_format = torch.channels_last if recipe.channels_last else torch.contiguous_format
         check_splits(data)
@@ -182,6 +184,8 @@ class Run:
 
 def check_splits(data: ImageSplits) -> None:
     """Raise ValueError unless both parts are images of one size with a label each, at least one."""
+    if not isinstance(data, ImageSplits):
+        raise ValueError(f"data must be ImageSplits, from load_cifar10 or load_folder, got {describe(data)}")
     parts = {"train": data[:2], "test": data[2:4]}
     for name, (images, labels) in parts.items():
         fits = isinstance(images, Tensor) and images.dtype == torch.uint8 and images.ndim == 4 and len(images)

@@ -9,11 +9,12 @@ from bad_input.case import Case
 from lambdalib.course import figures, widgets
 from lambdalib.course.progress import progress
 from lambdalib.course.puzzles import puzzles, train_on_puzzles
-from lambdalib.experiments import bench, durations, paper_tables, report, results, steering
+from lambdalib.experiments import bench, compare, durations, paper_tables, report, results, steering
 from lambdalib.training.recipes import RECIPES
 
 SWITCH = ipw.Checkbox(description="on")
 RANDOM, DEMO, TIMED = torch.Generator(), RECIPES["demo"], {"a": len}
+CURVE = compare.Curve(torch.arange(3), torch.zeros(3))
 TABLES = [  # function of the paper's tables, argument, value, a word of what is allowed
     (paper_tables.attention_memory, "batch", 0, "positive"),
     (paper_tables.attention_memory, "batch", None, "positive"),
@@ -46,7 +47,12 @@ ROWS = [
         "an accuracy of True", lambda: results.format_difference([True], [0.5]), ("accuracies", "numbers", "True")
     ),
     Case("no such group", lambda: results.read_records("ladder"), ("group", "main", "'ladder'")),
-    Case("a list of groups", lambda: results.read_records(["main"]), ("unhashable", "list")),
+    Case("a list of groups", lambda: results.read_records(["main"]), ("group", "main", "['main']")),
+    Case("a slider from a word", lambda: widgets.slider("x", "0", 10, 5), ("low", "value", "'0'")),
+    Case("a slider to None", lambda: widgets.slider("x", 0, None, 5), ("high", "value", "None")),
+    Case("a switch of 1", lambda: widgets.switch("x", 1), ("value", "True or False", "1")),
+    Case("compare two names", lambda: compare.compare("a", "b"), ("first", "a Curve", "'a'")),
+    Case("align with None", lambda: compare.align(CURVE, None), ("second", "a Curve", "None")),
     Case("no such run", lambda: results.find_record("tiny", 99), ("row and seed", "main", "99")),
     Case("no such reference", lambda: report.compare_rows({}, [], "tiny"), ("reference", "the rows", "'tiny'")),
     Case("no such part", lambda: bench.bench(["foo"]), ("parts", "growth", "'foo'")),

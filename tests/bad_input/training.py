@@ -9,6 +9,7 @@ from bad_input.case import Case
 from lambdalib.training import callbacks, checkpoint, data, evidence, folders, recipes, train
 from lambdalib.training.cifar10 import ImageSplits
 from lambdalib.training.recipes import Recipe
+from lambdalib.training.run import Run
 
 IMAGES, LABELS = torch.zeros(8, 3, 16, 16, dtype=torch.uint8), torch.arange(8)
 DATA = ImageSplits(IMAGES, LABELS, IMAGES, LABELS, LABELS, LABELS, "sample")
@@ -205,7 +206,39 @@ ROWS = [
     Case("Augment pads by -1", lambda: data.Augment(padding=-1), ("padding", "-1", "0 or more")),
     Case("Augment pads by True", lambda: data.Augment(padding=True), ("padding", "True", "whole number")),
     Case("Augment cuts None out", lambda: data.Augment(cutout=None), ("cutout", "None", "whole number")),
-    Case("the order of -1 images", lambda: data.epoch_order(-1, 0, 0), ("n", "0 or more", "-1")),
+    Case("the order of -1 images", lambda: data.epoch_order(-1, 0, 0), ("n", "at least 0", "-1")),
+    Case("an order by None", lambda: data.epoch_order(4, None, 0), ("seed", "at least 0", "None")),
+    Case("an order by a seed of 1.0", lambda: data.epoch_order(4, 1.0, 0), ("seed", "at least 0", "1.0")),
+    Case("the order of epoch nan", lambda: data.epoch_order(4, 0, nan), ("epoch", "at least 0", "nan")),
+    Case("a generator by a word", lambda: data.generator_at("1"), ("seed", "at least 0", "'1'")),
+    Case("a crop of None", lambda: data.random_crop(None, 2, RANDOM), ("images", "(b, d, H, W)", "NoneType")),
+    Case(
+        "a crop of one image", lambda: data.random_crop(IMAGES[0], 2, RANDOM), ("images", "(3, 16, 16)", "(b, d")
+    ),
+    Case("a crop by a seed", lambda: data.random_crop(IMAGES, 2, 0), ("generator", "torch.Generator", "int")),
+    Case("a flip of None", lambda: data.random_flip(None, RANDOM), ("images", "(b, d, H, W)", "NoneType")),
+    Case("a flip by None", lambda: data.random_flip(IMAGES, None), ("generator", "torch.Generator", "NoneType")),
+    Case("a flip in epoch -1", lambda: data.alternating_flip(IMAGES, LABELS, -1), ("epoch", "at least 0", "-1")),
+    Case("a flip of a list", lambda: data.alternating_flip([1], LABELS, 0), ("images", "(b, d, H, W)", "list")),
+    Case("a square of True", lambda: data.cutout(IMAGES, True, RANDOM), ("size", "True", "0 or more")),
+    Case("a square by a seed", lambda: data.cutout(IMAGES, 2, 7), ("generator", "torch.Generator", "int")),
+    Case("batches of None", lambda: batches(None), ("images", "(b, d, H, W)", "NoneType")),
+    Case("batches by a seed of -1", lambda: batches(seed=-1), ("seed", "at least 0", "-1")),
+    Case("batches augmented by a word", lambda: batches(augment="flip"), ("augment", "a function", "'flip'")),
+    Case("batches with a side of 8", lambda: batches(side=8), ("side", "a function", "8")),
+    Case("an optimizer of None", lambda: recipes.create_optimizer(None, RECIPE), ("model", "Module", "NoneType")),
+    Case(
+        "an optimizer by a name", lambda: recipes.create_optimizer(EIGHT, "demo"), ("recipe", "a Recipe", "'demo'")
+    ),
+    Case(
+        "a schedule of no steps", lambda: recipes.create_scheduler(None, RECIPE, 0, 5), ("total", "positive", "0")
+    ),
+    Case("a schedule by None", lambda: recipes.create_scheduler(None, None, 5, 5), ("recipe", "a Recipe", "None")),
+    Case("a run by a name", lambda: Run("demo", DATA, None), ("recipe", "a Recipe", "'demo'")),
+    Case("a run on None", lambda: Run(RECIPE, None, None), ("data", "ImageSplits", "NoneType")),
+    Case("a run on an abacus", lambda: Run(RECIPE, DATA, "abacus"), ("device", "cpu, cuda", "'abacus'")),
+    Case("weights of None", lambda: checkpoint.save_weights(None, "a"), ("model", "Module", "NoneType")),
+    Case("a backbone for a name", lambda: checkpoint.load_backbone("tiny", "a"), ("model", "Module", "str")),
     Case("a batch of none", lambda: batches(batch_size=0), ("batch_size", "from 1 to 8", "0")),
     Case("a batch of True", lambda: batches(batch_size=True), ("batch_size", "from 1 to 8", "True")),
     Case("a batch of all and one", lambda: batches(batch_size=9), ("batch_size", "from 1 to 8", "9")),
