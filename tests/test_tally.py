@@ -4,9 +4,12 @@ import json
 from pathlib import Path
 from types import SimpleNamespace
 
+import frames
+import kills
 import pytest
 import steady
 import tally
+import time_widgets
 from test_versions import REPORT
 
 
@@ -30,6 +33,21 @@ def test_lines_about_one_thing_are_added_up(monkeypatch, tmp_path):
 def test_a_tally_carries_its_evidence():
     line = tally.tally("kills", 3, 1, "make kills")
     assert {"commit", "date", "cpu", "python", "torch", "command"} <= line.keys()
+
+
+@pytest.mark.parametrize("tool", [steady, kills])
+def test_no_times_are_refused(tool, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["tool", "0"])
+    with pytest.raises(SystemExit) as end:
+        tool.main()
+    assert end.value.code == 2 and "times must be at least 1, got 0" in capsys.readouterr().err
+
+
+def test_no_lesson_of_that_name_is_told(capsys):
+    assert time_widgets.main(["zz"]) == 2 and "'zz'" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        frames.main(["zz"])
+    assert end.value.code == 2 and "got zz" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("code", "tests", "failed"), [(0, 9, 0), (2, 0, 1)])

@@ -35,6 +35,8 @@ def main() -> int:
     parser.add_argument("--way", choices=WAYS, default="plain")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    if options.times < 1:
+        parser.error(f"times must be at least 1, got {options.times}")
     what, more, variables = WAYS[options.way]
     bad = 0
     for run in range(1, options.times + 1):
