@@ -3,10 +3,13 @@
 Used by every module of the paper where a value enters, and by hubconf.py.
 """
 
+from math import inf
+
 import torch
 from torch import Tensor, nn
 
-__all__ = ["check_sizes", "check_pair", "check_flags", "check_module", "check_axes", "check_images"]
+__all__ = ["check_sizes", "check_numbers", "check_pair", "check_flags", "check_module",
+           "check_generator", "check_axes", "check_images", "check_labels"]  # fmt: skip
 
 
 def describe(value) -> str:
@@ -30,6 +33,25 @@ def check_sizes(lowest: int = 1, odd: bool = False, **sizes: int) -> None:
             raise ValueError(f"{name} must be {'odd and ' * odd}{kind}, got {size!r}")
 
 
+def check_numbers(highest: float = inf, **numbers: float) -> None:
+    """Refuse what is no number from 0 to `highest`: NaN, infinity, True and "2" are none.
+
+    Used by lr_factor, stopwatch and others.
+
+    Raises:
+        ValueError: the message names the argument, its value, and what is allowed.
+    """
+    for name, number in numbers.items():
+        fits = isinstance(number, (int, float)) and not isinstance(number, bool)
+        if not fits or not 0 <= number <= highest or number == inf:
+            allowed = "of at least 0, and finite" if highest == inf else f"from 0 to {highest}"
+            raise ValueError(f"{name} must be a number {allowed}, got {number!r}")
+
+
+# an exporter has symbols for sizes that may change, and a tracer has tensors
+SIZE_TYPES = (int, torch.SymInt, Tensor)
+
+
 def check_pair(**pairs: tuple[int, int]) -> None:
     """Refuse what is no (height, width) of a map, in pixels. Used by Twin and position_output.
 
@@ -38,8 +60,7 @@ def check_pair(**pairs: tuple[int, int]) -> None:
     """
     for name, pair in pairs.items():
         fits = isinstance(pair, (tuple, list)) and len(pair) == 2
-        # an exporter has symbols for sizes that may change, and a tracer has tensors
-        if not fits or any(type(side) not in (int, torch.SymInt, Tensor) or side < 1 for side in pair):
+        if not fits or not all([type(side) in SIZE_TYPES and side >= 1 for side in pair]):
             raise ValueError(f"{name} must be (height, width), two positive integers, got {pair!r}")
 
 
@@ -63,6 +84,17 @@ def check_module(**modules: nn.Module) -> None:
     for name, module in modules.items():
         if not isinstance(module, nn.Module):
             raise ValueError(f"{name} must be a module (torch.nn.Module), got {describe(module)}")
+
+
+def check_generator(**generators: torch.Generator) -> None:
+    """Refuse what is no generator of random numbers, such as its seed. Used by puzzles, cutout and others.
+
+    Raises:
+        ValueError: the message names the argument, its class, and what is allowed.
+    """
+    for name, generator in generators.items():
+        if not isinstance(generator, torch.Generator):
+            raise ValueError(f"{name} must be a torch.Generator, got {describe(generator)}")
 
 
 def check_axes(pattern: str, **tensors: Tensor) -> None:
@@ -108,3 +140,23 @@ def check_images(images: Tensor, side: int = 1, count: int = 0, channels: int | 
         raise ValueError(f"images must be at least {side} × {side} pixels, got {tuple(images.shape)}")
     if images.shape[0] < count:
         raise ValueError(f"images must be at least {count}, got {tuple(images.shape)}")
+
+
+def check_labels(count: int, classes: int | None = None, **labels: Tensor) -> None:
+    """Refuse what is no label for each image, and labels of no class. Used by train_steps, evaluate and others.
+
+    Args:
+        count: of the images.
+        classes: of the model. None: any number. A GPU would have to wait, so there the numbers are not read.
+        labels: by their names; (count,) int64 is right.
+    Raises:
+        ValueError: the message names the labels, their class, shape or range, and what is allowed.
+    """
+    for name, label in labels.items():
+        if not isinstance(label, Tensor) or label.dtype != torch.int64 or label.shape != (count,):
+            raise ValueError(f"{name} must be int64 ({count},), one for each image, got {describe(label)}")
+        if classes is not None and label.device.type == "cpu":
+            low, high = (bound.item() for bound in label.aminmax())
+            if not 0 <= low <= high < classes:
+                allowed = f"from 0 to {classes - 1}, the model's classes"
+                raise ValueError(f"{name} must be {allowed}, got {low} to {high}")

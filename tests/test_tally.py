@@ -1,11 +1,16 @@
 """The page "How it is tested" says what the tallies say, and a run of the lessons is counted rightly."""
 
 import json
+from pathlib import Path
 from types import SimpleNamespace
 
+import frames
+import kills
 import pytest
 import steady
 import tally
+import time_widgets
+from test_versions import REPORT
 
 
 def test_the_page_is_made_of_the_tallies():
@@ -30,29 +35,33 @@ def test_a_tally_carries_its_evidence():
     assert {"commit", "date", "cpu", "python", "torch", "command"} <= line.keys()
 
 
-@pytest.mark.parametrize(
-    ("last", "expected"),
-    [
-        ("500 passed in 99.1s (0:01:39)", (500, 0)),
-        ("1 failed, 499 passed, 2 warnings, 1 error in 9s", (499, 2)),
-        ("no tests ran in 0.1s", (0, 0)),
-    ],
-)
-def test_the_report_of_a_run_is_read(last, expected):
-    assert steady.outcome(f"....\n{last}") == expected
+@pytest.mark.parametrize("tool", [steady, kills])
+def test_no_times_are_refused(tool, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["tool", "0"])
+    with pytest.raises(SystemExit) as end:
+        tool.main()
+    assert end.value.code == 2 and "times must be at least 1, got 0" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("code", "last", "failed"), [(0, "9 passed in 1s", 0), (2, "no tests ran in 1s", 1)])
-def test_each_run_adds_a_line(monkeypatch, tmp_path, code, last, failed):
+def test_no_lesson_of_that_name_is_told(capsys):
+    assert time_widgets.main(["zz"]) == 2 and "'zz'" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as end:
+        frames.main(["zz"])
+    assert end.value.code == 2 and "got zz" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("code", "tests", "failed"), [(0, 9, 0), (2, 0, 1)])
+def test_each_run_adds_a_line(monkeypatch, tmp_path, code, tests, failed):
     def run(command, env, **_):
         assert command[1:5] == ["-m", "pytest", "--nbval", "notebooks"] and env["OMP_NUM_THREADS"] == "1"
-        return SimpleNamespace(stdout=last, returncode=code)
+        Path(command[-1]).write_text(REPORT.format(tests=tests, failures=0, errors=0, skipped=0))
+        return SimpleNamespace(stdout="", returncode=code)
 
     monkeypatch.setattr(steady, "subprocess", SimpleNamespace(run=run))
     monkeypatch.setattr(tally, "TALLIES", tmp_path)
     monkeypatch.setattr("sys.argv", ["steady.py", "2", "--way", "one", "--write"])
     assert steady.main() == failed
     lines = [json.loads(line) for line in (tmp_path / "steady.jsonl").read_text().splitlines()]
-    assert [(line["what"], line["count"], line["failures"]) for line in lines] == [
-        ("the lessons, at one thread", 1, failed)
+    assert [(line["what"], line["count"], line["failures"], line["cells"]) for line in lines] == [
+        ("the lessons, at one thread", 1, failed, tests)
     ] * 2

@@ -9,7 +9,8 @@ from packaging.requirements import Requirement
 from packaging.version import Version
 from test_project import PROJECT
 
-REPORT = """<testsuites><testsuite tests="7" failures="1" errors="2" skipped="1"></testsuite></testsuites>"""
+SUITE = '<testsuite tests="{tests}" failures="{failures}" errors="{errors}" skipped="{skipped}"/>'
+REPORT = f"<testsuites>{SUITE}</testsuites>"
 
 
 def declared():
@@ -48,13 +49,17 @@ def test_what_would_be_replaced_on_colab_is_named(monkeypatch):
 
 
 def test_a_tally_counts_what_ran(tmp_path, monkeypatch):
-    (tmp_path / "report.xml").write_text(REPORT)
+    (tmp_path / "report.xml").write_text(REPORT.format(tests=7, failures=1, errors=2, skipped=1))
     (tmp_path / "tests").mkdir()
     monkeypatch.setattr(versions, "ROOT", tmp_path)
     versions.write_tally("colab", tmp_path / "report.xml", sys.executable, "make test-colab")
     tally = json.loads((tmp_path / "tests" / "tally" / "colab.jsonl").read_text())
     assert list(tally) == "what count failures command commit python torch cpu date".split()
     assert (tally["count"], tally["failures"]) == (3, 3) and all(value for name, value in tally.items())
+
+
+def test_a_run_without_a_report_has_failed(tmp_path):
+    assert versions.outcome(tmp_path / "report.xml") == (0, 1)
 
 
 def test_an_unknown_set_of_versions_is_refused(capsys):

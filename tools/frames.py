@@ -182,6 +182,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="tools/frames.py", description=__doc__.partition("\n")[0])
     parser.add_argument("lessons", nargs="*", help="beginnings of lessons' names; default: all")
     wanted = parser.parse_args(arguments).lessons or [""]
+    if unknown := [name for name in wanted if not any(TWINS.glob(f"{name}*.py"))]:
+        parser.error(f"lessons must begin as those in {TWINS} do, got {', '.join(unknown)}")
     listed = FRAMES / "sliders.json"
     sliders = json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else {}
     for twin in sorted(TWINS.glob("*.py")):

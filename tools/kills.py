@@ -86,6 +86,8 @@ def main() -> int:
     parser.add_argument("times", type=int, nargs="?", default=30)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    if options.times < 1:
+        parser.error(f"times must be at least 1, got {options.times}")
     chance, kills, halves, runs, wrong = random.Random(0), 0, 0, 0, 0
     torch.set_num_threads(1)  # a fork has none of this process's threads, so it must not have begun any
     with tempfile.TemporaryDirectory() as name:

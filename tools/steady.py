@@ -7,13 +7,14 @@ python tools/steady.py 3 --write          and add each run to tests/tally/steady
 
 import argparse
 import os
-import re
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import tally
+import versions
 
 ROOT = Path(__file__).resolve().parent.parent
 WAYS = {  # what is tried, options of pytest, environment
@@ -28,27 +29,25 @@ WAYS = {  # what is tried, options of pytest, environment
 }
 
 
-def outcome(report: str) -> tuple[int, int]:
-    """The last line of pytest's report as (cells passed, cells failed)."""
-    found = {
-        word: int(number) for number, word in re.findall(r"(\d+) (passed|failed|error)", report.splitlines()[-1])
-    }
-    return found.get("passed", 0), found.get("failed", 0) + found.get("error", 0)
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("times", type=int, nargs="?", default=1)
     parser.add_argument("--way", choices=WAYS, default="plain")
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
+    if options.times < 1:
+        parser.error(f"times must be at least 1, got {options.times}")
     what, more, variables = WAYS[options.way]
     bad = 0
     for run in range(1, options.times + 1):
         began = time.monotonic()
         command = [sys.executable, "-m", "pytest", "--nbval", "notebooks", "-q", "-p", "no:cacheprovider", *more]
-        done = subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True)
-        passed, failed = outcome(done.stdout)
+        with tempfile.TemporaryDirectory() as folder:
+            command += ["--junitxml", f"{folder}/report.xml"]
+            done = subprocess.run(
+                command, cwd=ROOT, env={**os.environ, **variables}, capture_output=True, text=True
+            )
+            passed, failed = versions.outcome(Path(folder) / "report.xml")
         failed = failed or int(done.returncode != 0)
         bad += failed > 0
         print(f"run {run}: {passed} cells passed, {failed} failed, {time.monotonic() - began:.0f} s", flush=True)

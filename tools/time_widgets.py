@@ -66,11 +66,16 @@ def milliseconds(draw, controls, chance: random.Random) -> tuple[list[float], bo
 
 
 def main(names: list[str]) -> int:
+    try:
+        twins = [find_twin(name) for name in names] or sorted(TWINS.glob("*.py"))
+    except ValueError as error:
+        print(error, file=sys.stderr)
+        return 2
     matplotlib.use("Agg")
     os.chdir(TWINS.parent)
     chance, slow = random.Random(0), 0
     print(f"{'lesson':<28}{'widget':<22}{'median, ms':>11}{'longest, ms':>13}")
-    for twin in [find_twin(name) for name in names] or sorted(TWINS.glob("*.py")):
+    for twin in twins:
         cells = [cell.source for cell in jupytext.read(twin).cells if cell.cell_type == "code"]
         for draw, controls in recorded(until_last_widget(cells)):
             times, inside = milliseconds(draw, controls, chance)

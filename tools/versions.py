@@ -113,7 +113,9 @@ def as_on_colab(python: Path, folder: Path) -> list[str]:
 
 
 def outcome(report: Path) -> tuple[int, int]:
-    """How many tests passed and how many failed, from a JUnit report."""
+    """How many tests passed and how many failed, from pytest's JUnit report. A run that left none has failed."""
+    if not report.exists():
+        return 0, 1
     suite = ElementTree.parse(report).getroot().find("testsuite")
     tests, failures, errors, skipped = (int(suite.get(k)) for k in ("tests", "failures", "errors", "skipped"))
     return tests - failures - errors - skipped, failures + errors

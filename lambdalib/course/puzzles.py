@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from lambdalib.arguments import check_generator, check_module, check_sizes
+
 __all__ = ["puzzles", "train_on_puzzles"]
 
 
@@ -19,7 +21,11 @@ def puzzles(count: int, generator: torch.Generator) -> tuple[Tensor, Tensor, Ten
         Images (b, 3, 8, 8): brightness, the marker if it is red, the marker if it is blue.
         The true answers (b, 2, 8, 8), yes = 1.
         Where they are scored (b, 2, 8, 8): A not in the first and last column, B not at the marker or beside it.
+    Raises:
+        ValueError: count is no positive integer, or generator no torch.Generator.
     """
+    check_sizes(count=count)
+    check_generator(generator=generator)
     brightness = torch.rand(count, 8, 8, generator=generator)
     blue = torch.randint(2, (count, 1, 1), generator=generator).float()
     marker = F.one_hot(torch.randint(64, (count,), generator=generator), 64).view(count, 8, 8).float()
@@ -40,7 +46,11 @@ def train_on_puzzles(model: nn.Module, steps: int = 300) -> nn.Module:
         steps: of Adam, with 32 images each.
     Returns:
         The model, in eval mode.
+    Raises:
+        ValueError: model is no module, or steps is no positive integer.
     """
+    check_module(model=model)
+    check_sizes(steps=steps)
     generator = torch.Generator().manual_seed(0)
     optimizer = torch.optim.Adam(model.parameters())
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.02, total_steps=steps)

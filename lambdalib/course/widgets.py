@@ -12,6 +12,7 @@ from base64 import b64encode
 
 import ipywidgets as ipw
 
+from lambdalib.arguments import check_flags
 from lambdalib.course.figures.output import frame
 
 __all__ = ["choice", "explore", "slider", "switch"]
@@ -44,8 +45,9 @@ def slider(label: str, low, high, value, step=1):
     Raises:
         ValueError: not low <= value <= high, or step is not above 0.
     """
-    if not (low <= value <= high and step > 0):
-        got = f"low={low}, value={value}, high={high}, step={step}"
+    numbers = all(isinstance(number, (int, float)) for number in (low, high, value, step))
+    if not (numbers and low <= value <= high and step > 0):
+        got = f"low={low!r}, value={value!r}, high={high!r}, step={step!r}"
         raise ValueError(f"a slider must have low <= value <= high and a step above 0, got {got}")
     kind = ipw.IntSlider if isinstance(step, int) and isinstance(value, int) else ipw.FloatSlider
     return kind(value=value, min=low, max=high, step=step, description=label, continuous_update=False)
@@ -74,7 +76,8 @@ def choice(label: str, options, value=None):
 
 
 def switch(label: str, value: bool = False):
-    """A box to tick. Taught in notebooks/01_self_attention."""
+    """A box to tick. Taught in notebooks/01_self_attention. Raises ValueError unless value is True or False."""
+    check_flags(value=value)
     return ipw.Checkbox(value=value, description=label)
 
 

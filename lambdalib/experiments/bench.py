@@ -24,6 +24,7 @@ from torch.multiprocessing import get_context
 from torch.utils.flop_counter import FlopCounterMode
 
 from lambdalib import convert
+from lambdalib.arguments import check_flags, check_numbers, check_sizes
 from lambdalib.contractions import ORDERS, plan, position_output
 from lambdalib.cost import saved_activation_bytes
 from lambdalib.layer import LambdaLayer
@@ -70,7 +71,13 @@ def stopwatch(functions: dict[str, Callable], budget: float = 2.0, turns: int = 
         functions: name -> what to run, without arguments.
         budget: seconds to spend at least.
         turns: how many to count at least.
+    Raises:
+        ValueError: an argument is none of these.
     """
+    if not isinstance(functions, dict) or not functions or not all(map(callable, functions.values())):
+        raise ValueError(f"functions must be a dict from names to functions, at least one, got {functions!r}")
+    check_numbers(budget=budget)
+    check_sizes(turns=turns)
     rounds, begin = [], time.perf_counter()
     while len(rounds) <= turns or time.perf_counter() - begin < budget:
         rounds.append([timed(function) for function in functions.values()])
@@ -442,11 +449,6 @@ PARTS = {"layer": bench_layer, "orders": bench_orders, "step": bench_step, "alte
          "growth": bench_growth}  # fmt: skip
 
 
-def geometric_mean(values: list[float]) -> float:
-    """exp of the mean logarithm."""
-    return math.exp(statistics.fmean(map(math.log, values)))
-
-
 def summary(rows: list[dict]) -> dict[str, dict[str, float]]:
     """How many times as fast as the fastest peer our layer is, for each dtype: geometric mean and worst.
 
@@ -454,12 +456,9 @@ def summary(rows: list[dict]) -> dict[str, dict[str, float]]:
     """
     result = {}
     for dtype in dict.fromkeys(row["dtype"] for row in rows):
-        ratios = [
-            min(t for name, t in row["seconds"].items() if name != "ours") / row["seconds"]["ours"]
-            for row in rows
-            if row["dtype"] == dtype
-        ]
-        result[dtype] = {"geometric_mean": geometric_mean(ratios), "worst": min(ratios)}
+        runs = [row["seconds"] for row in rows if row["dtype"] == dtype]
+        ratios = [min(t for name, t in run.items() if name != "ours") / run["ours"] for run in runs]
+        result[dtype] = {"geometric_mean": statistics.geometric_mean(ratios), "worst": min(ratios)}
     return result
 
 
@@ -477,6 +476,7 @@ def bench(
     Raises:
         ValueError: there is no such part, a package to compare with is not installed, or out holds no JSON.
     """
+    check_flags(quick=quick)
     parts = list(PARTS) if parts is None else parts
     if not isinstance(parts, list) or not parts or any(part not in list(PARTS) for part in parts):
         raise ValueError(f"parts must be a list of {', '.join(PARTS)}, got {parts!r}")

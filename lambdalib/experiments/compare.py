@@ -170,9 +170,12 @@ def align(first: Curve, second: Curve) -> tuple[Tensor, Tensor, Tensor]:
     Returns:
         steps, losses of the first, losses of the second, (n,) each.
     Raises:
-        ValueError: their batches differ, or too little can be compared: less than half of the steps of the curve
-            that has fewer, or of the length of the longer one.
+        ValueError: one of them is no Curve; or their batches differ, or too little can be compared: less than half
+            of the steps of the curve that has fewer, or of the length of the longer one.
     """
+    for name, curve in {"first": first, "second": second}.items():
+        if not isinstance(curve, Curve):
+            raise ValueError(f"{name} must be a Curve, from read_curve, got {curve!r}")
     if None not in (first.batch, second.batch) and first.batch != second.batch:
         raise ValueError(
             f"the runs cannot be compared: a step is {first.batch} images in one and {second.batch} in the other"

@@ -8,15 +8,17 @@ it that lambda layers reach, by the record of `lambdalib bench`. Taught in noteb
 """
 
 import json
+from collections.abc import Mapping
 from statistics import median
 
 import torch
 
+from lambdalib.arguments import check_sizes
 from lambdalib.cost import multiply_adds
 from lambdalib.models import create_model
 from lambdalib.training.callbacks import duration
 from lambdalib.training.checkpoint import ASSETS
-from lambdalib.training.recipes import Recipe
+from lambdalib.training.recipes import Recipe, check_recipes
 
 __all__ = ["training_operations", "machine_speeds", "duration_table"]
 
@@ -29,7 +31,11 @@ def training_operations(recipe: Recipe, images: int = 50_000) -> float:
     Args:
         recipe: of images with 32 pixels a side.
         images: of the training set.
+    Raises:
+        ValueError: recipe is no Recipe, or images is no positive integer.
     """
+    check_recipes({"recipe": recipe})
+    check_sizes(images=images)
     schedule = recipe.progressive_resizing
     schedule = {**schedule, recipe.image_size: recipe.epochs - sum(schedule.values())}
     full_epochs = sum(epochs * (side / recipe.image_size) ** 2 for side, epochs in schedule.items())
@@ -62,7 +68,12 @@ def duration_table(recipes: dict[str, Recipe], recorded: dict[str, float]) -> st
     Args:
         recipes: name -> what is trained.
         recorded: name -> seconds that a run took; names that are missing have none.
+    Raises:
+        ValueError: recipes are no dict of recipes, or recorded is no dict of numbers.
     """
+    check_recipes(recipes)
+    if not isinstance(recorded, Mapping):
+        raise ValueError(f"recorded must be a dict from names to seconds, got {recorded!r}")
     speeds = machine_speeds()
     lines = [f"{'':14}{'recorded':>12} | by the rule:" + "".join(f"{name:>18}" for name in speeds)]
     for name, recipe in recipes.items():

@@ -5,14 +5,16 @@ notebooks/06_lambda_resnet, that of the two halves in notebooks/09_what_the_lamb
 """
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 
+from lambdalib.arguments import check_flags, check_sizes
 from lambdalib.cost import contraction_order, count_parameters, multiply_adds, training_memory
 from lambdalib.layer import LambdaLayer
 from lambdalib.models import create_model
 from lambdalib.resnet import DEPTHS
+from lambdalib.training.recipes import Recipe, check_recipes
 
 __all__ = ["TABLE_12", "HYBRIDS", "ABLATION", "HALVES", "attention_memory", "embedding_memory", "memory_table",
            "ModelRow", "params_table", "HybridRow", "hybrids_table", "params_report", "memory_report"]  # fmt: skip
@@ -30,7 +32,12 @@ def attention_memory(batch: int = 128, heads: int = 8, axial: bool = False) -> i
 
     4·b·h·n² in each layer; axial attention has two matrices of n·√n instead. Bello 2021, Table 4.
     Taught in notebooks/05_cost.
+
+    Raises:
+        ValueError: batch or heads is no positive integer, or axial no bool.
     """
+    check_sizes(batch=batch, heads=heads)
+    check_flags(axial=axial)
     sizes = [side**2 * (2 * side if axial else side**2) for side in SIDES]
     return sum(FLOAT32 * batch * heads * layers * size for layers, size in zip(LAYERS, sizes))
 
@@ -40,7 +47,12 @@ def embedding_memory(k: int = 16, shared: bool = False) -> int:
 
     4·k·n² in each layer, or once per map size where layers share them. Bello 2021, Table 4.
     Taught in notebooks/05_cost.
+
+    Raises:
+        ValueError: k is no positive integer, or shared no bool.
     """
+    check_sizes(k=k)
+    check_flags(shared=shared)
     return sum(FLOAT32 * k * (1 if shared else layers) * side**4 for side, layers in zip(SIDES, LAYERS))
 
 
@@ -202,13 +214,17 @@ def params_report() -> str:
     return "\n".join(lines)
 
 
-def memory_report(recipes: Mapping[str, Any], batch: int | None = None) -> str:
+def memory_report(recipes: Mapping[str, Recipe], batch: int | None = None) -> str:
     """What a training step of every recipe needs in memory: will it fit? Used by `lambdalib params --memory`.
 
     Args:
         recipes: the presets by name, each a Recipe.
         batch: images per step. Default: each recipe's own.
+    Raises:
+        ValueError: recipes are no dict of recipes, or batch is no positive integer.
     """
+    check_recipes(recipes)
+    check_sizes(batch=1 if batch is None else batch)
     lines = [
         "What a training step keeps in memory at its peak, in MiB",
         f"{'':<66}{'in bfloat16':>19}{'in float32':>19}",

@@ -115,7 +115,7 @@ def read_records(group: str | None = "main", path: str | Path = RUNS) -> list[Re
         ValueError: there is no such group or no record of it, or a run has not ended.
         FileNotFoundError: there is no such file or folder.
     """
-    if group is not None and group not in GROUPS:
+    if group not in [None, *GROUPS]:
         raise ValueError(f"group must be one of {', '.join(GROUPS)}, got {group!r}")
     if Path(path).is_dir():
         records = [read_run(log.parent) for log in sorted(Path(path).rglob("log.jsonl"))]
@@ -204,7 +204,7 @@ def add_run(folder: str | Path, group: str | None = None, row: str | None = None
         ValueError: the run has not ended, its code was not committed, it was not trained on all of CIFAR-10, its
             recipe is not the row's, or the records have it already.
     """
-    if group is not None and group not in GROUPS:
+    if group not in [None, *GROUPS]:
         raise ValueError(f"group must be one of {', '.join(GROUPS)}, got {group!r}")
     record = read_run(folder, group, row)
     for line in record.lines:

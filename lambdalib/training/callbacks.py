@@ -18,6 +18,7 @@ import torch
 from matplotlib.figure import Figure
 from tqdm.auto import tqdm
 
+from lambdalib.arguments import check_numbers
 from lambdalib.training import distributed
 from lambdalib.training.checkpoint import save_state, save_weights, whole_file
 from lambdalib.training.evidence import dtype_words, in_notebook
@@ -246,7 +247,8 @@ class TimeEstimate:
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words: "40 s", "3.9 min", "2 h 5 min"."""
+    """Seconds in words: "40 s", "3.9 min", "2 h 5 min". Raises ValueError for what are none."""
+    check_numbers(seconds=seconds)
     if seconds < 90:
         return f"{seconds:.2g} s" if seconds < 9.95 else f"{seconds:.0f} s"
     if seconds < 3570:

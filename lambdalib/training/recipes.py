@@ -8,6 +8,7 @@ import inspect
 import json
 import math
 import reprlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import get_args
 
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 from torch.optim import SGD, Adam, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from lambdalib.arguments import check_module, check_numbers, check_sizes, describe
 from lambdalib.models import create_model
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "parse_setting",
 ]  # fmt: skip
 
+SCHEDULES = ("linear", "cosine")
 FLIPS = ("none", "random", "alternating")
 MODEL_OPTIONS = list(inspect.signature(create_model).parameters)[1:]  # all but the name
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -113,7 +116,7 @@ class Recipe:
             "weight_decay":       (0 <= self.weight_decay < math.inf, "at least 0 and finite"),
             "label_smoothing":    (0 <= self.label_smoothing < 1, "at least 0 and below 1"),
             "warmup":             (0 <= self.warmup < 1, "a share of the steps, at least 0 and below 1"),
-            "schedule":           (self.schedule in ("linear", "cosine"), "'linear' or 'cosine'"),
+            "schedule":           (self.schedule in SCHEDULES, "'linear' or 'cosine'"),
             "min_lr":             (0 <= self.min_lr < self.lr, f"at least 0 and below lr, {self.lr}"),
             "restart_period":     (self.restart_period is None or 0 < self.restart_period < math.inf, "positive"),
             "ema":                (self.ema is None or 0 < self.ema < 1, "between 0 and 1, or None"),
@@ -164,6 +167,15 @@ def is_a(value, kind: type) -> bool:
     if isinstance(value, bool):
         return kind is bool
     return isinstance(value, (int, float) if kind is float else kind)
+
+
+def check_recipes(recipes: Mapping[str, Recipe]) -> None:
+    """Refuse what is no dict from names to recipes, and name the one that is none. Raises ValueError."""
+    if not isinstance(recipes, Mapping):
+        raise ValueError(f"recipes must be a dict from names to recipes, got {describe(recipes)}")
+    for name, recipe in recipes.items():
+        if not isinstance(recipe, Recipe):
+            raise ValueError(f"{name} must be a Recipe, got {recipe!r}")
 
 
 def check_fields(value, form: dict, where: str) -> None:
@@ -306,7 +318,12 @@ def image_side(step: int, recipe: Recipe, total: int) -> int:
     Args:
         step: counted from 0.
         total: steps of the whole run.
+    Raises:
+        ValueError: step or total is no number of steps, or recipe no Recipe.
     """
+    check_recipes({"recipe": recipe})
+    check_sizes(lowest=0, step=step)
+    check_sizes(total=total)
     end = 0.0
     for side, epochs in recipe.progressive_resizing.items():
         end += epochs
@@ -330,7 +347,15 @@ def lr_factor(
         total: steps of the whole run.
         min_factor: the share at the end of a fall.
         cycle: steps of the first fall. None: one fall over the whole run.
+    Raises:
+        ValueError: an argument is none of these; the message names it.
     """
+    check_sizes(lowest=0, step=step)
+    check_sizes(total=total)
+    check_numbers(1, warmup=warmup, min_factor=min_factor)
+    check_numbers(cycle=1 if cycle is None else cycle)
+    if schedule not in SCHEDULES:
+        raise ValueError(f"schedule must be one of {SCHEDULES}, got {schedule!r}")
     climb = round(warmup * total)
     if step < climb:
         return (step + 1) / climb
@@ -346,7 +371,12 @@ def create_optimizer(model: nn.Module, recipe: Recipe) -> Optimizer:
 
     A filter before a norm may shrink: only the relative size of its step changes. Decay of a norm's scale or of a
     bias would pull the output towards 0 for no reason. Used by `lambdalib train`.
+
+    Raises:
+        ValueError: model is no module, or recipe no Recipe.
     """
+    check_module(model=model)
+    check_recipes({"recipe": recipe})
     trained = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     weights = [parameter for parameter in trained.values() if parameter.ndim > 1]
     scales = [
@@ -368,7 +398,11 @@ def create_scheduler(optimizer: Optimizer, recipe: Recipe, total: int, per_epoch
 
     Args:
         total, per_epoch: steps of the whole run and of one epoch.
+    Raises:
+        ValueError: recipe is no Recipe, or total or per_epoch no positive integer.
     """
+    check_recipes({"recipe": recipe})
+    check_sizes(total=total, per_epoch=per_epoch)
     min_factor = recipe.min_lr / recipe.lr
     cycle = None if recipe.restart_period is None else recipe.restart_period * per_epoch
     return LambdaLR(

@@ -9,12 +9,12 @@ from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from lambdalib.arguments import describe
+from lambdalib.arguments import check_labels, describe
 from lambdalib.models import create_model
 from lambdalib.training.cifar10 import ImageSplits, content_hash
 from lambdalib.training.data import normalize
-from lambdalib.training.evidence import evidence, pick_dtype
-from lambdalib.training.recipes import Recipe, create_optimizer, create_scheduler
+from lambdalib.training.evidence import evidence, pick_device, pick_dtype
+from lambdalib.training.recipes import Recipe, check_recipes, create_optimizer, create_scheduler
 
 __all__ = ["Run"]
 
@@ -37,6 +37,8 @@ class Run:
     """
 
     def __init__(self, recipe: Recipe, data: ImageSplits, device: torch.device):
+        check_recipes({"recipe": recipe})
+        device = pick_device(device)
         self.recipe, self.device, self.dtype = recipe, device, pick_dtype(recipe.dtype, device)
         self.memory_format = torch.channels_last if recipe.channels_last else torch.contiguous_format
         check_splits(data)
@@ -182,14 +184,15 @@ class Run:
 
 def check_splits(data: ImageSplits) -> None:
     """Raise ValueError unless both parts are images of one size with a label each, at least one."""
+    if not isinstance(data, ImageSplits):
+        raise ValueError(f"data must be ImageSplits, from load_cifar10 or load_folder, got {describe(data)}")
     parts = {"train": data[:2], "test": data[2:4]}
     for name, (images, labels) in parts.items():
         fits = isinstance(images, Tensor) and images.dtype == torch.uint8 and images.ndim == 4 and len(images)
         if not fits or images.shape[1:] != (3, *data.train_images.shape[2:]):
             words = "uint8 (n, 3, H, W), at least one, and of one size with the others"
             raise ValueError(f"{name}_images must be {words}, got {describe(images)}")
-        if not isinstance(labels, Tensor) or labels.dtype != torch.int64 or labels.shape != (len(images),):
-            raise ValueError(f"{name}_labels must be int64 ({len(images)},), got {describe(labels)}")
+        check_labels(len(images), **{f"{name}_labels": labels})
 
 
 def steps_per_epoch(recipe: Recipe, data: ImageSplits) -> int:
@@ -229,8 +232,6 @@ def check_model(model: nn.Module, recipe: Recipe, data: ImageSplits) -> None:
         raise ValueError(
             f"image_size and progressive_resizing must be sides that {recipe.model} can take, got {side}: {error}"
         ) from error
-    for name in ("train_labels", "test_labels"):
-        low, high = (bound.item() for bound in getattr(data, name).aminmax())
-        if not 0 <= low <= high < outputs:
-            raise ValueError(f"{name} must be from 0 to {outputs - 1}, the model's classes, got {low} to {high}")
+    check_labels(len(data.train_labels), outputs, train_labels=data.train_labels.cpu())
+    check_labels(len(data.test_labels), outputs, test_labels=data.test_labels.cpu())
     model.train()

@@ -7,14 +7,14 @@ from tempfile import TemporaryFile
 
 import torch
 import torch.nn.functional as F
-from filelock import FileLock, Timeout
+from filelock import Timeout
 from torch import Tensor, nn
 from torch.amp import GradScaler
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
-from lambdalib.arguments import check_sizes, describe
+from lambdalib.arguments import check_flags, check_labels, check_module, check_sizes, describe
 from lambdalib.training import distributed
 from lambdalib.training.callbacks import (
     Checkpoint,
@@ -27,11 +27,11 @@ from lambdalib.training.callbacks import (
     call,
     say_beside_the_bar,
 )
-from lambdalib.training.checkpoint import load_backbone, load_state, remove_parts
+from lambdalib.training.checkpoint import FILES, load_backbone, load_state, sole_process
 from lambdalib.training.cifar10 import ImageSplits
 from lambdalib.training.data import Augment, batches, normalize, split_validation
 from lambdalib.training.evidence import in_notebook, memory_kept, pick_device
-from lambdalib.training.recipes import Recipe, image_side, is_a
+from lambdalib.training.recipes import Recipe, check_recipes, image_side, is_a
 from lambdalib.training.run import Run
 
 __all__ = ["train_steps", "predict", "evaluate", "fit"]
@@ -53,7 +53,7 @@ def train_steps(
     """Train on the batches, one step for each. Taught in notebooks/07_train_on_cifar10.
 
     Args:
-        batches: images (b, 3, H, W), normalized, and labels (b,), on the model's device.
+        batches: images (b, 3, H, W), normalized, and labels (b,) int64, on the model's device.
         scheduler: gives the next step its learning rate.
         scaler: multiplies the loss so that small gradients survive float16; other types need none.
         ema: gets the running average of the weights.
@@ -61,12 +61,16 @@ def train_steps(
         dtype: of the products; weights stay as they are.
     Yields:
         () the loss of each step, before its update. It stays on the device: reading it makes a GPU wait.
+    Raises:
+        ValueError: labels are not (b,) int64, or none of the model's classes. On a GPU their numbers are not read.
     """
     scaler = scaler or GradScaler(enabled=False)
     for images, labels in batches:
         model.train()
         with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
-            loss = F.cross_entropy(model(images), labels, label_smoothing=label_smoothing)
+            logits = model(images)
+            check_labels(len(logits), logits.shape[-1], labels=labels)
+            loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
         optimizer.zero_grad()
         scaler.scale(loss).backward()
         scaler.step(optimizer)
@@ -88,13 +92,14 @@ def predict(model: nn.Module, images: Tensor, tta: str = "none", batch_size: int
     Returns:
         (n, classes).
     Raises:
-        ValueError: tta is neither, batch_size is not positive, or there are no such images.
+        ValueError: tta is neither, batch_size is not positive, model is no module, or there are no such images.
     """
     if not (isinstance(images, Tensor) and images.is_floating_point() and images.ndim == 4 and len(images)):
         raise ValueError(f"images must be normalized (n, 3, H, W), at least one, got {describe(images)}")
     check_sizes(batch_size=batch_size)
     if tta not in TTA:
         raise ValueError(f"tta must be one of {TTA}, got {tta!r}")
+    check_module(model=model)
     model.eval()
     logits = torch.cat([model(batch) for batch in images.split(batch_size)])
     return logits if tta == "none" else (logits + predict(model, images.flip(-1), "none", batch_size)) / 2
@@ -104,12 +109,16 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor, tta: str = "none"
     """The share of images that get their own label. Taught in notebooks/07_train_on_cifar10.
 
     Args:
-        images, labels: (n, 3, H, W), normalized, and (n,).
+        images, labels: (n, 3, H, W), normalized, and (n,) int64.
         tta: as in predict. An accuracy with test-time augmentation is another number than one without: name it.
     Returns:
         Between 0 and 1.
+    Raises:
+        ValueError: as in predict and train_steps.
     """
-    right = predict(model, images, tta, batch_size).argmax(1) == labels
+    logits = predict(model, images, tta, batch_size)
+    check_labels(len(logits), logits.shape[-1], labels=labels)
+    right = logits.argmax(1) == labels
     return right.sum().item() / len(labels)
 
 
@@ -152,14 +161,13 @@ def fit(
     Raises:
         ValueError: out_dir holds a run already (resume is False), one of another recipe or other data, or one that
             another process is training, or cannot be written to; or minutes are not positive, or come without
-            out_dir; or save_every is negative; or recipe and data do not fit.
+            out_dir; or save_every is negative; or recipe and data do not fit; or a switch is no bool.
         FileNotFoundError: resume is True and out_dir holds no run.
         FloatingPointError: a loss or a weight became NaN or infinite; the message names the step and the layer.
         OSError: a file could not be written, for example because the disk is full.
         KeyboardInterrupt: Ctrl-C or SIGTERM; the step was finished and the state saved.
     """
-    if not isinstance(recipe, Recipe):
-        raise TypeError(f"recipe must be a Recipe, got {recipe!r}")
+    check_recipes({"recipe": recipe})
     if recipe.batch_size % distributed.size():
         raise ValueError(
             f"batch_size must be divisible by {distributed.size()} processes, got {recipe.batch_size}"
@@ -168,6 +176,7 @@ def fit(
         raise ValueError(f"minutes must be positive and go with out_dir, got {minutes!r} and out_dir {out_dir!r}")
     if not is_a(save_every, float) or not save_every >= 0:
         raise ValueError(f"save_every must be seconds, at least 0, got {save_every!r}")
+    check_flags(resume=resume, progress=progress, live=False if live is None else live)
     data, folder = split_validation(data, recipe.validation_images), None if out_dir is None else Path(out_dir)
     shown = progress and distributed.rank() == 0
     with sole_writer(folder, resume), memory_kept():
@@ -312,8 +321,7 @@ def sole_writer(folder: Path | None, resume: bool) -> Iterator[None]:
         try:  # before the first step
             folder.mkdir(parents=True, exist_ok=True)
             TemporaryFile(dir=folder).close()
-            stack.enter_context(FileLock(folder / ".lock", timeout=0))
-            remove_parts(folder)
+            stack.enter_context(sole_process(folder, *FILES))
         except Timeout:
             raise ValueError(
                 f"out_dir must be a folder of its own for each run: another process is training into {folder}"

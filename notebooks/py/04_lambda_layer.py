@@ -39,6 +39,7 @@ from einops import rearrange
 from torch import Tensor, nn
 
 import lambdalib
+from lambdalib.arguments import check_flags
 from lambdalib.contractions import position_output
 from lambdalib.course import figures, widgets
 from lambdalib.course.checks import check_close, check_masked_content_lambdas, check_merge_heads
@@ -204,6 +205,7 @@ class LambdaLayer(nn.Module):
         super().__init__()
         dim_out = dim if dim_out is None else dim_out
         check_arguments(dim, dim_out, dim_k, heads, dim_u, scope, feat_size, stride, order)
+        check_flags(position_bias=position_bias, recompute=recompute)
         self.heads, self.dim_k, self.dim_u, self.dim_v = heads, dim_k, dim_u, dim_out // heads
         self.feat_size, self.order, self.recompute = feat_size, order, recompute
         self.to_queries = nn.Conv2d(dim, heads * dim_k, 1, bias=False)
@@ -250,7 +252,7 @@ class LambdaLayer(nn.Module):
 #
 # The drawing adds the halves of the lambda. The code adds the two outputs, as Figure 3 of the paper does. That is the same, $(\lambda^c+\lambda^p_n)^\top q=\lambda^{c\top}q+\lambda^{p\top}_n q$, and the sum of the lambdas is never stored.
 #
-# `check_arguments` and `check_features` refuse what cannot work, with a sentence. `position_output` gives the numbers of `apply_lambdas(queries, position_lambdas(relative_embeddings(table, ...), values))`. Does the class agree with the definitions of lessons 02 and 03? We take sizes that are all different, so that no two axes can be mixed up:
+# `check_arguments`, `check_flags` and `check_features` refuse what cannot work, with a sentence. `position_output` gives the numbers of `apply_lambdas(queries, position_lambdas(relative_embeddings(table, ...), values))`. Does the class agree with the definitions of lessons 02 and 03? We take sizes that are all different, so that no two axes can be mixed up:
 
 # %%
 layer = LambdaLayer(5, 22, dim_k=7, heads=2, dim_u=3, scope=9).double()  # v = 22 / 2 = 11

@@ -173,8 +173,8 @@ def scores_first(queries: Tensor, table: Tensor, values: Tensor, size: tuple[int
 def position_costs(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int,
                    sides: tuple[int, int]) -> dict[str, int]:
     """Multiply-adds of each order, forward."""
-    n = m = size[0] * size[1]
     _, tile, context, tiles = tiling(size, sides)
+    n = m = size[0] * size[1]
     return {
         "convolution": b * n * sides[0] * sides[1] * k * u * v + b * h * n * k * v,
         "lambda": b * n * m * k * u * v + b * h * n * k * v,
@@ -303,8 +303,8 @@ assert round(whole[32][2] / whole[32][0], 1) == 3.9
 def position_numbers(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int,
                      sides: tuple[int, int]) -> dict[str, int]:
     """Numbers that each order makes on its way, forward: lambdas, or scores and copies."""
-    n = m = size[0] * size[1]
     _, tile, context, tiles = tiling(size, sides)
+    n = m = size[0] * size[1]
     lambdas, scores_of_tiles = b * n * k * v, b * h * prod(tiles) * prod(tile) * prod(context) * u
     return {
         "convolution": lambdas,

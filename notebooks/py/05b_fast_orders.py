@@ -38,6 +38,7 @@ from einops import rearrange
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from lambdalib.arguments import check_pair
 from lambdalib.contractions import (CHUNK_ELEMENTS, convolution_order, lambda_order, position_costs,
                                     position_numbers)
 from lambdalib.course import figures
@@ -143,6 +144,7 @@ figures.show(
 # %%
 def tiling(size: tuple[int, int], sides: tuple[int, int]) -> list[list[int]]:
     """How a map is cut, (down, across) each: halo, side of a tile, side of its context, number of tiles."""
+    check_pair(size=size, sides=sides)
     halo = [min(r // 2, side - 1) for r, side in zip(sides, size)]  # no context lies farther away
     tile = [half + 1 for half in halo]
     context = [t + 2 * half for t, half in zip(tile, halo)]

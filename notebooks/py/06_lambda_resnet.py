@@ -40,6 +40,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lambdalib import LambdaLayer, cost, create_model
+from lambdalib.arguments import check_flags
 from lambdalib.contractions import plan, position_costs
 from lambdalib.cost import content_multiply_adds, lambda_layer_parameters, stage_costs
 from lambdalib.course import figures, widgets
@@ -90,6 +91,7 @@ class Bottleneck(nn.Module):
         self, dim: int, width: int, stride: int = 1, lambda_options: dict | None = None, recompute: bool = False
     ):
         super().__init__()
+        check_flags(recompute=recompute)
         self.recompute = recompute
         dim_out = self.expansion * width
         self.reduce = conv_norm(dim, width, 1)

@@ -52,6 +52,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from torch.optim.swa_utils import AveragedModel
 
 from lambdalib import LambdaLayer, create_model, fit, load_cifar10, normalize
+from lambdalib.arguments import check_labels
 from lambdalib.course import figures
 from lambdalib.course.checks import check_close
 from lambdalib.course.progress import progress
@@ -104,7 +105,7 @@ figures.show(
 # %% [markdown]
 # ## 2 · One step, and one honest evaluation
 #
-# **Claim.** A loop of fourteen lines trains any model.
+# **Claim.** A loop of sixteen lines trains any model.
 #
 # The model gives each image ten numbers, the **logits** $z\in\mathbb{R}^{10}$. Its probabilities are $p=\mathrm{softmax}(z)$. The target $t\in\mathbb{R}^{10}$ is 1 for the right class and 0 elsewhere. The loss is the cross entropy over a batch of $b$ images. A step of size $\eta$, the learning rate, moves all weights $w$ against its gradient:
 #
@@ -122,7 +123,9 @@ def train_steps(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], opti
     for images, labels in batches:
         model.train()
         with torch.autocast(images.device.type, dtype, enabled=dtype != torch.float32):
-            loss = F.cross_entropy(model(images), labels, label_smoothing=label_smoothing)
+            logits = model(images)
+            check_labels(len(logits), logits.shape[-1], labels=labels)
+            loss = F.cross_entropy(logits, labels, label_smoothing=label_smoothing)
         optimizer.zero_grad()
         scaler.scale(loss).backward()
         scaler.step(optimizer)
@@ -136,7 +139,9 @@ def train_steps(model: nn.Module, batches: Iterable[tuple[Tensor, Tensor]], opti
 
 def evaluate(model: nn.Module, images: Tensor, labels: Tensor, tta: str = "none", batch_size: int = 500) -> float:
     """The share of images that get their own label, between 0 and 1."""
-    right = predict(model, images, tta, batch_size).argmax(1) == labels
+    logits = predict(model, images, tta, batch_size)
+    check_labels(len(logits), logits.shape[-1], labels=labels)
+    right = logits.argmax(1) == labels
     return right.sum().item() / len(labels)
 
 

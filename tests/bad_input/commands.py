@@ -3,7 +3,7 @@
 import json
 
 from bad_input.case import Command
-from bad_input.files import CARD, START, log
+from bad_input.files import CARD, START, huge, log
 
 WHOLE = "at least 1"
 OPTIONS = [  # command, option, value, a word of what is allowed
@@ -94,6 +94,16 @@ def classes(*names: str) -> None:
     return prepare
 
 
+def images(content: bytes) -> None:
+    """A function that makes a folder of images whose only image holds these bytes."""
+
+    def prepare(folder):
+        for part in ("train", "val"):
+            write(f"mine/{part}/a/1.png", content)(folder)
+
+    return prepare
+
+
 ROWS = [
     *(
         Command(f"{line} {name} {value}", f"{line} {name} {value}", (name, value.rpartition("=")[2], word))
@@ -138,6 +148,14 @@ ROWS = [
         ("mine", "no images"),
         classes("train", "val"),
     ),
+    Command(
+        "a photograph of 200 megapixels",
+        "train --preset demo --data mine",
+        ("mine", "1.png", "178,956,970", "smaller"),
+        images(huge()),
+    ),
+    Command("a text called .png", "train --preset demo --data mine", ("1.png", "no image"), images(b"an image")),
+    Command("an image of no bytes", "train --preset demo --data mine", ("1.png", "no image"), images(b"")),
     Command("resume without a folder", "train --resume", ("--out", "the folder of the run", "nothing")),
     Command("resume what is not there", "train --resume --out nowhere", ("no training state", "state.pt")),
     Command("resume a file", "train --resume --out file", ("no training state", "file"), write("file", "")),

@@ -3,11 +3,13 @@
 import json
 import tempfile
 from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
 
 import torch
 from bad_input.case import Case
 from bad_input.training import fit
+from PIL import Image
 
 from lambdalib.experiments import bench, compare, results, steering
 from lambdalib.training import checkpoint, folders
@@ -99,6 +101,18 @@ def image(folder: Path, content: bytes) -> None:
         (folder / part / "a").mkdir(parents=True)
         (folder / part / "a" / "1.png").write_bytes(content)
     folders.load_folder(folder)
+
+
+def written(mode: str, kind: str, size=(1, 1), number=0) -> bytes:
+    """An image whose every pixel is this number."""
+    file = BytesIO()
+    Image.new(mode, size, number).save(file, kind)
+    return file.getvalue()
+
+
+def huge() -> bytes:
+    """An image with more pixels than Pillow reads."""
+    return written("1", "PNG", (20_000, 10_000))
 
 
 BINARY = b"\x80\xff\x00\x93" * 9
@@ -238,6 +252,16 @@ def rows():
     yield case("state has moments of another shape", other_moments, "state.pt", "momentum_buffer", "(7,)")
     yield case("an image is text", partial(image, content=b"an image"), "1.png", "no image")
     yield case("an image is cut off", partial(image, content=b"\x89PNG\r\n\x1a\n"), "1.png", "no image")
+    yield case("an image is empty", partial(image, content=b""), "1.png", "no image")
+    yield case("an image of 200 megapixels", partial(image, content=huge()), "1.png", "178,956,970", "smaller")
+    yield case("an image of floats", partial(image, content=written("F", "TIFF")), "1.png", "no image", "16 bits")
+    yield case(
+        "an image of 32 bits",
+        partial(image, content=written("I", "TIFF", number=10**6)),
+        "1.png",
+        "no image",
+        "16 bits",
+    )
 
 
 ROWS = list(rows())

@@ -51,6 +51,19 @@ ROWS = [
     ),
     Case("bottleneck: a wrong option", lambda: Bottleneck(8, 8, 1, {"heads": 3}), ("heads", "got 3", "divide")),
     Case(
+        "bottleneck: recompute is 1",
+        lambda: Bottleneck(8, 8, recompute=1),
+        ("recompute", "True or False", "got 1"),
+    ),
+    Case("bottleneck: recompute is None", lambda: Bottleneck(8, 8, recompute=None), ("recompute", "True", "None")),
+    Case(
+        "basic block: recompute is a word", lambda: BasicBlock(8, 8, recompute="no"), ("recompute", "True", "'no'")
+    ),
+    Case(
+        "hybrid block: recompute is 0", lambda: HybridBottleneck(8, 8, recompute=0), ("recompute", "True", "got 0")
+    ),
+    Case("net: recompute is a list", lambda: net(recompute=[]), ("recompute", "True or False", "[]")),
+    Case(
         "basic block: lambdas",
         lambda: BasicBlock(8, 8, 1, {"heads": 2}),
         ("lambda_options", "{'heads': 2}", "None"),

@@ -5,7 +5,7 @@ import torch
 from bad_input.case import Case
 
 from lambdalib.attention import SelfAttention
-from lambdalib.contractions import position_output
+from lambdalib.contractions import plan, position_output, tiling
 from lambdalib.guards import check_arguments, check_features, preserve_running_stats
 from lambdalib.layer import LambdaLayer
 from lambdalib.layouts import convolve, permute_contiguous, windows
@@ -44,6 +44,19 @@ def step(state, features=(2, 8)):
     return sequence(causal=True).step(state, zeros(features))
 
 
+SIZES = {"size": (8, 8), "sides": (3, 3)}
+SHAPES = {"b": 1, "h": 2, "k": 3, "v": 4, "u": 1} | SIZES
+PAIRS = [  # of tiling and plan
+    ("size", (0, 8)),
+    ("size", (8, 0)),
+    ("size", (8, -1)),
+    ("size", 8),
+    ("size", None),
+    ("sides", (0, 3)),
+    ("sides", (3, nan)),
+    ("sides", "33"),
+    ("sides", [3]),
+]
 MASK = torch.ones(5, 5, dtype=torch.bool)
 POSITIVE = "positive integer"
 
@@ -90,6 +103,15 @@ ROWS = [
     Case("order is a list", lambda: layer(order=["tiles"]), ("order", "['tiles']", "one of", "'auto'")),
     Case("order is unknown", lambda: layer(order="fft"), ("order", "'fft'", "one of", "'tiles'")),
     Case("order is None", lambda: layer(order=None), ("order", "None", "one of")),
+    # LambdaLayer: switches
+    Case("recompute is 1", lambda: layer(recompute=1), ("recompute", "True or False", "got 1")),
+    Case("recompute is None", lambda: layer(recompute=None), ("recompute", "True or False", "None")),
+    Case("recompute is a word", lambda: layer(recompute="no"), ("recompute", "True or False", "'no'")),
+    Case("position_bias is 0", lambda: layer(position_bias=0), ("position_bias", "True or False", "got 0")),
+    Case(
+        "position_bias is a word", lambda: layer(position_bias="yes"), ("position_bias", "True or False", "'yes'")
+    ),
+    Case("position_bias is a tensor", lambda: layer(position_bias=zeros(3)), ("position_bias", "True or False")),
     # LambdaLayer: features
     Case("features are a list", lambda: layer()([[1.0]]), ("features", "list", "(b, 8, H, W)")),
     Case("features are NumPy's", lambda: layer()(np.zeros((2, 8, 5, 7))), ("features", "ndarray", "(b, 8, H, W)")),
@@ -163,6 +185,16 @@ ROWS = [
     ),
     Case("order is no order", lambda: position(order="fastest"), ("order", "'fastest'", "one of")),
     Case("order is a function", lambda: position(order=len), ("order", "len", "one of")),
+    # tiling and plan
+    *(
+        Case(
+            f"{function.__name__}: {name} = {value}",
+            lambda function=function, pairs=pairs: function(**pairs),
+            (name, repr(value), "two positive"),
+        )
+        for name, value in PAIRS
+        for function, pairs in ((tiling, SIZES | {name: value}), (plan, SHAPES | {name: value}))
+    ),
     # layouts
     Case("a pattern without an arrow", lambda: permute_contiguous(zeros(2, 3), "a b"), ("pattern", "'a b'", "->")),
     Case(

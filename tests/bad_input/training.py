@@ -6,9 +6,10 @@ from math import inf, nan
 import torch
 from bad_input.case import Case
 
-from lambdalib.training import checkpoint, data, evidence, folders, recipes, train
+from lambdalib.training import callbacks, checkpoint, data, evidence, folders, recipes, train
 from lambdalib.training.cifar10 import ImageSplits
 from lambdalib.training.recipes import Recipe
+from lambdalib.training.run import Run
 
 IMAGES, LABELS = torch.zeros(8, 3, 16, 16, dtype=torch.uint8), torch.arange(8)
 DATA = ImageSplits(IMAGES, LABELS, IMAGES, LABELS, LABELS, LABELS, "sample")
@@ -16,6 +17,37 @@ RECIPE = Recipe(
     model="tiny", model_kwargs={"layout": "CCC"}, epochs=1, batch_size=8, image_size=16, dtype="float32", padding=0
 )
 RANDOM = torch.Generator()
+EIGHT = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 8))
+FACTORS = [  # argument of lr_factor, value, a word of what is allowed
+    ("step", -1, "at least 0"),
+    ("step", 0.5, "an integer"),
+    ("step", True, "an integer"),
+    ("step", nan, "an integer"),
+    ("total", 0, "a positive integer"),
+    ("total", None, "a positive integer"),
+    ("total", inf, "a positive integer"),
+    ("warmup", 2, "from 0 to 1"),
+    ("warmup", -0.1, "from 0 to 1"),
+    ("warmup", nan, "from 0 to 1"),
+    ("warmup", "0.1", "from 0 to 1"),
+    ("schedule", "square", "'cosine'"),
+    ("schedule", None, "'linear'"),
+    ("schedule", ["linear"], "'linear'"),
+    ("min_factor", inf, "from 0 to 1"),
+    ("min_factor", True, "from 0 to 1"),
+    ("cycle", -3, "at least 0"),
+    ("cycle", nan, "finite"),
+    ("cycle", [], "a number"),
+]
+SIDES = [  # argument of image_side, value, a word of what is allowed
+    ("step", -1, "at least 0"),
+    ("step", None, "an integer"),
+    ("step", 1.5, "an integer"),
+    ("recipe", "demo", "a Recipe"),
+    ("recipe", None, "a Recipe"),
+    ("total", 0, "a positive integer"),
+    ("total", "9", "a positive integer"),
+]
 
 # field, value, a word of what is allowed
 FIELDS = [
@@ -101,6 +133,24 @@ def batches(images=IMAGES, labels=LABELS, batch_size=4, **options):
     return next(data.batches(images, labels, batch_size, **options))
 
 
+def evaluate(labels):
+    """A model of eight classes, evaluated on these labels."""
+    return train.evaluate(EIGHT, IMAGES.float(), labels)
+
+
+def first_step(labels):
+    """The loss of the first training step on these labels."""
+    return next(train.train_steps(EIGHT, [(IMAGES.float(), labels)], torch.optim.SGD(EIGHT.parameters(), lr=0.1)))
+
+
+def factor(name, value):
+    return recipes.lr_factor(**{"step": 0, "total": 9, "warmup": 0.1, "schedule": "linear"} | {name: value})
+
+
+def side(name, value):
+    return recipes.image_side(**{"step": 0, "recipe": RECIPE, "total": 9} | {name: value})
+
+
 def changed(**parts):
     """A call of fit on other data."""
     return lambda: fit(images=DATA._replace(**parts))
@@ -156,7 +206,39 @@ ROWS = [
     Case("Augment pads by -1", lambda: data.Augment(padding=-1), ("padding", "-1", "0 or more")),
     Case("Augment pads by True", lambda: data.Augment(padding=True), ("padding", "True", "whole number")),
     Case("Augment cuts None out", lambda: data.Augment(cutout=None), ("cutout", "None", "whole number")),
-    Case("the order of -1 images", lambda: data.epoch_order(-1, 0, 0), ("n", "0 or more", "-1")),
+    Case("the order of -1 images", lambda: data.epoch_order(-1, 0, 0), ("n", "at least 0", "-1")),
+    Case("an order by None", lambda: data.epoch_order(4, None, 0), ("seed", "at least 0", "None")),
+    Case("an order by a seed of 1.0", lambda: data.epoch_order(4, 1.0, 0), ("seed", "at least 0", "1.0")),
+    Case("the order of epoch nan", lambda: data.epoch_order(4, 0, nan), ("epoch", "at least 0", "nan")),
+    Case("a generator by a word", lambda: data.generator_at("1"), ("seed", "at least 0", "'1'")),
+    Case("a crop of None", lambda: data.random_crop(None, 2, RANDOM), ("images", "(b, d, H, W)", "NoneType")),
+    Case(
+        "a crop of one image", lambda: data.random_crop(IMAGES[0], 2, RANDOM), ("images", "(3, 16, 16)", "(b, d")
+    ),
+    Case("a crop by a seed", lambda: data.random_crop(IMAGES, 2, 0), ("generator", "torch.Generator", "int")),
+    Case("a flip of None", lambda: data.random_flip(None, RANDOM), ("images", "(b, d, H, W)", "NoneType")),
+    Case("a flip by None", lambda: data.random_flip(IMAGES, None), ("generator", "torch.Generator", "NoneType")),
+    Case("a flip in epoch -1", lambda: data.alternating_flip(IMAGES, LABELS, -1), ("epoch", "at least 0", "-1")),
+    Case("a flip of a list", lambda: data.alternating_flip([1], LABELS, 0), ("images", "(b, d, H, W)", "list")),
+    Case("a square of True", lambda: data.cutout(IMAGES, True, RANDOM), ("size", "True", "0 or more")),
+    Case("a square by a seed", lambda: data.cutout(IMAGES, 2, 7), ("generator", "torch.Generator", "int")),
+    Case("batches of None", lambda: batches(None), ("images", "(b, d, H, W)", "NoneType")),
+    Case("batches by a seed of -1", lambda: batches(seed=-1), ("seed", "at least 0", "-1")),
+    Case("batches augmented by a word", lambda: batches(augment="flip"), ("augment", "a function", "'flip'")),
+    Case("batches with a side of 8", lambda: batches(side=8), ("side", "a function", "8")),
+    Case("an optimizer of None", lambda: recipes.create_optimizer(None, RECIPE), ("model", "Module", "NoneType")),
+    Case(
+        "an optimizer by a name", lambda: recipes.create_optimizer(EIGHT, "demo"), ("recipe", "a Recipe", "'demo'")
+    ),
+    Case(
+        "a schedule of no steps", lambda: recipes.create_scheduler(None, RECIPE, 0, 5), ("total", "positive", "0")
+    ),
+    Case("a schedule by None", lambda: recipes.create_scheduler(None, None, 5, 5), ("recipe", "a Recipe", "None")),
+    Case("a run by a name", lambda: Run("demo", DATA, None), ("recipe", "a Recipe", "'demo'")),
+    Case("a run on None", lambda: Run(RECIPE, None, None), ("data", "ImageSplits", "NoneType")),
+    Case("a run on an abacus", lambda: Run(RECIPE, DATA, "abacus"), ("device", "cpu, cuda", "'abacus'")),
+    Case("weights of None", lambda: checkpoint.save_weights(None, "a"), ("model", "Module", "NoneType")),
+    Case("a backbone for a name", lambda: checkpoint.load_backbone("tiny", "a"), ("model", "Module", "str")),
     Case("a batch of none", lambda: batches(batch_size=0), ("batch_size", "from 1 to 8", "0")),
     Case("a batch of True", lambda: batches(batch_size=True), ("batch_size", "from 1 to 8", "True")),
     Case("a batch of all and one", lambda: batches(batch_size=9), ("batch_size", "from 1 to 8", "9")),
@@ -165,7 +247,7 @@ ROWS = [
     Case("from step 1.5", lambda: batches(start=1.5), ("start", "0 <= start", "1.5")),
     Case("to before the start", lambda: batches(start=5, stop=2), ("stop", "start <= stop", "5 and 2")),
     Case("too few labels", lambda: batches(labels=LABELS[:3]), ("labels", "(8,)", "3")),
-    Case("labels are a list", lambda: batches(labels=[1, 2]), ("labels", "(8,)", "[1, 2]")),
+    Case("labels are a list", lambda: batches(labels=[1, 2]), ("labels", "(8,)", "list")),
     # folders, devices, files
     Case("a folder of no pixels", lambda: folders.load_folder("x", 0), ("image_size", "positive", "0")),
     Case("a folder of 16 in words", lambda: folders.load_folder("x", "16"), ("image_size", "positive", "'16'")),
@@ -202,7 +284,52 @@ ROWS = [
         lambda: train.evaluate(None, IMAGES[:0].float(), LABELS[:0]),
         ("images", "at least one"),
     ),
+    # labels and steps
+    Case("evaluate: labels are a list", lambda: evaluate([1] * 8), ("labels", "list", "int64 (8,)")),
+    Case("evaluate: labels of float", lambda: evaluate(LABELS.float()), ("labels", "torch.float32", "int64 (8,)")),
+    Case("evaluate: bytes as labels", lambda: evaluate(LABELS.byte()), ("labels", "torch.uint8", "int64 (8,)")),
+    Case("evaluate: too few labels", lambda: evaluate(LABELS[:5]), ("labels", "(5,)", "int64 (8,)")),
+    Case("evaluate: labels in a column", lambda: evaluate(LABELS[:, None]), ("labels", "(8, 1)", "int64 (8,)")),
+    Case("evaluate: labels from 1", lambda: evaluate(LABELS + 1), ("labels", "from 0 to 7", "1 to 8")),
+    Case("evaluate: a label of -1", lambda: evaluate(LABELS - 1), ("labels", "from 0 to 7", "-1 to 6")),
+    Case(
+        "evaluate: no model", lambda: train.evaluate(None, IMAGES.float(), LABELS), ("model", "NoneType", "Module")
+    ),
+    Case("step: labels of float", lambda: first_step(LABELS.float()), ("labels", "torch.float32", "int64 (8,)")),
+    Case("step: short labels", lambda: first_step(LABELS.int()), ("labels", "torch.int32", "int64 (8,)")),
+    Case("step: probabilities", lambda: first_step(torch.eye(8)), ("labels", "(8, 8)", "int64 (8,)")),
+    Case("step: too many labels", lambda: first_step(torch.arange(9)), ("labels", "(9,)", "int64 (8,)")),
+    Case("step: labels from 1", lambda: first_step(LABELS + 1), ("labels", "from 0 to 7", "1 to 8")),
+    Case(
+        "step: an unknown label is -100", lambda: first_step(LABELS * 0 - 100), ("labels", "from 0 to 7", "-100")
+    ),
+    Case("step: labels are None", lambda: first_step(None), ("labels", "NoneType", "int64 (8,)")),
+    # the schedule
+    *(
+        Case(
+            f"lr_factor: {name} = {value}",
+            lambda name=name, value=value: factor(name, value),
+            (name, repr(value), word),
+        )
+        for name, value, word in FACTORS
+    ),
+    *(
+        Case(
+            f"image_side: {name} = {value}",
+            lambda name=name, value=value: side(name, value),
+            (name, repr(value), word),
+        )
+        for name, value, word in SIDES
+    ),
+    Case("a duration of nan", lambda: callbacks.duration(nan), ("seconds", "finite", "nan")),
+    Case("a duration of infinity", lambda: callbacks.duration(inf), ("seconds", "finite", "inf")),
+    Case("a duration of -1", lambda: callbacks.duration(-1), ("seconds", "at least 0", "-1")),
+    Case("a duration in words", lambda: callbacks.duration("5"), ("seconds", "a number", "'5'")),
     # runs
+    Case("resume is 1", lambda: fit(resume=1, out_dir="o"), ("resume", "True or False", "1")),
+    Case("resume is a word", lambda: fit(resume="no", out_dir="o"), ("resume", "True or False", "'no'")),
+    Case("progress is None", lambda: fit(progress=None), ("progress", "True or False", "None")),
+    Case("live is 0", lambda: fit(live=0), ("live", "True or False", "0")),
     Case("the recipe is its name", lambda: fit("demo"), ("recipe", "a Recipe", "'demo'")),
     Case("the data are a tuple", lambda: fit(images=(IMAGES, LABELS)), ("data", "ImageSplits", "tuple")),
     Case("minutes of -1", lambda: fit(minutes=-1, out_dir="o"), ("minutes", "positive", "-1")),

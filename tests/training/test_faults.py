@@ -17,7 +17,7 @@ from torch import nn
 from toy import RECIPE, Toy, after_epochs, fresh_run, interrupt_at, train_quietly
 
 from lambdalib import cli, models
-from lambdalib.training import callbacks, cifar10, data, train
+from lambdalib.training import callbacks, checkpoint, cifar10, data, train
 from lambdalib.training.checkpoint import load_state
 from lambdalib.training.recipes import RECIPES
 
@@ -91,6 +91,17 @@ def test_a_folder_that_cannot_be_written_to_is_told_before_the_first_step(comman
     monkeypatch.setattr(train, "TemporaryFile", read_only)
     code, said = command()
     assert code == 2 and "got 'run' ([Errno 30] Read-only file system: 'run')" in said
+
+
+def test_a_file_system_without_locks_is_told(command, images16, tmp_path, monkeypatch, capsys):
+    def no_locks(lock):
+        raise NotImplementedError("FileSystem does not appear to support flock; use SoftFileLock instead")
+
+    monkeypatch.setattr(checkpoint.FileLock, "_acquire", no_locks)
+    code, said = command()
+    assert code == 2 and said.count("\n") == 1 and "got 'run' (its file system has no locks)" in said
+    cifar10.write_cache(tmp_path, images16)
+    assert "could not be kept" in (said := capsys.readouterr().out) and "has no locks" in said
 
 
 def test_a_cache_that_cannot_be_written_is_told(images16, tmp_path, capsys):

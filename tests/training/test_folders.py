@@ -4,6 +4,7 @@ import json
 import sys
 import types
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -65,6 +66,27 @@ def test_the_middle_square_is_kept(tmp_path):
     # 23×17 pixels to side 17: from column 3 to column 20, so that 2 of the 5 white columns are left
     data = folders.load_folder(write_images(tmp_path / "mine"), 17)
     assert (data.train_images[0, 1] == 255).all(0).tolist() == [True] * 2 + [False] * 15
+
+
+GREY = np.full((4, 4), 86 * 257, dtype=np.uint16)
+
+
+@pytest.mark.parametrize(
+    "image, kind, expected",
+    [
+        (Image.new("RGB", (1, 1), (1, 2, 3)), "PNG", (1, 2, 3)),
+        (Image.new("CMYK", (4, 4), (0, 255, 255, 0)), "TIFF", (255, 0, 0)),
+        (Image.new("P", (4, 4), 0), "PNG", (0, 0, 0)),
+        (Image.new("1", (10_000, 10_000), 1), "PNG", (255, 255, 255)),  # Pillow warns, and still reads it
+        (Image.fromarray(GREY), "PNG", (86, 86, 86)),  # not white
+        (Image.fromarray(GREY), "TIFF", (86, 86, 86)),
+        (Image.fromarray(GREY.astype(np.int32)), "TIFF", (86, 86, 86)),
+    ],
+)
+def test_images_of_every_kind_keep_their_colours(tmp_path, recwarn, image, kind, expected):
+    image.save(tmp_path / "image", kind)
+    (pixels,) = folders.decode([tmp_path / "image"], 1, 1)
+    assert pixels.flatten().tolist() == pytest.approx(expected, abs=12) and not recwarn.list
 
 
 def test_test_comes_before_val(tmp_path):
