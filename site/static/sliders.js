@@ -3,11 +3,12 @@
 document.querySelectorAll(".slider").forEach((box) => {
   const inputs = [...box.querySelectorAll("input, select")], dial = box.dataset.dial && DIALS[box.dataset.dial];
   const image = box.querySelector(dial ? ".drawn" : "img"), values = dial && JSON.parse(box.dataset.values);
+  const given = dial && JSON.parse(box.dataset.given); // what the lesson's function reads besides its controls
   const names = JSON.parse(box.dataset.names); // the shown values, control by control
   const place = (input) => (input.type === "checkbox" ? +input.checked : +input.value);
   const file = (number) => `${box.dataset.folder}/${number}.webp`;
   const show = () => {
-    if (dial) image.innerHTML = dial.figure(...dial.numbers(...inputs.map((input, i) => values[i][place(input)])));
+    if (dial) image.innerHTML = dial.figure(...dial.numbers(...inputs.map((input, i) => values[i][place(input)]), given));
     else image.src = file(inputs.reduce((number, input, i) => number * names[i].length + place(input), 0));
     const words = inputs.map((input, i) => names[i][place(input)]);
     inputs.forEach((input, i) => {
