@@ -47,15 +47,19 @@ process.stdout.write(JSON.stringify(made.map((numbers) => [numbers, figure(...nu
 
 def arrays() -> dict:
     """Stand-ins for what lessons 03 and 08 read; four digits hold them exactly."""
-    numbers = lambda *shape: torch.randint(-8, 9, shape) / 8
-    light = torch.randint(0, 17, (4, 3, 32, 32)) / 16
-    tables = {(word, side): numbers(16, 1, 2 * side - 1, 2 * side - 1) for word in ("trained", "untrained") for side in (7, 3)}
-    parts = {
-        (word, side): LayerParts(numbers(4, 4, side**2, 16), numbers(4, side**2, 16, 1), None, relative_embeddings(table, side, side))
-        for (word, side), table in tables.items()
-    }
+    generator = torch.Generator().manual_seed(0)
+
+    def eighths(*shape):
+        return torch.randint(-8, 9, shape, generator=generator) / 8
+
+    light, tables, parts = eighths(4, 3, 32, 32).abs(), {}, {}
+    for word, side in itertools.product(("trained", "untrained"), (7, 3)):
+        table = tables[word, side] = eighths(16, 1, 2 * side - 1, 2 * side - 1)
+        queries, keys = eighths(4, 4, side**2, 16), eighths(4, side**2, 16, 1)
+        parts[word, side] = LayerParts(queries, keys, None, relative_embeddings(table, side, side))
     layers = {place: SimpleNamespace(table=table) for place, table in tables.items()}
-    return {"plane": lambda: light[0], "photos": light, "models": ("trained", "untrained"), "parts": parts, "layers": layers}
+    models = ("trained", "untrained")
+    return {"plane": lambda: light[0], "photos": light, "models": models, "parts": parts, "layers": layers}
 
 
 def lesson(stem: str, drawn) -> dict:
@@ -90,10 +94,9 @@ def settings(controls: dict, count: int) -> list[tuple]:
 
 def by_node(stem: str, places: list[tuple], given) -> list:
     """(numbers, SVG) of each setting, from dials.js."""
-    run = subprocess.run(
-        [NODE, "-e", RUN, ROOT / "site" / "static" / "dials.js"],
-        input=json.dumps({"lesson": stem, "settings": places, "given": given}), capture_output=True, encoding="utf-8",
-    )  # fmt: skip
+    asked = json.dumps({"lesson": stem, "settings": places, "given": given})
+    command = [NODE, "-e", RUN, ROOT / "site" / "static" / "dials.js"]
+    run = subprocess.run(command, input=asked, capture_output=True, encoding="utf-8")
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 
@@ -162,10 +165,10 @@ def drawn_by_svg(svg: str) -> Drawn:
     bars = rects if flat else rects[:16]  # the others are the legend's
     shares = [float(bar.get("width")) / 183 if flat else float(bar.get("height")) / 124 for bar in bars]
     words = sorted(text.text for text in sheet.iter("text") if text.text)
-    pixels = [
-        [[*(int(part) / 255 for part in rect.get("fill")[4:-1].split(",")), float(rect.get("fill-opacity"))] for rect in map]
-        for map in sheet.findall(".//g[@class='pixels']")
-    ]
+    pixels = []
+    for image in sheet.findall(".//g[@class='pixels']"):
+        colours = [[int(part) / 255 for part in rect.get("fill")[4:-1].split(",")] for rect in image]
+        pixels.append([[*colour, float(rect.get("fill-opacity"))] for colour, rect in zip(colours, image)])
     return Drawn(words, list(zip(shares, [bar.get("class") == "lit" for bar in bars])), pixels)
 
 

@@ -49,7 +49,7 @@ def rounded(tensor) -> list:
 
 
 def given_to_look(names: dict) -> dict:
-    """Lesson 08's photographs and, for each model and side of the map, what both halves of the matrix are made of."""
+    """Lesson 08's photographs, and what the two matrices of each model and map are made of."""
     layers = {
         f"{word} {side}": {
             "queries": rounded(part.queries[:3]),  # (image, h, n, k)
