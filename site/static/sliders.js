@@ -25,7 +25,8 @@ document.querySelectorAll(".slider").forEach((box) => {
   }, { once: true });
 });
 
-// A table that scrolls can be scrolled by keys too.
-document.querySelectorAll(".bd-article table").forEach((table) => {
-  if (table.scrollWidth > table.clientWidth) table.tabIndex = 0;
+// A printed table scrolls instead of breaking its lines. What scrolls can be scrolled by keys too.
+document.querySelectorAll(".cell_output pre").forEach((printed) => printed.classList.toggle("columns", /\S {2,}\S/.test(printed.textContent)));
+document.querySelectorAll(".bd-article table, .columns").forEach((box) => {
+  if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
 });
