@@ -27,6 +27,6 @@ document.querySelectorAll(".slider").forEach((box) => {
 
 // A printed table scrolls instead of breaking its lines. What scrolls can be scrolled by keys too.
 document.querySelectorAll(".cell_output pre").forEach((printed) => printed.classList.toggle("columns", /\S {2,}\S/.test(printed.textContent)));
-document.querySelectorAll(".bd-article table, .columns").forEach((box) => {
+document.querySelectorAll(".bd-article table, .columns, .drawn").forEach((box) => {
   if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
 });
