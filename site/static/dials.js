@@ -158,9 +158,9 @@ const matrixRows = (photo, [row, column], rows, titles) => { // figures.matrix_r
     const words = [name, `(scale ±${general(limit, 2)})`].map((line, i) => text(66, middle + 12 * i, line, 9, "end"));
     return [shown("photo", 0, number), frame(0), maps.map(map), words];
   };
-  const whole = (id, colours) => [`<g id="${id}">`, pixels(0, 0, size, colours, (colour) => [colour, 1]), "</g>"];
+  const kept = (id, colours) => [`<g id="${id}">`, pixels(0, 0, size, colours, (colour) => [colour, 1]), "</g>"];
   const heads = ["the pixel", ...titles].map((title, place) => text(left(place) + size / 2, 13, title, 9.5, "middle"));
-  return sheet(690, 326, ["<defs>", whole("photo", image), whole("faint", grey), "</defs>", Object.entries(rows).map(draw), heads]);
+  return sheet(690, 326, ["<defs>", kept("photo", image), kept("faint", grey), "</defs>", Object.entries(rows).map(draw), heads]);
 };
 
 const costBars = (panels, title) => { // figures.cost_bars
