@@ -93,15 +93,17 @@ const bar = (x, y, width, height, look) =>
 const line = (x1, y1, x2, y2, look) => `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" class="${look}"/>`;
 const sheet = (width, height, parts) => `<svg viewBox="0 0 ${width} ${height}">${parts.flat(9).join("")}</svg>`;
 
-// The pixels of a map as squares, each with its [colour, opacity], in a field of `size` points.
-const pixels = (x, y, size, rows, look) => [
-  `<g class="pixels" transform="translate(${x} ${y}) scale(${size / rows.length})">`,
-  rows.map((row, i) => row.map((value, j) => {
-    const [colour, opacity] = look(value);
-    return `<rect x="${j}" y="${i}" width="1" height="1" fill="rgb(${colour.map(Math.round)})" fill-opacity="${opacity}"/>`;
-  })),
-  "</g>",
-];
+// A square map of colours [red, green, blue, alpha] as an image of `size` points. A BMP needs no compression.
+const pixels = (x, y, size, rows) => {
+  const side = rows.length, bytes = new Uint8Array(122 + 4 * side ** 2), header = new DataView(bytes.buffer);
+  const put = (at, number) => header.setUint32(at, number, true);
+  bytes.set([0x42, 0x4d]); // "BM"; then where the pixels begin, a BITMAPV4HEADER, and the places of blue to alpha
+  [[10, 122], [14, 108], [18, side], [22, -side], [26, 1 + (32 << 16)], [30, 3]].forEach((pair) => put(...pair));
+  [0xff0000, 0xff00, 0xff, 0xff000000].forEach((mask, channel) => put(54 + 4 * channel, mask));
+  rows.flat().forEach(([red, green, blue, alpha = 255], place) => bytes.set([blue, green, red, alpha].map(Math.round), 122 + 4 * place));
+  const data = btoa(String.fromCharCode(...bytes));
+  return `<image x="${x}" y="${y}" width="${size}" height="${size}" href="data:image/bmp;base64,${data}"/>`;
+};
 const PUOR = [ // matplotlib's, from brown to purple
   [127, 59, 8], [179, 88, 6], [224, 130, 20], [253, 184, 99], [254, 224, 182], [247, 247, 247],
   [216, 218, 235], [178, 171, 210], [128, 115, 172], [84, 39, 136], [45, 0, 75],
@@ -128,9 +130,9 @@ const steering = (image, response, kernel, angle, angles, readings, [row, column
   });
   const [x, y] = at(angle, response[row][column]);
   return sheet(730, 220, [
-    pixels(14, top, size, light(image), (colour) => [colour, 1]), arrow, frame(14),
-    pixels(205, top + 28, 110, kernel, (tap) => [signed(tap, 0.6), 1]),
-    pixels(335, top, size, response, (reading) => [signed(reading, 0.3), 1]), frame(335),
+    pixels(14, top, size, light(image)), arrow, frame(14),
+    pixels(205, top + 28, 110, kernel.map((row) => row.map((tap) => signed(tap, 0.6)))),
+    pixels(335, top, size, response.map((row) => row.map((reading) => signed(reading, 0.3)))), frame(335),
     `<rect x="${left}" y="${top}" width="${wide}" height="${size}" class="box"/>`, line(...at(0, 0), ...at(360, 0), "zero"),
     `<polyline points="${angles.map((degrees, i) => at(degrees, readings[i]))}" class="curve"/>`,
     `<circle cx="${x}" cy="${y}" r="3.5" class="lit"/>`, ticks, scale,
@@ -142,25 +144,24 @@ const steering = (image, response, kernel, angle, angles, readings, [row, column
 
 const matrixRows = (photo, [row, column], rows, titles) => { // figures.matrix_rows
   const size = 145, left = (place) => 72 + 154 * place, top = (number) => 20 + 154 * number;
-  const image = light(photo), grey = image.map((line) => line.map((colour) => Array(3).fill(191.25 + (dot(colour, [1, 1, 1]) / 12))));
-  const shown = (id, place, number) => `<use href="#${id}" x="${left(place)}" y="${top(number)}"/>`;
+  const image = light(photo), faint = image.map((row) => row.map((colour) => Array(3).fill(191.25 + dot(colour, [1, 1, 1]) / 12)));
   const draw = ([name, maps], number) => {
     const limit = Math.max(...maps.flat(2).map(Math.abs)), unit = size / maps[0].length, middle = top(number) + size / 2;
     const frame = (place) => `<rect x="${left(place) + unit * column}" y="${top(number) + unit * row}" width="${unit}" height="${unit}" class="frame"/>`;
     const map = (weights, place) => [
-      shown("faint", place + 1, number),
-      // the image shines through where little is taken
-      pixels(left(place + 1), top(number), size, weights, (weight) => [signed(weight, limit), Math.min(0.2 + (0.8 * Math.abs(weight)) / limit, 1)]),
+      pixels(left(place + 1), top(number), size, faint), // it shines through where little is taken
+      pixels(left(place + 1), top(number), size, weights.map((row) => row.map((weight) => [
+        ...signed(weight, limit), 255 * Math.min(0.2 + (0.8 * Math.abs(weight)) / limit, 1),
+      ]))),
       weights.map((line, y) => line.map((weight, x) => weight < -0.25 * limit
         ? text(left(place + 1) + unit * (x + 0.5), top(number) + unit * (y + 0.5) + 3, "−", 9.5, "middle", weight < -0.6 * limit ? "white" : "dark") : "")),
       frame(place + 1),
     ];
     const words = [name, `(scale ±${general(limit, 2)})`].map((line, i) => text(66, middle + 12 * i, line, 9, "end"));
-    return [shown("photo", 0, number), frame(0), maps.map(map), words];
+    return [pixels(left(0), top(number), size, image), frame(0), maps.map(map), words];
   };
-  const kept = (id, colours) => [`<g id="${id}">`, pixels(0, 0, size, colours, (colour) => [colour, 1]), "</g>"];
   const heads = ["the pixel", ...titles].map((title, place) => text(left(place) + size / 2, 13, title, 9.5, "middle"));
-  return sheet(690, 326, ["<defs>", kept("photo", image), kept("faint", grey), "</defs>", Object.entries(rows).map(draw), heads]);
+  return sheet(690, 326, [Object.entries(rows).map(draw), heads]);
 };
 
 const costBars = (panels, title) => { // figures.cost_bars
