@@ -3,37 +3,66 @@
 import ast
 import itertools
 import json
+import math
 import random
 import shutil
 import subprocess
+from base64 import b64decode
+from io import BytesIO
 from math import ceil, isclose
 from pathlib import Path
 from types import SimpleNamespace
+from typing import NamedTuple
 from xml.etree import ElementTree
 
+import frames
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from matplotlib.colors import to_hex
+from PIL import Image
 
 from lambdalib import cost
 from lambdalib.contractions import position_costs, position_numbers
 from lambdalib.course import figures
 from lambdalib.course.figures.style import LIT
 from lambdalib.experiments.paper_tables import TABLE_12
+from lambdalib.explain import LayerParts
+from lambdalib.lambdas import relative_embeddings
 
 ROOT = Path(__file__).resolve().parents[1]
 NODE = shutil.which("node")
 pytestmark = pytest.mark.skipif(NODE is None, reason="node not found: the site's own figures are not tested")
 
-FUNCTIONS = {"05_cost": "dials", "06_lambda_resnet": "build"}  # what a lesson hands to explore()
+FUNCTIONS = {  # what a lesson hands to explore()
+    "03_position_lambdas": "steer", "05_cost": "dials", "06_lambda_resnet": "build", "08_look_inside": "look",
+}  # fmt: skip
 RUN = """
 const { readFileSync } = require("fs"), source = readFileSync(process.argv[1], "utf8");
-const { lesson, settings } = JSON.parse(readFileSync(0, "utf8"));
+const { lesson, settings, given } = JSON.parse(readFileSync(0, "utf8"));
 const { numbers, figure } = new Function(source + "; return DIALS")()[lesson];
-const made = settings.map((values) => numbers(...values));
+const made = settings.map((values) => numbers(...values, given));
 process.stdout.write(JSON.stringify(made.map((numbers) => [numbers, figure(...numbers)])));
 """
+
+
+def arrays() -> dict:
+    """Stand-ins for what lessons 03 and 08 read; four digits hold them exactly."""
+    generator = torch.Generator().manual_seed(0)
+
+    def eighths(*shape):
+        return torch.randint(-8, 9, shape, generator=generator) / 8
+
+    light, tables, parts = eighths(4, 3, 32, 32).abs(), {}, {}
+    for word, side in itertools.product(("trained", "untrained"), (7, 3)):
+        table = tables[word, side] = eighths(16, 1, 2 * side - 1, 2 * side - 1)
+        queries, keys = eighths(4, 4, side**2, 16), eighths(4, side**2, 16, 1)
+        parts[word, side] = LayerParts(queries, keys, None, relative_embeddings(table, side, side))
+    layers = {place: SimpleNamespace(table=table) for place, table in tables.items()}
+    models = ("trained", "untrained")
+    return {"plane": lambda: light[0], "photos": light, "models": models, "parts": parts, "layers": layers}
 
 
 def lesson(stem: str, drawn) -> dict:
@@ -43,21 +72,22 @@ def lesson(stem: str, drawn) -> dict:
         drawn: what its figures are: the course's, or a stand-in.
     """
     tree = ast.parse((ROOT / "notebooks" / "py" / f"{stem}.py").read_text(encoding="utf-8"))
-    wanted = {FUNCTIONS[stem], "share_seen", "IMAGES"}
+    wanted = {FUNCTIONS[stem], "share_seen", "IMAGES", "hand_made", "equivalent_matrices"}
     names = {"cost": cost, "ceil": ceil, "figures": drawn, "TABLE_12": TABLE_12, "stage_costs": cost.stage_costs,
-             "position_costs": position_costs, "position_numbers": position_numbers}  # fmt: skip
+             "position_costs": position_costs, "position_numbers": position_numbers, "math": math, "torch": torch,
+             "F": F, "Tensor": torch.Tensor, "einsum": torch.einsum, **arrays()}  # fmt: skip
     for node in tree.body:
         name = getattr(node, "name", None) or getattr(getattr(node, "targets", [None])[0], "id", None)
         if name in wanted:
             exec(ast.unparse(node), names)
     shell = SimpleNamespace(
         slider=lambda _, low, high, value, step=1: list(range(low, high + 1, step)),
-        choice=lambda _, options, value=None: list(options),
+        choice=lambda _, options, value=None: list(options.values() if isinstance(options, dict) else options),
         explore=lambda draw, alt, **controls: names.update(draw=draw, controls=controls),
     )
     call = next(node for node in tree.body if ast.unparse(node).startswith(f"widgets.explore({FUNCTIONS[stem]},"))
     exec(ast.unparse(call), names | {"widgets": shell})
-    return names
+    return names | {"given": frames.DIALS[stem](names)}
 
 
 def settings(controls: dict, count: int) -> list[tuple]:
@@ -65,12 +95,11 @@ def settings(controls: dict, count: int) -> list[tuple]:
     return random.Random(0).sample(list(itertools.product(*controls.values())), count)
 
 
-def by_node(stem: str, places: list[tuple]) -> list:
+def by_node(stem: str, places: list[tuple], given) -> list:
     """(numbers, SVG) of each setting, from dials.js."""
-    run = subprocess.run(
-        [NODE, "-e", RUN, ROOT / "site" / "static" / "dials.js"],
-        input=json.dumps({"lesson": stem, "settings": places}), capture_output=True, encoding="utf-8",
-    )  # fmt: skip
+    asked = json.dumps({"lesson": stem, "settings": places, "given": given})
+    command = [NODE, "-e", RUN, ROOT / "site" / "static" / "dials.js"]
+    run = subprocess.run(command, input=asked, capture_output=True, encoding="utf-8")
     assert run.returncode == 0, run.stderr
     return json.loads(run.stdout)
 
@@ -85,54 +114,73 @@ def leaves(thing) -> list:
 
 
 def alike(one, other) -> bool:
-    """Words and whole numbers must be equal; PyTorch divides in float32."""
-    return one == other or isinstance(one, float) and isclose(one, other, rel_tol=1e-6)
+    """Words and whole numbers must be equal; PyTorch computes in float32."""
+    return one == other or isinstance(other, float) and isclose(one, other, rel_tol=1e-6, abs_tol=1e-6)
 
 
 @pytest.mark.parametrize("stem", FUNCTIONS)
-def test_numbers_are_those_of_the_lesson(stem, count=200):
+def test_numbers_are_those_of_the_lesson(stem):
     handed = []
     stand_in = SimpleNamespace(
         cost_bars=lambda *numbers: handed.append(numbers),
         stage_bars=lambda *numbers, limits: handed.append([*numbers, limits]),
+        steering=lambda *numbers: handed.append(numbers),
+        matrix_rows=lambda *numbers: handed.append(numbers),
     )
     names = lesson(stem, stand_in)
-    places = settings(names["controls"], count)
+    places = settings(names["controls"], 200 if names["given"] is None else 20)
     for place in places:
         names["draw"](**dict(zip(names["controls"], place)))
-    for place, ours, (theirs, _) in zip(places, handed, by_node(stem, places), strict=True):
+    for place, ours, (theirs, _) in zip(places, handed, by_node(stem, places, names["given"]), strict=True):
         assert all(map(alike, leaves(theirs), leaves(ours))) and len(leaves(theirs)) == len(leaves(ours)), place
 
 
-def drawn(figure) -> tuple[list[str], list[tuple[float, bool]]]:
-    """The words of a matplotlib figure, and its bars: each one's share of the axis, and whether it is orange."""
+class Drawn(NamedTuple):
+    """What a figure or a drawing shows."""
+
+    words: list[str]
+    bars: list[tuple[float, bool]]  # each one's share of the axis, and whether it is orange
+    pixels: list[np.ndarray]  # of each image, red, green, blue and opacity between 0 and 1
+
+
+def drawn(figure) -> Drawn:
+    """What a matplotlib figure shows; an image that occurs twice is there once."""
     texts = [*figure.texts, *(text for legend in figure.legends for text in legend.get_texts())]
     bars = []
     for ax in figure.axes:
-        texts += [ax.title, *ax.texts, *ax.get_xticklabels(), *ax.get_yticklabels()]
+        labels = [ax.xaxis.label, ax.yaxis.label, *ax.get_xticklabels(), *ax.get_yticklabels()]
+        texts += [ax.title, *ax.texts, *labels]
         flat = len(figure.axes) == 3  # lesson 05's bars lie
-        for patch in ax.patches:
+        for patch in [] if ax.images else ax.patches:
             length = patch.get_width() / np.ptp(ax.get_xlim()) if flat else patch.get_height() / ax.get_ylim()[1]
             bars.append((length, to_hex(patch.get_facecolor()) == LIT))
+    images = [image.to_rgba(image.get_array()).reshape(-1, 4) for ax in figure.axes for image in ax.images]
     plt.close(figure)
-    return sorted(line for text in texts for line in text.get_text().split("\n") if line), bars
+    words = sorted(line for text in texts for line in text.get_text().split("\n") if line)
+    return Drawn(words, bars, list({image.tobytes(): image for image in images}.values()))
 
 
-def drawn_by_svg(svg: str) -> tuple[list[str], list[tuple[float, bool]]]:
+def drawn_by_svg(svg: str) -> Drawn:
     """The same of an SVG of dials.js."""
-    rects = list(ElementTree.fromstring(svg).iter("rect"))
+    sheet = ElementTree.fromstring(svg)
+    rects = [rect for rect in sheet.iter("rect") if rect.get("class") in ("lit", "quiet", "grey")]
     flat = len(rects) == 10
     bars = rects if flat else rects[:16]  # the others are the legend's
     shares = [float(bar.get("width")) / 183 if flat else float(bar.get("height")) / 124 for bar in bars]
-    words = sorted(text.text for text in ElementTree.fromstring(svg).iter("text") if text.text)
-    return words, list(zip(shares, [bar.get("class") == "lit" for bar in bars]))
+    words = sorted(text.text for text in sheet.iter("text") if text.text)
+    images = dict.fromkeys(image.get("href") for image in sheet.iter("image"))
+    files = [Image.open(BytesIO(b64decode(image.partition(",")[2]))).convert("RGBA") for image in images]
+    pixels = [np.asarray(file).reshape(-1, 4) / 255 for file in files]
+    return Drawn(words, list(zip(shares, [bar.get("class") == "lit" for bar in bars])), pixels)
 
 
 @pytest.mark.parametrize("stem", FUNCTIONS)
 def test_the_drawing_says_what_the_figure_says(stem, count=6):
     names = lesson(stem, figures)
     places = settings(names["controls"], count)
-    for place, (_, svg) in zip(places, by_node(stem, places), strict=True):
-        (words, bars), (their_words, their_bars) = drawn(names["draw"](*place)), drawn_by_svg(svg)
-        assert their_words == words, place
-        assert np.array(their_bars) == pytest.approx(np.array(bars, float), abs=2e-3), place
+    for place, (_, svg) in zip(places, by_node(stem, places, names["given"]), strict=True):
+        ours, theirs = drawn(names["draw"](*place)), drawn_by_svg(svg)
+        assert theirs.words == ours.words, place
+        assert np.array(theirs.bars) == pytest.approx(np.array(ours.bars, float), abs=2e-3), place
+        for their_pixels, pixels in zip(theirs.pixels, ours.pixels, strict=True):
+            assert their_pixels == pytest.approx(pixels, abs=0.02), place

@@ -8,6 +8,7 @@ import frames
 import nbformat
 import pytest
 import staging
+import torch
 import website
 
 from lambdalib.course import widgets
@@ -205,8 +206,10 @@ def test_slider_html_starts_where_the_lesson_does():
 def test_a_dial_has_every_setting_and_no_frames():
     control = {"side": widgets.slider("side of the map", 4, 64, 32), "image": widgets.choice("image", ["a", "b"])}
     places = {name: frames.positions(control[name]) for name in control}
-    text = frames.slider_html(frames.Explored(5, None, "Bars", control), places, "", dial="05_cost")
-    assert 'data-dial="05_cost"' in text and "&quot;a&quot;, &quot;b&quot;" in text and "<img" not in text
+    text = frames.slider_html(frames.Explored(5, None, "Bars", control, [0.5]), places, "", dial="05_cost")
+    assert 'data-dial="05_cost" data-values=' in text and "&quot;a&quot;, &quot;b&quot;" in text
+    assert 'data-given="[0.5]"' in text and "<img" not in text
+    assert frames.rounded(torch.tensor([[1 / 3, 20000.0]])) == [[0.3333, 20000]]
     assert 'max="60" value="28"' in text and "also move" not in text
     known = (staging.ROOT / "site/static/dials.js").read_text(encoding="utf-8").partition("const DIALS")[2]
     assert all(f'"{lesson}": {{' in known for lesson in frames.DIALS)

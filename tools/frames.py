@@ -17,10 +17,12 @@ from typing import NamedTuple
 from unittest import mock
 
 import jupytext
+import numpy as np
 from PIL import Image
 
 from lambdalib.course import widgets
 from lambdalib.course.figures.output import rendered
+from lambdalib.course.figures.style import array
 
 ROOT = Path(__file__).resolve().parent.parent
 TWINS = ROOT / "notebooks" / "py"
@@ -29,16 +31,44 @@ POSITIONS, FEWEST = 24, 6  # of the first slider, at most and at least
 MOST = 72  # frames of one widget; at some 10 kB each they stay below BYTES
 BYTES = 1_000_000
 DOTS = 130  # pixels an inch
-DIALS = ("05_cost", "06_lambda_resnet")  # site/static/dials.js draws their widgets on the page, at every setting
 
 
 class Explored(NamedTuple):
-    """One call of explore() in a lesson: the number of its cell, its pure function, its words, its controls."""
+    """One call of explore() in a lesson."""
 
-    cell: int
-    draw: object
+    cell: int  # its number
+    draw: object  # its pure function
     alt: str
     controls: dict
+    given: object = None  # what a dial needs of the lesson, for JSON
+
+
+def rounded(tensor) -> list:
+    """A tensor as nested lists, with four digits of each number."""
+    return np.vectorize(lambda number: float(f"{number:.4g}"))(array(tensor)).tolist()
+
+
+def given_to_look(names: dict) -> dict:
+    """Lesson 08's photographs, and what the two matrices of each model and map are made of."""
+    layers = {
+        f"{word} {side}": {
+            "queries": rounded(part.queries[:3]),  # (image, h, n, k)
+            "soft_keys": rounded(part.soft_keys[:3, ..., 0]),  # (image, m, k)
+            "taps": rounded(names["layers"][word, side].table[:, 0].permute(1, 2, 0)),  # (r, r, k)
+        }
+        for (word, side), part in names["parts"].items()
+    }
+    return {"photos": rounded(names["photos"][:3]), "layers": layers}
+
+
+# site/static/dials.js draws the widgets of these lessons on the page, at every setting. It is given some of the
+# lesson's arrays.
+DIALS = {
+    "03_position_lambdas": lambda names: rounded(names["plane"]()),
+    "05_cost": lambda names: None,
+    "06_lambda_resnet": lambda names: None,
+    "08_look_inside": given_to_look,
+}
 
 
 def explored(twin: Path) -> list[Explored]:
@@ -46,7 +76,8 @@ def explored(twin: Path) -> list[Explored]:
     found, namespace = [], {"__name__": "__main__"}
 
     def record(draw, alt, **controls):
-        found.append(Explored(number, draw, alt, controls))
+        given = DIALS[twin.stem](namespace) if twin.stem in DIALS else None
+        found.append(Explored(number, draw, alt, controls, given))
 
     with (
         mock.patch.object(widgets, "explore", record),
@@ -169,7 +200,9 @@ def slider_html(widget: Explored, places: dict, folder: str, dial: str = "") -> 
     alt, words = html.escape(widget.alt), html.escape(", ".join(start))
     if dial:
         values = html.escape(json.dumps([[value for value, _ in pairs] for pairs in places.values()]))
-        source, figure = f'data-dial="{dial}" data-values="{values}"', '<div class="drawn" role="img"></div>'
+        given = html.escape(json.dumps(widget.given, separators=(",", ":")))
+        source = f'data-dial="{dial}" data-values="{values}" data-given="{given}"'
+        figure = '<div class="drawn" role="img"></div>'
     else:
         source = f'data-folder="{path}"'
         figure = f'<img class="figure" src="{path}/{first}.webp" loading="lazy" alt="{alt}: {words}">'

@@ -1,4 +1,4 @@
-// Figures that the page draws itself, since their controls have too many settings for images: lessons 05 and 06.
+// Figures that the page draws itself, since their controls have too many settings for images.
 // A dial has the formulas of the lesson's function, and the SVG that its figure draws from their numbers.
 // Lengths are points, as in matplotlib. tests/test_dials.py compares numbers and words with Python's.
 
@@ -61,6 +61,11 @@ const stageCosts = (depths, layout, side, ...sizes) => { // parameters and multi
   });
 };
 
+// ---- what is read: lessons 03 and 08
+
+const grid = (size, value) => Array.from({ length: size }, (_, y) => Array.from({ length: size }, (_, x) => value(y, x)));
+const dot = (one, other) => one.reduce((sum, number, i) => sum + number * other[i], 0);
+
 // ---- how numbers are written, as Python does: where two roundings are equally near, the last digit is even
 
 const digits = (x, count) => { // of :.3g before its zeros go
@@ -75,19 +80,89 @@ const short = (count) => {
   const [unit, size] = [["T", 1e12], ["G", 1e9], ["M", 1e6], ["k", 1e3]].find(([, size]) => count >= 0.9995 * size) ?? [];
   return unit ? `${digits(count / size, 3)} ${unit}` : general(count, 3);
 };
-const percent = (share) => { // :.0%
-  const whole = Math.floor(100 * share);
-  return `${100 * share - whole === 0.5 ? whole + (whole % 2) : Math.round(100 * share)}%`;
-};
+const whole = (x) => (x - Math.floor(x) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)); // :.0f
+const ratio = (x) => (x < 100 ? general(x, 3) : whole(x).toLocaleString("en"));
+const percent = (share) => `${whole(100 * share)}%`; // :.0%
 
 // ---- what is drawn: lambdalib/course/figures
 
-const text = (x, y, words, size, anchor = "start") =>
-  `<text x="${x}" y="${y}" font-size="${size}" text-anchor="${anchor}">${words}</text>`;
+const text = (x, y, words, size, anchor = "start", look = "") =>
+  `<text x="${x}" y="${y}" font-size="${size}" text-anchor="${anchor}" class="${look}">${words}</text>`;
 const bar = (x, y, width, height, look) =>
   `<rect x="${x}" y="${y}" width="${width}" height="${height}" class="${look}"/>`;
 const line = (x1, y1, x2, y2, look) => `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" class="${look}"/>`;
 const sheet = (width, height, parts) => `<svg viewBox="0 0 ${width} ${height}">${parts.flat(9).join("")}</svg>`;
+
+// A square map of colours [red, green, blue, alpha] as an image of `size` points. A BMP needs no compression.
+const pixels = (x, y, size, rows) => {
+  const side = rows.length, bytes = new Uint8Array(122 + 4 * side ** 2), header = new DataView(bytes.buffer);
+  const put = (at, number) => header.setUint32(at, number, true);
+  bytes.set([0x42, 0x4d]); // "BM"; then where the pixels begin, a BITMAPV4HEADER, and the places of blue to alpha
+  [[10, 122], [14, 108], [18, side], [22, -side], [26, 1 + (32 << 16)], [30, 3]].forEach((pair) => put(...pair));
+  [0xff0000, 0xff00, 0xff, 0xff000000].forEach((mask, channel) => put(54 + 4 * channel, mask));
+  rows.flat().forEach(([red, green, blue, alpha = 255], place) => bytes.set([blue, green, red, alpha].map(Math.round), 122 + 4 * place));
+  const data = btoa(String.fromCharCode(...bytes));
+  return `<image x="${x}" y="${y}" width="${size}" height="${size}" href="data:image/bmp;base64,${data}"/>`;
+};
+const PUOR = [ // matplotlib's, from brown to purple
+  [127, 59, 8], [179, 88, 6], [224, 130, 20], [253, 184, 99], [254, 224, 182], [247, 247, 247],
+  [216, 218, 235], [178, 171, 210], [128, 115, 172], [84, 39, 136], [45, 0, 75],
+];
+const signed = (value, limit) => { // figures.style.signed
+  const at = Math.min(Math.max(5 + (5 * value) / limit, 0), 10), below = Math.min(Math.floor(at), 9);
+  return PUOR[below].map((channel, i) => channel + (at - below) * (PUOR[below + 1][i] - channel));
+};
+const light = (channels) => grid(channels[0].length, (y, x) => channels.map((channel) => 255 * channel[y][x]));
+
+const steering = (image, response, kernel, angle, angles, readings, [row, column]) => { // figures.steering
+  const top = 24, size = 165, unit = size / response.length, [left, wide] = [538, 180];
+  const frame = (x) => `<rect x="${x + unit * (column - 1)}" y="${top + unit * (row - 1)}" width="${3 * unit}" height="${3 * unit}" class="mark"/>`;
+  const arrow = `<path d="M0 0H8M7 -1L8 0L7 1" class="mark" vector-effect="non-scaling-stroke"
+    transform="translate(${14 + unit * (column + 0.5)} ${top + unit * (row + 0.5)}) scale(${unit}) rotate(${angle})"/>`;
+  const at = (degrees, reading) => [left + (wide / 360) * degrees, top + size * (0.5 - reading / 0.6)];
+  const ticks = [0, 90, 180, 270, 360].map((tick) => {
+    const [x, y] = at(tick, -0.3);
+    return line(x, y, x, y + 3.5, "thin") + text(x, y + 14, tick, 9, "middle");
+  });
+  const scale = [-0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3].map((tick) => {
+    const [x, y] = at(0, tick);
+    return line(x - 3.5, y, x, y, "thin") + text(x - 6, y + 3, tick.toFixed(1).replace("-", "−"), 9, "end");
+  });
+  const [x, y] = at(angle, response[row][column]);
+  return sheet(730, 220, [
+    pixels(14, top, size, light(image)), arrow, frame(14),
+    pixels(205, top + 28, 110, kernel.map((row) => row.map((tap) => signed(tap, 0.6)))),
+    pixels(335, top, size, response.map((row) => row.map((reading) => signed(reading, 0.3)))), frame(335),
+    `<rect x="${left}" y="${top}" width="${wide}" height="${size}" class="box"/>`, line(...at(0, 0), ...at(360, 0), "zero"),
+    `<polyline points="${angles.map((degrees, i) => at(degrees, readings[i]))}" class="curve"/>`,
+    `<circle cx="${x}" cy="${y}" r="3.5" class="lit"/>`, ticks, scale,
+    text(96, 15, "the plane, a pixel, the query's direction", 9, "middle"),
+    text(260, 43, `the stencil mixed at ${angle}°`, 9, "middle"), text(417, 15, "its reading everywhere", 9, "middle"),
+    text(628, 15, "reading of the marked pixel", 9, "middle"), text(628, 217, "angle of the query (degrees)", 9, "middle"),
+  ]);
+};
+
+const matrixRows = (photo, [row, column], rows, titles) => { // figures.matrix_rows
+  const size = 145, left = (place) => 72 + 154 * place, top = (number) => 20 + 154 * number;
+  const image = light(photo), faint = image.map((row) => row.map((colour) => Array(3).fill(191.25 + dot(colour, [1, 1, 1]) / 12)));
+  const draw = ([name, maps], number) => {
+    const limit = Math.max(...maps.flat(2).map(Math.abs)), unit = size / maps[0].length, middle = top(number) + size / 2;
+    const frame = (place) => `<rect x="${left(place) + unit * column}" y="${top(number) + unit * row}" width="${unit}" height="${unit}" class="frame"/>`;
+    const map = (weights, place) => [
+      pixels(left(place + 1), top(number), size, faint), // it shines through where little is taken
+      pixels(left(place + 1), top(number), size, weights.map((row) => row.map((weight) => [
+        ...signed(weight, limit), 255 * Math.min(0.2 + (0.8 * Math.abs(weight)) / limit, 1),
+      ]))),
+      weights.map((line, y) => line.map((weight, x) => weight < -0.25 * limit
+        ? text(left(place + 1) + unit * (x + 0.5), top(number) + unit * (y + 0.5) + 3, "−", 9.5, "middle", weight < -0.6 * limit ? "white" : "dark") : "")),
+      frame(place + 1),
+    ];
+    const words = [name, `(scale ±${general(limit, 2)})`].map((line, i) => text(66, middle + 12 * i, line, 9, "end"));
+    return [pixels(left(0), top(number), size, image), frame(0), maps.map(map), words];
+  };
+  const heads = ["the pixel", ...titles].map((title, place) => text(left(place) + size / 2, 13, title, 9.5, "middle"));
+  return sheet(690, 326, [Object.entries(rows).map(draw), heads]);
+};
 
 const costBars = (panels, title) => { // figures.cost_bars
   const top = 43, bottom = 158, wide = 183, end = 4;
@@ -95,7 +170,7 @@ const costBars = (panels, title) => { // figures.cost_bars
     const x = 14 + 223.5 * panel, least = Math.min(...Object.values(row));
     const bars = Object.entries(row).map(([name, count], place) => {
       const y = top + 27.1 * (place + 0.75), length = Math.log10(count / least);
-      const words = `${name}: ×${general(count / least, 3)} · ${short(count)}${length > end ? " →" : ""}`;
+      const words = `${name}: ×${ratio(count / least)} · ${short(count)}${length > end ? " →" : ""}`;
       const reach = (wide / end) * Math.max(Math.min(length, end), 0.04);
       return bar(x, y - 5.7, reach, 11.4, count === least ? "lit" : "quiet") + text(x + 2, y - 8, words, 9);
     });
@@ -175,4 +250,36 @@ const netDial = (c2, c3, c4, c5, k, h, u, r, image) => {
   return [panels, ["all convolutions", "yours"], title, large ? [18, 4] : [12, 0.4]];
 };
 
-const DIALS = { "05_cost": { numbers: costDial, figure: costBars }, "06_lambda_resnet": { numbers: netDial, figure: stageBars } };
+const steerDial = (degrees, row, column, plane) => {
+  const bright = (y, x) => (plane[0][y][x] + plane[1][y][x] + plane[2][y][x]) / 3, inner = plane[0].length - 2;
+  const readings = [
+    grid(inner, (y, x) => (bright(y + 1, x + 2) - bright(y + 1, x)) / 2), // right minus left, without the border
+    grid(inner, (y, x) => (bright(y + 2, x + 1) - bright(y, x + 1)) / 2),
+  ];
+  const mix = (angle) => [Math.cos((angle * Math.PI) / 180), Math.sin((angle * Math.PI) / 180)], [cos, sin] = mix(degrees);
+  const at = (y, x) => readings.map((map) => map[y][x]), angles = Array.from({ length: 121 }, (_, i) => 3 * i);
+  return [
+    plane.map((channel) => channel.slice(1, -1).map((line) => line.slice(1, -1))),
+    grid(inner, (y, x) => dot(mix(degrees), at(y, x))),
+    [[0, -sin / 2, 0], [-cos / 2, 0, cos / 2], [0, sin / 2, 0]],
+    degrees, angles, angles.map((angle) => dot(mix(angle), at(row - 1, column - 1))), [row - 1, column - 1],
+  ];
+};
+
+const lookDial = (image, side, head, y, x, { photos, layers }) => {
+  const row = Math.floor((y * side) / 7), column = Math.floor((x * side) / 7), maps = {};
+  for (const word of ["trained", "untrained"]) {
+    const { queries, soft_keys, taps } = layers[`${word} ${side}`], query = queries[image][head][row * side + column];
+    const content = grid(side, (y, x) => dot(query, soft_keys[image][y * side + x]));
+    const position = grid(side, (y, x) => dot(query, taps[y - row + side - 1][x - column + side - 1]));
+    maps[word] = [content, position, grid(side, (y, x) => content[y][x] + position[y][x])];
+  }
+  return [photos[image], [row, column], maps, ["content", "position", "sum"]];
+};
+
+const DIALS = {
+  "03_position_lambdas": { numbers: steerDial, figure: steering },
+  "05_cost": { numbers: costDial, figure: costBars },
+  "06_lambda_resnet": { numbers: netDial, figure: stageBars },
+  "08_look_inside": { numbers: lookDial, figure: matrixRows },
+};

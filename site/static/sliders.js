@@ -3,11 +3,12 @@
 document.querySelectorAll(".slider").forEach((box) => {
   const inputs = [...box.querySelectorAll("input, select")], dial = box.dataset.dial && DIALS[box.dataset.dial];
   const image = box.querySelector(dial ? ".drawn" : "img"), values = dial && JSON.parse(box.dataset.values);
+  const given = dial && JSON.parse(box.dataset.given); // what the lesson's function reads besides its controls
   const names = JSON.parse(box.dataset.names); // the shown values, control by control
   const place = (input) => (input.type === "checkbox" ? +input.checked : +input.value);
   const file = (number) => `${box.dataset.folder}/${number}.webp`;
   const show = () => {
-    if (dial) image.innerHTML = dial.figure(...dial.numbers(...inputs.map((input, i) => values[i][place(input)])));
+    if (dial) image.innerHTML = dial.figure(...dial.numbers(...inputs.map((input, i) => values[i][place(input)]), given));
     else image.src = file(inputs.reduce((number, input, i) => number * names[i].length + place(input), 0));
     const words = inputs.map((input, i) => names[i][place(input)]);
     inputs.forEach((input, i) => {
@@ -24,7 +25,8 @@ document.querySelectorAll(".slider").forEach((box) => {
   }, { once: true });
 });
 
-// A table that scrolls can be scrolled by keys too.
-document.querySelectorAll(".bd-article table").forEach((table) => {
-  if (table.scrollWidth > table.clientWidth) table.tabIndex = 0;
+// A printed table scrolls instead of breaking its lines. What scrolls can be scrolled by keys too.
+document.querySelectorAll(".cell_output pre").forEach((printed) => printed.classList.toggle("columns", /\S {2,}\S/.test(printed.textContent)));
+document.querySelectorAll(".bd-article table, .columns, .drawn").forEach((box) => {
+  if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
 });

@@ -288,7 +288,7 @@ def test_what_a_widget_draws_stays_on_its_canvas(name):
 def test_cost_bars_are_ratios_to_the_smallest():
     left, right = figures.cost_bars({"big": {"a": 4e9, "b": 4e11}, "small": {"c": 3e5, "d": 3}}).axes
     assert [text.get_text() for text in left.texts] == ["a: ×1 · 4.00 G", "b: ×100 · 400 G"]
-    assert [text.get_text() for text in right.texts] == ["c: ×1e+05 · 300 k →", "d: ×1 · 3"]
+    assert [text.get_text() for text in right.texts] == ["c: ×100,000 · 300 k →", "d: ×1 · 3"]
     assert [bar.get_width() for bar in left.patches] == [0.04, 2] and right.patches[0].get_width() == 4
     assert left.get_xlim() == right.get_xlim() == (0, 4)
 

@@ -30,7 +30,7 @@ from lambdalib.training.data import load_sample, normalize
 from lambdalib.training.train import evaluate
 
 ROOT = Path(__file__).resolve().parents[2]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8").replace("−", "-")  # as format_difference writes it
 FOLDERS = {
     "results": "main",
     "again": "rerun",

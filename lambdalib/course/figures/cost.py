@@ -150,9 +150,11 @@ def cost_bars(panels, title: str = "", highest: float = 1e4) -> Figure:
     for ax, (heading, row) in zip(axes[0], panels.items()):
         least = min(row.values())
         for place, (name, count) in enumerate(row.items()):
-            length, arrow = np.log10(count / least), " →" if count > highest * least else ""
+            ratio = count / least
+            length, arrow = np.log10(ratio), " →" if ratio > highest else ""
             ax.barh(place, max(min(length, end), 0.04), 0.42, color=LIT if count == least else QUIET)
-            words = f"{name}: ×{count / least:,.3g} · {short(count)}{arrow}"
+            number = f"{ratio:,.0f}" if ratio >= 100 else f"{ratio:.3g}"
+            words = f"{name}: ×{number} · {short(count)}{arrow}"
             ax.annotate(words, (0, place), xytext=(2, 11), textcoords="offset points", va="center", fontsize=9)
         ax.set(xlim=(0, end), ylim=(3.5, -0.75), yticks=[], xticks=range(0, int(end) + 1, 2))
         ax.set_xticklabels([f"×{10**exponent:,}" for exponent in ax.get_xticks()], fontsize=9)
