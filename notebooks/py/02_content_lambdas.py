@@ -116,7 +116,7 @@ some_keys = torch.randn(2, 7, 11, 1, dtype=torch.float64)  # b, m, k, u
 ones = torch.ones(2, 7, 13, 1, dtype=torch.float64)  # b, m, v, u
 assert torch.allclose(content_lambda(some_keys, ones), torch.ones(2, 11, 13, dtype=torch.float64))
 
-print(f"an image of 32 × 32: the square has {1024 * 1024:,} numbers, a palette of four colours {4 * 3}")
+print(f"32 × 32 pixels: the square has {1024 * 1024:,} numbers, four colours have {4 * 3}")
 figures.show(
     figures.brackets(n=4, m=4, k=2, v=3, lit="tile"),
     "The strip's matrices, drawn to scale. Orange: the palette. At the left: the square, which it avoids.",

@@ -237,10 +237,10 @@ for word, bank in banks.items():
     energy = bank.square()
     near = energy[:, 5:8, 5:8].sum() / energy.sum()
     rank = int(torch.linalg.matrix_rank(kernels.flatten(0, 3).flatten(1)))
-    print(f"{word}: {kernels[..., 0, 0].numel()} filters of 13 × 13, rank {rank};",
-          f"energy in the inner 3 × 3 taps: {100 * near:.0f} %")
-    mirrored = torch.cosine_similarity(bank.flatten(1), bank.flip(2).flatten(1)).mean()
-    print(f"    a stencil and its mirror image (left and right swapped): cosine {abs(mirrored):.1f}, on average")
+    mirrored = torch.cosine_similarity(bank.flatten(1), bank.flip(2).flatten(1)).mean()  # left and right swapped
+    print(f"{word}: {kernels[..., 0, 0].numel()} filters of 13 × 13, rank {rank}")
+    print(f"    energy in the inner 3 × 3 taps: {100 * near:.0f} %")
+    print(f"    a stencil and its mirror image: cosine {abs(mirrored):.1f}, on average")
     assert rank == 16
 figures.show(
     figures.stencil_banks(banks),
@@ -280,8 +280,8 @@ check_answer("08.2", guess)
 if revealed(guess):
     for (word, side), count in writers.items():
         each = count.mean((0, 2))  # of each colour, over the images
-        print(f"{word}, {side} × {side}: {each.mean():.1f} of {side * side} pixels on average,",
-              f"from {each.min():.1f} to {each.max():.1f} by colour")
+        print(f"{word}, {side} × {side}: on average {each.mean():.1f} of {side * side} pixels,",
+              f"by colour {each.min():.1f} to {each.max():.1f}")
 
 # %% [markdown]
 # So the palettes of this model are close to plain averages of the map. The image decides *what* is averaged, since values come from it. The keys choose little. One colour of the 3 × 3 layer is an exception: about four of nine pixels write it.
@@ -304,7 +304,8 @@ for side in (7, 3):
     for word in ("untrained", "trained"):
         content_energy, position_energy = output_energies(parts[word, side])
         shares[f"{side} × {side} map, {word}"] = content_energy / (content_energy + position_energy)
-print({name: f"{100 * share:.0f} %" for name, share in shares.items()})
+for name, share in shares.items():
+    print(f"{name}: {100 * share:.0f} %")
 figures.show(
     figures.energy_bars(shares),
     "The energy of each half, as a share of the two together, on 64 test images.",

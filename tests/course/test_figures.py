@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_hex
-from readable import contrast, unreadable
+from readable import contrast, tiny, unreadable
 
 from lambdalib import LambdaLayer
 from lambdalib.course import figures
@@ -242,6 +242,36 @@ def test_the_words_of_every_figure_can_be_read(name):
     assert not unreadable(EXAMPLES[name](getattr(figures, name)))
 
 
+WIDGETS = [
+    "brackets", "cost_bars", "faders", "one_pixel", "one_row", "palette_card", "readings_in_time", "stage_bars",
+    "steering",
+]  # fmt: skip
+ON_PAGES = {"accuracy_over_cost", "confusion"}  # of README and RESULTS, not of a lesson
+WIDEST = EXAMPLES | {  # as wide as a lesson draws them, where the width follows from what is drawn
+    "cost_bars": lambda draw: draw({name: {"a": 1, "b": 2} for name in "abc"}),
+    "counted_and_clocked": lambda draw: draw({name: {"a": (1, 2, 3), "b": (3, 2, 1)} for name in "abcde"}),
+    "family_tree": lambda draw: draw({"a": ("root", "less"), "b": ("a", "more"), "c": ("b", "")}),
+    "maps": lambda draw: draw(5 * [IMAGE], "abcde"),
+    "palette_film": lambda draw: draw(IMAGE, [2, 4, 5, 6, 8], RANDOM.random((5, 4, 3)), IMAGE),
+    "phases": lambda draw: draw({name: np.eye(2, dtype=int) for name in "ab"}, [8, 16], [1, 2], "ab", {}),
+    "receptive_fields": lambda draw: draw({name: np.full((8, 8), 1 / 64) for name in "abc"}, (2, 5, 2, 5)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(figures.__all__) - set(figures.output.__all__) - ON_PAGES))
+def test_the_words_of_every_figure_are_large_enough_in_a_narrow_window(name):
+    assert not tiny(WIDEST[name](getattr(figures, name)), whole=name in WIDGETS)
+
+
+def test_tiny_words_are_found():
+    figure, ax = plt.subplots(figsize=(10, 2))
+    ax.set_title("tiny", fontsize=9.5)
+    ax.set(xticks=[], yticks=[])
+    assert tiny(figure, whole=True) == ["'tiny': 7.8 pixels"] and not tiny(figure, whole=False)
+    ax.set_position((0, 0, 1, 1))
+    assert len(tiny(figure, whole=False)) == 1
+
+
 def test_pale_words_are_found():
     assert contrast("white", "black") == pytest.approx(21) and contrast("#777777", "white") == pytest.approx(
         4.48, abs=0.01
@@ -263,20 +293,7 @@ def test_the_bars_of_a_colour_have_letters_on_the_other_side_of_the_axis():
     assert letters == {"R": "top", "G": "bottom", "B": "top"}
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "brackets",
-        "cost_bars",
-        "faders",
-        "one_pixel",
-        "one_row",
-        "palette_card",
-        "readings_in_time",
-        "stage_bars",
-        "steering",
-    ],
-)
+@pytest.mark.parametrize("name", WIDGETS)
 def test_what_a_widget_draws_stays_on_its_canvas(name):
     """A widget shows the whole canvas and nothing more, so that its frames have one size."""
     figure = EXAMPLES[name](getattr(figures, name))
@@ -343,7 +360,7 @@ def test_a_film_shows_what_has_been_read():
         np.testing.assert_allclose(early[:3], image[:3])
         assert (early[3:] == 0.85).all()
     assert [ax.texts[0].get_text() for ax in axes[1]] == ["51, 51, 51", "204, 204, 204"]
-    assert [ax.texts[0].get_color() for ax in axes[1]] == ["white", "#2b2f36"]
+    assert [ax.texts[0].get_color() for ax in axes[1]] == ["white", "black"]
 
 
 def test_energy_bars_share_out_one():

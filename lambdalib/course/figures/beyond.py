@@ -44,7 +44,7 @@ def family_tree(relatives, lit: tuple[str, ...] = ()) -> Figure:
         return max(free, first + 1)
 
     deep, high = max(columns.values()) + 1, place(root, 0)
-    fig, ax = plt.subplots(figsize=(2.45 * deep, 0.62 * high + 0.1))
+    fig, ax = plt.subplots(figsize=(2.25 * deep, 0.62 * high + 0.1))
     for name, column in columns.items():
         parent, change = relatives.get(name, (None, ""))
         lower_left = column - BOX / 2, rows[name] - HIGH / 2

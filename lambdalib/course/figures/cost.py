@@ -116,7 +116,7 @@ def counted_and_clocked(groups) -> Figure:
     """
     columns = min(3, len(groups))
     rows = -(-(len(groups) + 1) // columns)  # one place is left for the legend
-    fig, axes = plt.subplots(rows, columns, figsize=(3.1 * columns, 2.6 * rows), sharey=True, squeeze=False)
+    fig, axes = plt.subplots(rows, columns, figsize=(3 * columns, 2.6 * rows), sharey=True, squeeze=False)
     for ax, (title, row) in zip(axes.flat, groups.items()):
         heights = np.array(list(row.values()), float)
         heights /= heights.min(0)
@@ -145,7 +145,7 @@ def cost_bars(panels, title: str = "", highest: float = 1e4) -> Figure:
         title: above all panels.
         highest: the end of the logarithmic axis, a power of ten; a longer bar ends there with an arrow.
     """
-    fig, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels), 2.5), squeeze=False)
+    fig, axes = plt.subplots(1, len(panels), figsize=(3 * len(panels), 2.5), squeeze=False)
     end = np.log10(highest)
     for ax, (heading, row) in zip(axes[0], panels.items()):
         least = min(row.values())
@@ -174,7 +174,7 @@ def measured(layers, growth) -> Figure:
         growth: rows of the part "growth": dicts with what ("pixels" or "scope"), dtype,
             seconds, and sides or scopes.
     """
-    fig = plt.figure(figsize=(9.4, 7.2))
+    fig = plt.figure(figsize=(9, 7.2))
     (beside, pixels, scopes) = (fig.add_subplot(2, *place) for place in ((1, 1), (2, 3), (2, 4)))
     colours = dict(zip(dict.fromkeys(row["dtype"] for row in layers), (INK, LIT)))
     names = list(dict.fromkeys("{side}×{side}, d {d}, r {r}, u {u}".format(**row["shape"]) for row in layers))

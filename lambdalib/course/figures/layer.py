@@ -144,8 +144,8 @@ def swatch(ax, colour, words: str) -> None:
     """A colour, (3,) between 0 and 1, that fills an axis, with words that stand out from it."""
     shown = light(colour[None, None])
     ax.imshow(shown, aspect="auto")
-    dark = shown[0, 0] ** 2.2 @ (0.2126, 0.7152, 0.0722) < 0.236  # here white and INK stand out alike
-    ax.annotate(words, (0, 0), ha="center", va="center", fontsize=9, color="white" if dark else INK)
+    dark = shown[0, 0] ** 2.2 @ (0.2126, 0.7152, 0.0722) < 0.179  # here white and black stand out alike
+    ax.annotate(words, (0, 0), ha="center", va="center", fontsize=9, color="white" if dark else "black")
 
 
 def palettes_in_time(values, palettes) -> Figure:

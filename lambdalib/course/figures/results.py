@@ -71,7 +71,7 @@ def loss_and_error(losses, errors, lit=()) -> Figure:
         errors: the same, at most six; those that hold a "test_accuracy" are drawn.
         lit: names to draw in orange.
     """
-    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), width_ratios=(1, 1.15))
+    fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), width_ratios=(1, 1.15))
     for name, marker in zip(losses | errors, "osD^vP"):
         style = {"marker": marker, "markersize": 4.5, "linewidth": 1.2, "color": LIT if name in lit else INK}
         style |= {"markerfacecolor": "white"} if marker in "D^P" else {}
@@ -213,7 +213,7 @@ def faders(accuracies, fades, chosen: tuple[float, float], image, names, probabi
         truth: the class of the image.
     """
     accuracies = array(accuracies)
-    fig, (grid, shown, answer) = plt.subplots(1, 3, figsize=(9.6, 3.6), width_ratios=[1.5, 0.8, 1.1])
+    fig, (grid, shown, answer) = plt.subplots(1, 3, figsize=(9, 3.6), width_ratios=[1.5, 0.8, 1.1])
     grid.imshow(
         accuracies,
         cmap=LinearSegmentedColormap.from_list("lit", ["white", LIT]),
