@@ -200,7 +200,7 @@ widgets.explore(
 )
 
 # %% [markdown]
-# Without a kernel the controls stand still. Here are five positions of the pixel, from left to right through row 2:
+# On GitHub, where no code runs, the controls stand still. Here are five positions of the pixel, from left to right through row 2:
 
 # %%
 q, soft_keys, _, embeddings = parts["trained", 7]
@@ -294,7 +294,7 @@ assert 3.5 < writers["trained", 3].mean((0, 2)).min() < 4.5
 # %% [markdown]
 # ## 6 · Energy, and why it is not use
 #
-# The output is a sum of a content half and a position half. A first idea of their weight is their energy, the sum of squares of their numbers:
+# The output is a sum of a content half and a position half. A first measure of their importance is their energy, the sum of squares of their numbers:
 #
 # $$\text{content share} \;=\; \frac{\lVert y^{c}\rVert^2}{\lVert y^{c}\rVert^2+\lVert y^{p}\rVert^2}$$
 
@@ -394,7 +394,7 @@ figures.show(
 )
 
 # %% [markdown]
-# **What you should see.** One query for all costs `tiny` 1.6 points and `small` 1.4. That is about 150 images of 10,000: small, and not zero. Without stencils `tiny` loses 14 points, and as many without palettes. `small` loses 9 without stencils and 14 without palettes. So these models need both *halves*, and hardly the *steering* of them.
+# **What you should see.** One query for all costs `tiny` 1.6 points and `small`, the network of lesson 00, 1.4. That is about 150 images of 10,000: small, and not zero. Without stencils `tiny` loses 14 points, and as many without palettes. `small` loses 9 without stencils and 14 without palettes. So these models need both *halves*, and hardly the *steering* of them.
 #
 # Which layer needs its queries? And is it perhaps enough to have one query for each image?
 
@@ -625,7 +625,7 @@ exercise_3
 # </details>
 
 # %% [markdown]
-# **4 ★★ Construct.** Energy is not use. On the strip, content holds 327 of 839 of the energy. A next layer reads red + $a$ · green + $b$ · blue from every pixel's output. Find $a$ and $b$ so that it reads 0 from the content half, for every query.
+# **4 ★★ Construct.** Energy is not use. On the strip, the content half holds 327/839 of the energy, about 39 %. A next layer reads red + $a$ · green + $b$ · blue from every pixel's output. Find $a$ and $b$ so that it reads 0 from the content half, for every query.
 
 # %%
 a_and_b = None  # a pair (a, b)

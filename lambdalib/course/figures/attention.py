@@ -37,13 +37,13 @@ def brackets(
     lefts = np.cumsum(
         [0, *(width + gap for width in widths[:2]), widths[2] + 0.5]
     )  # the arrow stands in the wider gap
-    depth, lift = 1, 0.03 * (heads - 1)
+    depth, lift = unit * max(n, m, k), 0.03 * (heads - 1)
     times = f"{heads} · " if heads > 1 else ""
     panels = {
         "square": (f"(Q {keys}) V stores {times}{n:,} × {m:,} = {heads * n * m:,}", (0, 1), (n, m, heads)),
         "tile": (f"Q ({keys} V) stores {k:,} × {v:,} = {k * v:,}", (1, 2), (k, v, 1)),
     }
-    fig, axes = plt.subplots(1, 2, figsize=(10, 2.9))
+    fig, axes = plt.subplots(1, 2, figsize=(8.2, 2.6))
     for ax, (made, (title, inside, shape)) in zip(axes, panels.items()):
         colour, words = (LIT, LIT_TEXT) if lit in (made, "both") else (INK, INK)
         for place, (name, rows, columns, copies) in enumerate((*factors, ("", *shape))):
@@ -60,9 +60,8 @@ def brackets(
                     )
                 )
             label = f"{name}\n{f'{copies} · ' if copies > 1 else ''}{rows}×{columns}"
-            ax.annotate(
-                label, (middle, 0.03 + lift), ha="center", va="bottom", fontsize=8, color=words if result else INK
-            )
+            ink = words if result else INK
+            ax.annotate(label, (middle, 0.03 + lift), ha="center", va="bottom", fontsize=8.5, color=ink)
         first, last = lefts[inside[0]], lefts[inside[1]] + widths[inside[1]]
         ax.plot(
             [first, first, last, last],
@@ -71,7 +70,7 @@ def brackets(
             linewidth=1.2,
         )
         ax.annotate("→", (lefts[3] - 0.25, -depth / 2), ha="center", va="center", fontsize=14, color=INK)
-        ax.set(xlim=(-0.05, lefts[3] + widths[3] + lift + 0.05), ylim=(-depth - 0.14, 0.36 + lift), aspect="equal")
+        ax.set(xlim=(-0.05, lefts[3] + widths[3] + lift + 0.05), ylim=(-1.14, 0.36 + lift), aspect="equal")
         ax.set_title(title, fontsize=10, color=words)
         ax.axis("off")
     fig.tight_layout(w_pad=3)
@@ -174,9 +173,9 @@ def one_row(image, weights, pixel: tuple[int, int], answer) -> Figure:
     """
     image, weights, answer = array(image), array(weights), array(answer)
     fig, axes = plt.subplots(
-        1, 5, figsize=(11.5, 2.9), gridspec_kw={"width_ratios": [1, 1, 1.1, 1.1, 0.35], "wspace": 0.42}
+        1, 5, figsize=(9.2, 2.5), gridspec_kw={"width_ratios": [1, 1, 1.1, 1.1, 0.35], "wspace": 0.42}
     )
-    fig.subplots_adjust(left=0.01, right=0.94, bottom=0.19, top=0.84)
+    fig.subplots_adjust(left=0.01, right=0.92, bottom=0.19, top=0.84)
     axes[0].imshow(light(image), interpolation="nearest")
     axes[1].imshow(weights, cmap="Oranges", vmin=0, interpolation="nearest")
     for ax, title in zip(axes, ("image and asking pixel", f"weights, 0 … {weights.max():.2g}")):

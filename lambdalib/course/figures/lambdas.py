@@ -81,7 +81,7 @@ def palette_card(image, palette, soft_keys, repainted) -> Figure:
     k, shown = len(palette), light(image)
     room = max(k, 4)  # fewer colours leave a gap, so that the images stay where they are
     shown[soft_keys.sum(0) == 0] = 0.8
-    fig = plt.figure(figsize=(1.25 * (room + 4), 2.9))
+    fig = plt.figure(figsize=(1.15 * (room + 4), 2.7))
     grid = fig.add_gridspec(
         2, room + 4, height_ratios=[1, 2], left=0.01, right=0.99, bottom=0.1, top=0.88, wspace=0.12, hspace=0.12
     )
@@ -97,11 +97,11 @@ def palette_card(image, palette, soft_keys, repainted) -> Figure:
     for i in range(k):
         swatch, writers = fig.add_subplot(grid[0, i + 2]), fig.add_subplot(grid[1, i + 2])
         swatch.imshow(light(palette[i][None, None]), aspect="auto")
-        swatch.set_title(", ".join(f"{255 * part:.0f}" for part in palette[i]), fontsize=8)
+        swatch.set_title(", ".join(f"{255 * part:.0f}" for part in palette[i]), fontsize=9)
         writers.imshow(soft_keys[i], cmap=orange, vmin=0, interpolation="nearest")
         share = soft_keys[i][soft_keys[i] > 0]
         count = np.exp(-(share * np.log(share)).sum())
-        writers.set_xlabel(f"≈ {count:.0f} pixels" if count > 9.5 else f"≈ {count:.1f} pixels", fontsize=8)
+        writers.set_xlabel(f"≈ {count:.0f} pixels" if count > 9.5 else f"≈ {count:.1f} pixels", fontsize=9)
         for ax in (swatch, writers):
             ax.set(xticks=[], yticks=[])
     return fig
@@ -195,7 +195,7 @@ def steering(image, response, kernel, angle: float, angles, readings, pixel: tup
         angles, readings: the curve of the marked pixel, one reading for each angle.
         pixel: (row, column) of the marked pixel.
     """
-    fig, axes = plt.subplots(1, 4, figsize=(11, 2.8), gridspec_kw={"width_ratios": [1, 0.7, 1, 1.5]})
+    fig, axes = plt.subplots(1, 4, figsize=(9.2, 2.6), gridspec_kw={"width_ratios": [1, 0.8, 1, 1.2]})
     image = array(image)
     axes[0].imshow(light(image) if image.ndim == 3 else image, cmap="gray")
     axes[0].plot(
@@ -209,7 +209,7 @@ def steering(image, response, kernel, angle: float, angles, readings, pixel: tup
         arrowprops={"arrowstyle": "->", "color": LIT, "linewidth": 2},
     )
     axes[0].set(xticks=[], yticks=[])
-    axes[0].set_title("the plane, a pixel, the query's direction", fontsize=9)
+    axes[0].set_title("pixel and query's direction", fontsize=9)
     signed(axes[1], kernel, limit=0.6)
     axes[1].set_title(f"the stencil mixed at {angle:g}°", fontsize=9)
     signed(axes[2], response, limit=0.3)  # the same scale at every angle, so that a weak answer looks weak
@@ -220,9 +220,10 @@ def steering(image, response, kernel, angle: float, angles, readings, pixel: tup
     axes[3].plot(angles, readings, color=INK)
     axes[3].axhline(0, color=QUIET, linewidth=1)
     axes[3].plot(angle, np.interp(angle, angles, readings), "o", color=LIT)
-    axes[3].set(xlabel="angle of the query (degrees)", xticks=range(0, 361, 90), ylim=(-0.3, 0.3))
+    axes[3].set(xlabel="angle of the query (degrees)", xticks=range(0, 361, 90))
+    axes[3].set(ylim=(-0.3, 0.3), yticks=(-0.3, 0, 0.3))
     axes[3].set_title("reading of the marked pixel", fontsize=9)
-    fig.subplots_adjust(left=0.025, right=0.98, bottom=0.18, top=0.9, wspace=0.22)  # the same at every angle
+    fig.subplots_adjust(left=0.025, right=0.98, bottom=0.18, top=0.9, wspace=0.28)  # the same at every angle
     return fig
 
 
@@ -235,7 +236,7 @@ def kernels_in_place(image, pixels, kernels) -> Figure:
         kernels: (len(pixels), r, r).
     """
     kernels = array(kernels)
-    fig, axes = plt.subplots(1, 1 + len(pixels), figsize=(2.2 * (1 + len(pixels)), 2.5))
+    fig, axes = plt.subplots(1, 1 + len(pixels), figsize=(1.8 * (1 + len(pixels)), 2.1))
     axes[0].imshow(light(image), interpolation="nearest")
     axes[0].set(xticks=[], yticks=[])
     for i, (row, column) in enumerate(pixels):

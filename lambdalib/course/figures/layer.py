@@ -24,7 +24,7 @@ def one_pixel(image, pixel: tuple[int, int], query, lam, output, limits: tuple[f
     """
     query, lam, output = array(query), array(lam), array(output)
     fig, axes = plt.subplots(
-        1, 4, figsize=(11.5, 2.9), gridspec_kw={"width_ratios": [1.1, 0.8, 0.9, 0.9], "wspace": 0.5}
+        1, 4, figsize=(9.2, 2.6), gridspec_kw={"width_ratios": [1.1, 0.8, 0.9, 0.9], "wspace": 0.5}
     )
     fig.subplots_adjust(left=0.01, right=0.99, bottom=0.17, top=0.91)
     axes[0].imshow(light(image), interpolation="nearest")
@@ -63,7 +63,7 @@ def scale_curves(factors, curves) -> Figure:
             "without" is orange.
     """
     fig, ax = plt.subplots(figsize=(6.8, 3.6))
-    ax.loglog(factors, factors, "--", color=QUIET, label="a convolution (slope 1)")
+    ax.loglog(factors, factors, "--", color=GREY, label="a convolution (slope 1)")
     for name, values in curves.items():
         ax.loglog(
             factors,
@@ -89,7 +89,7 @@ def puzzle_answers(image, truth, scored, answers) -> Figure:
     """
     image, truth, scored = array(image), array(truth) > 0.5, array(scored) > 0.5
     panels = {"truth": truth, **{name: array(given) > 0 for name, given in answers.items()}}
-    fig, axes = plt.subplots(2, 1 + len(panels), figsize=(2.1 * (1 + len(panels)), 4.5))
+    fig, axes = plt.subplots(2, 1 + len(panels), figsize=(1.8 * (1 + len(panels)), 3.9))
     shades = np.stack([image[0]] * 3, -1)
     for channel, colour in ((1, (0.83, 0.24, 0.24)), (2, (0.18, 0.44, 0.84))):
         shades[image[channel] > 0] = colour
