@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_hex
-from readable import contrast, unreadable
+from readable import contrast, tiny, unreadable
 
 from lambdalib import LambdaLayer
 from lambdalib.course import figures
 from lambdalib.course.examples import plane
-from lambdalib.course.figures import picture
+from lambdalib.course.figures import attention, inside, lambdas, layer, picture
 from lambdalib.course.figures.style import short
 
 
@@ -206,7 +206,7 @@ EXAMPLES = {  # a call of every function, with all its optional words
     "loss_and_error": lambda draw: draw(RUNS, RUNS | {"b": next(iter(RUNS.values()))}, ["b"]),
     "kernels_in_place": lambda draw: draw(IMAGE, [(1, 2), (3, 4)], RANDOM.standard_normal((2, 3, 3))),
     "matrix_rows": lambda draw: draw(IMAGE, (1, 2), {"a": [MAP, MAP]}, ["left", "right"]),
-    "maps": lambda draw: draw([IMAGE, MAP], ["light", "signed"]),
+    "maps": lambda draw: draw([IMAGE, *[MAP] * 4], ["light", *["signed"] * 4]),
     "measured": lambda draw: draw(BENCH, GROWTH),
     "model_outlines": lambda draw: draw({"a": [("x", 32, 3, False), ("y", 7, 128, True)]}),
     "one_picture": lambda draw: draw(),
@@ -240,6 +240,22 @@ EXAMPLES = {  # a call of every function, with all its optional words
 @pytest.mark.parametrize("name", sorted(set(figures.__all__) - set(figures.output.__all__)))
 def test_the_words_of_every_figure_can_be_read(name):
     assert not unreadable(EXAMPLES[name](getattr(figures, name)))
+    assert not plt.get_fignums(), "or pyplot shows it again, maybe while a widget draws it in another thread"
+
+
+@pytest.mark.parametrize(
+    "name", [name for module in (attention, inside, lambdas, layer, picture) for name in module.__all__]
+)
+def test_the_words_are_large_enough_in_a_narrow_window(name):
+    assert not tiny(EXAMPLES[name](getattr(figures, name)))
+
+
+def test_small_words_are_found():
+    figure, ax = plt.subplots(figsize=(10, 1))
+    figure.subplots_adjust(0, 0, 1, 1)
+    ax.text(0.1, 0.5, "small", fontsize=9)
+    ax.text(0.5, 0.5, "large", fontsize=10)
+    assert [words.split()[0] for words in tiny(figure)] == ["'small':"]
 
 
 def test_pale_words_are_found():
