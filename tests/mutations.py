@@ -942,6 +942,9 @@ MUTATIONS = [
              "in (data.train_images[:STATISTICS_IMAGES], data.test_images)", "in (data.train_images, data.test_images)"),
     Mutation("a record of one entry", "experiments/steering.py", "read_steering(path) | measured", "measured"),
     # course/
+    Mutation("a figure that pyplot knows", "course/figures/style.py", "figure = Figure(figsize=figsize)",
+             'figure = __import__("matplotlib.pyplot").pyplot.figure(figsize=figsize)'),
+    Mutation("two threads draw at once", "course/widgets.py", "        with turn:\n            draw_now()", "        draw_now()"),
     Mutation("a minus for positive cells", "course/figures/inside.py", "if weight < -0.25 * limit:",
              "if weight > 0.25 * limit:", "tests/course/test_figures.py"),
     Mutation("the frame on another pixel", "course/figures/inside.py", "pixel[1] / width, pixel[0] / height",

@@ -227,7 +227,7 @@ figures.show(
 widgets.explore(answer_of_a_pixel, "The weights of one pixel, and its answer",
                 row=widgets.slider("row of the pixel that asks", 0, 15, 10),
                 column=widgets.slider("column", 0, 15, 9),
-                temperature=widgets.choice("temperature", [0.0005, 0.002, 0.02, 0.1, 1.0, 10.0], 0.02))
+                temperature=widgets.choice("temperature", [0.0005, 0.002, 0.02, 0.1, 1, 10], 0.02))
 
 # %% [markdown]
 # No dot leaves its bar. The answers of rare colours differ most. For a rare colour, few pixels match well and many match a little. Together the many win, and the answer drifts away.

@@ -209,7 +209,7 @@ film = dict(zip(("content", "position"), equivalent_matrices(q[[0]], soft_keys[[
 strips = [film[half][0, 2, 2 * 7 + column, :, 0].view(7, 7).detach() for half, column in places]
 figure = figures.maps(strips, [f"{half}, column {column}" for half, column in places], columns=5, limit=1.6)
 for ax, weights, (_, column) in zip(figure.axes, strips, places):
-    ax.plot(column, 2, "s", markersize=17, markerfacecolor="none", markeredgecolor="black", markeredgewidth=2)
+    ax.plot(column, 2, "s", markersize=14, markerfacecolor="none", markeredgecolor="black", markeredgewidth=2)
     for y, x in (weights < -0.4).nonzero().tolist():
         ax.annotate("−", (x, y), ha="center", va="center")
 figures.show(
@@ -462,7 +462,7 @@ figures.show(
 # %% [markdown]
 # ## 9 · Two opposite matrices, one output
 #
-# Is $A$ an explanation? "Pixel 1 used yellow": the strip's row 1 gives yellow the weight 5/8. But yellow = red + green. Take one unit of red and green away, and add one unit of yellow. The output stays. So any multiple of $z=(-1,-1,0,1)$ can be added to any row:
+# Is $A$ an explanation? "Pixel 1 used yellow": the strip's row 1 gives yellow the weight 5/8. But yellow = red + green. Take one unit of red and green away, and add one unit of yellow. The output stays. So you may add any multiple of a vector $z$ to any row, here of $z=(-1,-1,0,1)$:
 #
 # $$z^\top V=0\quad\Longrightarrow\quad (A+c\,z^\top)\,V = A\,V$$
 #

@@ -1,12 +1,12 @@
-"""Can the words of a figure be read? Their contrast to what lies behind them, as WCAG 2 defines it, and their
-size in a narrow window."""
+"""Can the words of a figure be read? Their size, and their contrast to what lies behind them, as WCAG 2 has it."""
 
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
+from lambdalib.course.figures.output import PAGE_PIXELS
+
 LEAST = 4.5
-ROOM, SMALLEST = 590, 8  # pixels: of an output in a window of 1024 with JupyterLab's side bar open, and of a word
-PAGE = 90  # pixels of the page for an inch of a figure, where there is room
+PAGE, SMALLEST = 592, 8  # pixels: a cell's output beside the table of contents in a window of 1024, and a letter
 
 
 def luminance(colour) -> float:
@@ -37,13 +37,9 @@ def unreadable(figure) -> list[str]:
     return found
 
 
-def tiny(figure, whole: bool) -> list[str]:
-    """The words of a figure that become smaller than SMALLEST where the figure must shrink to fit into ROOM.
-
-    whole: the figure is shown with its margins, as a widget does.
-    """
-    figure.canvas.draw()
-    width = PAGE * (figure.get_figwidth() if whole else figure.get_tightbbox().width + 0.2)
-    pixels = {text: text.get_fontsize() / 72 * PAGE * min(1, ROOM / width) for text in figure.findobj(Text)}
-    small = [text for text in pixels if text.get_visible() and text.get_text().strip() and pixels[text] < SMALLEST]
-    return [f"{text.get_text()!r}: {pixels[text]:.1f} pixels" for text in small]
+def tiny(figure) -> list[str]:
+    """The words of a figure that are drawn too small in a window of 1024 pixels."""
+    figure.draw_without_rendering()
+    scale = PAGE_PIXELS / 72 * min(1, PAGE / (PAGE_PIXELS * figure.get_tightbbox().width))
+    sizes = {text.get_text(): scale * text.get_fontsize() for text in figure.findobj(Text)}
+    return [f"{words!r}: {size:.1f} pixels" for words, size in sizes.items() if words.strip() and size < SMALLEST]

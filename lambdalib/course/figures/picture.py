@@ -5,7 +5,6 @@ Taught in notebooks/00_start_here.
 
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lambdalib.course.examples import plane, plane_colours
-from lambdalib.course.figures.style import GREY, INK, LIT, array, light, signed
+from lambdalib.course.figures.style import GREY, INK, LIT, array, light, signed, subplots
 from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, relative_embeddings
 
 __all__ = ["dataflow", "one_picture"]
@@ -76,7 +75,7 @@ def one_picture(lit: str | None = None) -> Figure:
     palette, found = numbers_of_the_picture()
     colours = dict.fromkeys(LIT_PARTS, INK) | {"attention": INK if lit == "attention" else "#5f6672"}
     strength = {part: 1.0 if lit in (None, part) else 0.25 for part in LIT_PARTS}
-    fig, image = plt.figure(figsize=(7.4, 5.5)), light(plane())
+    fig, image = Figure(figsize=(7.4, 5.5)), light(plane())
 
     def place(left: float, bottom: float, width: float, height: float, part: str, title: str = "") -> Axes:
         ax = fig.add_axes((left, bottom, width, height))
@@ -186,7 +185,7 @@ def dataflow() -> Figure:
 
     Boxes with an orange edge are learned.
     """
-    fig, ax = plt.subplots(figsize=(7.9, 4.4))
+    fig, ax = subplots(figsize=(7.9, 4.4))
     for x, y, words, learned in BOXES.values():
         edge = {"edgecolor": LIT, "linewidth": 1.8} if learned else {"edgecolor": GREY, "linewidth": 0.8}
         ax.add_patch(
