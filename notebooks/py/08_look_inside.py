@@ -451,8 +451,8 @@ figures.show(
     figures.receptive_fields(fields, (top, bottom, left, right)),
     "How much the centre of the 7 × 7 map depends on each input pixel. White is not at all; the frame "
     "is the window of the convolutions.",
-    alt="Four maps of 32 × 32: in front of the layer and behind it, untrained and trained, with the "
-        "window of the convolutions framed.",
+    alt="Three maps of 32 × 32: in front of the layer, behind it without training, and behind it with training. "
+        "The window of the convolutions is framed.",
 )
 
 
