@@ -308,7 +308,7 @@ def swap(model: nn.Module, images: Tensor | None = None) -> int:
 
     Args:
         model: any, yours; one that calls a layer at several places will call its one replacement there.
-        images: what it takes, on its device: then a line is printed that says how far its answers and its speed
+        images: what it takes, on its device: then two lines are printed that say how far its answers and its speed
             have changed, for the better or the worse. Nothing is learnt from them.
     Returns:
         How many layers were replaced, 0 if there are none.
@@ -334,7 +334,7 @@ def swap(model: nn.Module, images: Tensor | None = None) -> int:
     if images is not None:
         difference, before, after = measure(model, replacements, images)
         print(
-            f"Layers replaced: {len(replacements)}. Outputs differ by {difference:.1e} of the largest. "
+            f"Layers replaced: {len(replacements)}. Outputs differ by {difference:.1e} of the largest.\n"
             f"{before / after:.2f} times as fast: {1000 * before:.1f} ms before, {1000 * after:.1f} ms after."
         )
     put(model, replacements)

@@ -239,7 +239,7 @@ def test_swap_in_nets_of_timm(name, training, capsys):
     peer = copy.deepcopy(model.train(training))
     assert swap(model, features[:2]) == NETS[name] and swap(model) == 0
     printed = re.match(
-        r"Layers replaced: (\d+). Outputs differ by (\S+) of the largest. ", capsys.readouterr().out
+        r"Layers replaced: (\d+). Outputs differ by (\S+) of the largest.\n", capsys.readouterr().out
     )
     assert int(printed[1]) == NETS[name] and 0 < float(printed[2]) <= NET
     assert not peers_in(model) and len(peers_in(peer)) == NETS[name]
@@ -283,7 +283,7 @@ def test_swap_in_any_net(training):
 
 
 MEASURED = (
-    r"^Layers replaced: 2. Outputs differ by (\S+) of the largest. "
+    r"^Layers replaced: 2. Outputs differ by (\S+) of the largest.\n"
     r"(\S+) times as fast: (\S+) ms before, (\S+) ms after.\n$"
 )
 

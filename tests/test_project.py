@@ -97,6 +97,17 @@ def code_cells(notebook):
     return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
 
 
+WIDE = 74  # characters that JupyterLab shows in one row: a window of 1024 pixels with its side bar open
+SENTENCES = ("an even scope: ", "three heads: ")  # errors of the layer, in words: they may wrap, tables may not
+
+
+def preformatted(output):
+    """The lines that JupyterLab shows as they were printed."""
+    data = output.get("data", {})
+    shown = "" if {"text/html", "image/png"} & set(data) else data.get("text/plain", "")
+    return (output.get("text", "") + shown).splitlines()
+
+
 def untidy(notebook):
     """Complaints about outputs and metadata that make a notebook stale, noisy or broken elsewhere."""
     complaints = []
@@ -119,6 +130,9 @@ def untidy(notebook):
             complaints.append(f"{cell.id}: a widget view without its state")
         if "stderr" in kinds:
             complaints.append(f"{cell.id}: writes to stderr")
+        lines = [line for output in outputs for line in preformatted(output) if not line.startswith(SENTENCES)]
+        if widest := max((line for line in lines if len(line) > WIDE), key=len, default=""):
+            complaints.append(f"{cell.id}: wraps in a narrow window, {len(widest)} > {WIDE} characters: {widest}")
         if "error" in kinds and "raises-exception" not in tags(cell):
             complaints.append(f"{cell.id}: raises")
         if cell.cell_type == "code" and cell.source.rstrip().endswith(";"):
@@ -165,6 +179,14 @@ def spoil_stderr(notebook):
     notebook.cells[1].outputs[0]["name"] = "stderr"
 
 
+def spoil_line(notebook):
+    notebook.cells[1].outputs[0].text += 75 * "1" + "\n"
+
+
+def spoil_result(notebook):
+    notebook.cells[2].outputs[0].data["text/plain"] = 75 * "2"
+
+
 def spoil_error(notebook):
     notebook.cells[1].outputs = [new_output("error", ename="E", evalue="e", traceback=[])]
 
@@ -190,6 +212,13 @@ def test_untidiness_is_seen(spoil):
     assert untidy(notebook) == []
     spoil(notebook)
     assert len(untidy(notebook)) == 1
+
+
+def test_what_may_be_wide_is_no_complaint():
+    notebook = tidy_notebook()
+    notebook.cells[1].outputs[0].text = f"{74 * '1'}\n{SENTENCES[0]}{75 * '1'}\n"
+    notebook.cells[2].outputs[0].data |= {"text/plain": 75 * "2", "text/html": 75 * "2"}
+    assert untidy(notebook) == []
 
 
 @each_notebook

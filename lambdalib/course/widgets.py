@@ -7,6 +7,7 @@ JupyterLab, in Colab and under nbval. Taught in notebooks/00_start_here.
 import gc
 import html
 import math
+import threading
 import time
 from base64 import b64encode
 
@@ -121,9 +122,13 @@ def explore(draw, alt: str, **controls):
     )
     message = ipw.HTML(layout={"min_height": "28px"})  # kept free, so that the figure below stays where it is
     picture = ipw.HTML()  # an Image cannot have an alternative text
-    fastest = math.inf
+    fastest, turn = math.inf, threading.Lock()  # JupyterLab may send each control's messages to its own thread
 
     def redraw(_=None):
+        with turn:
+            draw_now()
+
+    def draw_now():
         nonlocal fastest
         if fastest >= LIVE:
             message.value = "<span role='status'>drawing ...</span>"

@@ -75,10 +75,14 @@ def duration_table(recipes: dict[str, Recipe], recorded: dict[str, float]) -> st
     if not isinstance(recorded, Mapping):
         raise ValueError(f"recorded must be a dict from names to seconds, got {recorded!r}")
     speeds = machine_speeds()
-    lines = [f"{'':14}{'recorded':>12} | by the rule:" + "".join(f"{name:>18}" for name in speeds)]
+    machines, dtypes = zip(*(name.partition(", ")[::2] for name in speeds))
+    lines = [
+        f"{'':13}{'recorded':>11}" + "".join(f"{machine:>12}" for machine in machines),
+        f"{'by the rule:':24}" + "".join(f"{dtype:>12}" for dtype in dtypes),
+    ]
     for name, recipe in recipes.items():
         known, work = duration(recorded[name]) if name in recorded else "-", training_operations(recipe)
-        estimates = "".join(f"{duration(work / speed):>18}" for speed in speeds.values())
-        lines.append(f"{name:14}{known:>12} | {'':12}{estimates}")
-    reached = "".join(f"{speed / 1e12:18.2f}" for speed in speeds.values())
-    return "\n".join([*lines, f"{'share · rate, 10¹² operations a second':41}{reached}"])
+        estimates = "".join(f"{duration(work / speed):>12}" for speed in speeds.values())
+        lines.append(f"{name:13}{known:>11}{estimates}")
+    reached = "".join(f"{speed / 1e12:12.2f}" for speed in speeds.values())
+    return "\n".join([*lines, f"{'share · rate, 10¹² / s':24}{reached}"])

@@ -53,7 +53,7 @@ figures.show(
 #
 # 1. **Once for the whole image**, the layer mixes a few colours from all pixels: here four, the **palette**. This half of the lambda says *what* is in the image. It is the same for every pixel.
 # 2. **At each pixel**, a few small patterns of weights read the neighbours: the **stencils**. This half says *where* things are. It is different at every pixel.
-# 3. Palette plus readings are the pixel's **lambda**: a table with four rows, one for each colour, and three columns.
+# 3. Palette plus readings are the pixel's **lambda**: a table with four rows, one for each colour of the palette, and three columns: red, green and blue.
 # 4. The pixel has a **query**, four numbers. They mix the four rows into one output colour.
 # 5. In grey, at the right: **attention** computes one weight for each of the 1,024 pixels instead, again for every pixel.
 #
@@ -105,9 +105,9 @@ figures.show(
 # %% [markdown]
 # ## 2 · Which half carries the answer?
 #
-# Each lambda is a sum: palette plus readings. So we can fade out one half and keep the other, without training again. Each lambda layer also has a shortcut around it, so the network still sees something when both halves are gone.
+# Each lambda is a sum: palette plus readings. So we can fade out one half and keep the other, without training again. Each lambda layer also has a shortcut: its input is added to its output. So the network still sees something when both halves are gone.
 #
-# **Predict.** What hurts more: to fade out the palettes, or to fade out the stencils?
+# **Predict.** What costs more right answers: to fade out the palettes, or to fade out the stencils?
 
 # %%
 guess = None  # "palettes" or "stencils"
@@ -144,7 +144,7 @@ figures.show(
 )
 
 # %% [markdown]
-# Both halves count in this network. One bar is a surprise: with one half alone it can do worse than with neither. What comes after the layer was trained on the *sum*. Half of a sum is not half of an answer.
+# Compare the last bar with the two above it. Is one of them a surprise? What comes after the layer was trained on the *sum* of both halves. It has never met one half alone. Half of a sum is not half of an answer.
 #
 # So this figure does not say what each half is *worth*. For that we must train networks without one half from the start. [Lesson 09](09_what_the_lambda_is_worth.ipynb) does, and asks for your guess first.
 
@@ -179,7 +179,7 @@ for pixels in (64, 256):
     )
 
 # %% [markdown]
-# Both figures have one scale. With more pixels the square grows, with the *square* of their number. The tile stays the same. On a map of 32 × 32 pixels with depth 16, the square has 1,048,576 numbers and the tile 256.
+# Both figures are drawn to the same scale. Four times as many pixels make the square sixteen times as large. The tile stays the same. For an image of 32 × 32 pixels and depth 16, the square has 1,048,576 numbers and the tile 256.
 #
 # **Try it:** make the image small and the tile deep. When is the tile no smaller than the square?
 
@@ -202,7 +202,7 @@ widgets.explore(draw_brackets, "The square and the tile, to one scale",
 #
 # Steps marked **Predict** ask before they show. Replace `None` by your guess and run the cell. Then open the cell named *Reveal* below it and run that too. A wrong guess costs nothing. It is often the point.
 #
-# Other exercises ask for a function. Their checks feed it inputs whose answer gives the mistake away. Here is a content lambda (the palette) with a mistake: its softmax runs over the wrong axis. See what the check says. (`einsum` multiplies along named axes and sums over those that are missing after the arrow. Lesson 01 explains it slowly. Two axes are new: b counts images, and u is 1 until lesson 03.)
+# Other exercises ask for a function. Their checks try inputs that show which mistake was made. Here is a content lambda (the palette) with a mistake: its softmax runs over the wrong axis. See what the check says. (`einsum` multiplies along named axes and sums over those that are missing after the arrow. Lesson 01 explains it slowly. Two axes are new: b counts images, and u is 1 until lesson 03.)
 
 # %%
 def wrong_content_lambda(keys, values):
@@ -224,7 +224,7 @@ assert torch.allclose(moved[:2], exact[:2]) and (moved[2:] - exact[2:]).abs().am
 # %% [markdown]
 # ## Exercises
 #
-# **1 ★ Predict.** With k = v = 16, at how many pixels n = m do the square and the tile hold as many numbers?
+# **1 ★ Predict.** With k = v = 16, at how many pixels n = m do the square and the tile hold equally many numbers?
 
 # %%
 first = None  # one number
@@ -269,10 +269,11 @@ exercise_2
 # </details>
 
 # %% [markdown]
-# **3 ★★ Implement.** Put a softmax over m into the left form: softmax(Q Kᵀ) V, as attention does. (`K.log()` undoes the `exp` of step 3, so these are the strip's own keys.)
+# **3 ★★ Implement.** Put a softmax over m into the left form: softmax(Q Kᵀ) V, as attention does. Return one row of v numbers for each of the n pixels that ask. (`K.log()` undoes the `exp` of step 3, so these are the strip's own keys.)
 
 # %%
 def attention(Q, K, V):
+    """(n, k), (m, k), (m, v) -> (n, v)."""
     return None  # replace this line
 
 

@@ -59,14 +59,14 @@ figures.show(
 #
 # The softmax turns the scores of one query into weights: positive numbers that sum to 1. The **answer** (or output) $y_n$ is the blend of all values with these weights.
 #
-# The same pixels play two roles, so there are two letters. The pixel that asks is $n$. The pixels that are asked are the **context**, with the letter $m$. (Lesson 00 had one more term in the softmax, $q_n\cdot e_{nm}$. Step 4 shows why.)
+# The same pixels play two roles, so there are two letters. The letter $n$ stands for the pixel that asks. The letter $m$ stands for the pixels that are asked: the **context**. (Lesson 00 had one more term in the softmax, $q_n\cdot e_{nm}$. Step 4 shows why.)
 
 # %% [markdown]
 # ## 1 · One pixel, by hand
 #
 # For one pixel, attention is a weighted mean that you can work out by hand.
 #
-# Our toy image, the strip, has four pixels: red, green, blue and yellow. The values are their colours, with 8 for full light. Queries and keys have two entries each. We chose them so that the sums stay small.
+# Our toy image, the strip, has four pixels: red (pixel 0), green (1), blue (2) and yellow (3). The values are their colours, with 8 for full light. Queries and keys have two entries each. We chose them so that the sums stay small.
 
 # %%
 queries, keys, values, _ = strip()
@@ -157,7 +157,7 @@ print("inside the range of the values:", bool(((lowest < y_random) & (y_random <
 #
 # ### A real image
 #
-# Now we take the plane, averaged down to 16 × 16 = 256 pixels. Its attention matrix has 256 × 256 weights. Each pixel becomes one *row*: `flatten(2)` lays the pixels of each channel in a line, and `transpose(1, 2)` moves the channels to the end.
+# Now we take a photograph: **the plane**, which you saw at the top left of the course's picture. We average it down to 16 × 16 = 256 pixels. Its attention matrix has 256 × 256 weights. Each pixel becomes one *row*: `flatten(2)` lays the pixels of each channel in a line, and `transpose(1, 2)` moves the channels to the end.
 #
 # In a network, queries and keys are learned. Here we make them by hand. The values are the colours $c$, and each pixel asks: "who has my colour?"
 #
@@ -216,7 +216,7 @@ temperatures = [0.0001, 0.02, 0.1, 0.5, 10]
 figures.show(
     figures.maps([as_image(colour_answers(colours, temperature)) for temperature in temperatures],
                  [f"τ = {temperature:g}" for temperature in temperatures]),
-    "Cold, each pixel copies itself. Hot, every pixel gets the mean of the image.",
+    "At a low temperature each pixel copies itself. At a high one every pixel gets the mean of the image.",
     alt="Five versions of the small plane, from sharp at the left to one plain colour at the right.",
 )
 
@@ -227,7 +227,7 @@ figures.show(
 widgets.explore(answer_of_a_pixel, "The weights of one pixel, and its answer",
                 row=widgets.slider("row of the pixel that asks", 0, 15, 10),
                 column=widgets.slider("column", 0, 15, 9),
-                temperature=widgets.choice("temperature", [0.0005, 0.002, 0.02, 0.1, 1.0, 10.0], 0.02))
+                temperature=widgets.choice("temperature", [0.0005, 0.002, 0.02, 0.1, 1, 10], 0.02))
 
 # %% [markdown]
 # No dot leaves its bar. The answers of rare colours differ most. For a rare colour, few pixels match well and many match a little. Together the many win, and the answer drifts away.
@@ -458,7 +458,7 @@ exercise_3
 # </details>
 
 # %% [markdown]
-# **4 ★★ Construct.** (a) Find a query that gives yellow the weight 125/128. (b) Now make the *red* pixel as heavy as you can. Its weight comes as near as you like to one number, and no query reaches it. Which number?
+# **4 ★★ Construct.** (a) Find a query that gives yellow the weight 125/128. (b) Now make the weight of the *red* pixel as large as you can. It can come as near as you like to a certain number, but no query reaches that number. Which number?
 
 # %%
 query = None  # (a) a pair (q0, q1)
@@ -524,7 +524,7 @@ exercise_5
 # </details>
 
 # %% [markdown]
-# **6 ★★★ Repair.** A public implementation had this habit. In the function below every pixel asks every pixel. The features are queries, keys and values at once. It runs, and all shapes are right. But in channel 0 all features lie between 0 and 1, and the output does not. Repair the function.
+# **6 ★★★ Repair.** A public implementation made this mistake. In the function below every pixel asks every pixel, and the features are queries, keys and values at once. It runs, and all shapes are right. But in channel 0 all features lie between 0 and 1, and the output does not. Step 2 says why that cannot be. Repair the function, so that it returns the same as `by_definition`.
 
 # %%
 def attend_to_map(features: Tensor) -> Tensor:
@@ -546,7 +546,7 @@ probes = [torch.rand(2, 2, *size) + offset for size in ((3, 5), (5, 3))]  # two 
 print("largest output in channel 0:", round(attend_to_map(probes[0])[:, 0].max().item(), 2))
 mine = torch.cat([attend_to_map(probe).flatten() for probe in probes])
 goal = torch.cat([by_definition(probe).flatten() for probe in probes])
-hint = "for features that are 0 in channel 0 and 2 in channel 1, print `rows`: each row must be (0, 2)"
+hint = "for features that are 0 in channel 0 and 2 in channel 1, print the rows: each row must be (0, 2)"
 exercise_6 = check_close(mine, goal, hint)
 exercise_6
 
@@ -595,7 +595,7 @@ progress({
     "3 the bill": "exercise_3",
     "4 sharp queries": "exercise_4",
     "5 one walk through the context": "exercise_5",
-    "6 repair the softmax": "exercise_6",
+    "6 repair the rows": "exercise_6",
 }, globals())
 
 

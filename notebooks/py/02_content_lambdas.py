@@ -59,7 +59,7 @@ figures.show(
 # %% [markdown]
 # ## 1 · A palette, by hand
 #
-# Our toy image has four pixels: red, green, blue and yellow, with 8 for full light. Each pixel has a key of $k = 2$ numbers. Three pixels have the key (0, 0). Yellow has the key (0, log 5).
+# Our toy image, the strip, has four pixels: red, green, blue and yellow, with 8 for full light. Each pixel has a key of $k = 2$ numbers. Three pixels have the key (0, 0). Yellow has the key (0, log 5).
 #
 # A softmax over the **pixels** turns each column of keys into weights that sum to 1. These weights are the **soft keys**, $\sigma$. Each row of the content lambda $\lambda^c$ is then one colour, a weighted average of all pixels:
 #
@@ -116,7 +116,7 @@ some_keys = torch.randn(2, 7, 11, 1, dtype=torch.float64)  # b, m, k, u
 ones = torch.ones(2, 7, 13, 1, dtype=torch.float64)  # b, m, v, u
 assert torch.allclose(content_lambda(some_keys, ones), torch.ones(2, 11, 13, dtype=torch.float64))
 
-print(f"an image of 32 × 32: the square has {1024 * 1024:,} numbers, a palette of four colours {4 * 3}")
+print(f"32 × 32 pixels: the square has {1024 * 1024:,} numbers, four colours have {4 * 3}")
 figures.show(
     figures.brackets(n=4, m=4, k=2, v=3, lit="tile"),
     "The strip's matrices, drawn to scale. Orange: the palette. At the left: the square, which it avoids.",
@@ -296,7 +296,7 @@ figures.show(
 #
 # How good is such a painting? We measure its error: the root mean square over all pixels and channels, on the scale 0 to 255. The sharpness β sets both the palette and the recipes.
 #
-# **Predict.** Of β = 0, 3, 10, 30 and 100, which one paints best?
+# **Predict.** Of β = 0, 3, 10, 30 and 100, which one gives the smallest error?
 
 # %%
 guess = None  # one of 0, 3, 10, 30, 100
@@ -314,7 +314,7 @@ if revealed(guess):
     for sharpness, error in errors.items():
         print(f"β = {sharpness:3d}: error {error:.0f}")
 figures.show(
-    figures.maps([plane(), *paintings], ["the plane", *(f"β = {s}" for s in errors)]),
+    figures.maps([plane(), *paintings], ["the plane", *(f"β = {s}" for s in errors)], columns=3),
     "The plane, and its paintings from the lowest sharpness to the highest.",
     alt="The plane, then five paintings: one flat grey blue, pale, soft, strong, and a poster of four colours.",
 )
@@ -587,7 +587,7 @@ exercise_6 = check_answer("02.E5", yellow_weight)
 exercise_6
 
 # %% [markdown]
-# <details><summary>Hint 1</summary>Write down the four scores q · k_m first.</details>
+# <details><summary>Hint 1</summary>Write down the four scores $q\cdot k_m$ first.</details>
 #
 # <details><summary>Hint 2</summary>exp(½ log 5) is the square root of 5.</details>
 #
@@ -607,7 +607,7 @@ exercise_6
 # %% [markdown]
 # **7 ★★★ Derive.** (On paper: there is no check.) Show that a content lambda does not change when the pixels are shuffled. Then show that its answers are shuffled along when the queries are.
 #
-# <details><summary>Hint</summary>Call the shuffle π, so that the new keys are K'_m = K_π(m). Start with the denominator of the softmax.</details>
+# <details><summary>Hint</summary>Call the shuffle π, so that the new keys are $K'_m=K_{\pi(m)}$. Start with the denominator of the softmax.</details>
 #
 # <details><summary>Solution</summary>
 #

@@ -216,7 +216,7 @@ widgets.explore(steer, "The mixed stencil, and what it reads",
                 column=widgets.slider("column", 1, 30, 16))
 
 # %% [markdown]
-# Without a kernel the sliders stand still. Here are five positions of the first one:
+# On GitHub, where no code runs, the sliders stand still. Here are five positions of the first one:
 
 # %%
 right_left, below_above = F.conv2d(plane().mean(0)[None, None], hand_made()[1:3])[0]  # (30, 30) each, no border
@@ -531,7 +531,7 @@ exercise_3
 # </details>
 
 # %% [markdown]
-# **4 ★★ Construct.** Which kernels can a query make from the strip's two stencils, (0, 1, 0) and (−1, 0, 1)? Find $q$ for each of these targets, or say `"impossible"`: the pixel itself (0, 1, 0); the pixel minus half its left and plus half its right neighbour (−½, 1, ½); a blur (⅓, ⅓, ⅓); a Laplacian (1, −2, 1).
+# **4 ★★ Construct.** Which kernels can a query make from the strip's two stencils, (0, 1, 0) and (−1, 0, 1)? Find $q$ for each of these targets, or write `"impossible"`: the pixel itself (0, 1, 0); the pixel minus half its left and plus half its right neighbour (−½, 1, ½); a blur (⅓, ⅓, ⅓); a Laplacian (1, −2, 1).
 
 # %%
 identity, half_slope, blur, laplacian = None, None, None, None  # each a pair (q0, q1), or "impossible"

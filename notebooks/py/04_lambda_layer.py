@@ -115,7 +115,7 @@ for net in nets.values():
 torch.set_num_threads(threads)
 
 # %% [markdown]
-# **Predict.** Guessing gets 0.5. How many of the six results (three networks, two puzzles) are above 0.9?
+# **Predict.** A result is the share of right answers: guessing gets 0.5. How many of the six results (three networks, two puzzles) are above 0.9?
 
 # %%
 guess = None  # a whole number from 0 to 6

@@ -31,6 +31,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 
 # %%
 import math
+from textwrap import fill
 
 import torch
 import torch.nn.functional as F
@@ -140,7 +141,7 @@ if revealed(guess):
 #
 # **Claim.** The next palette follows from the last one. No earlier key or value is needed.
 #
-# The masked form makes $n\cdot m\cdot k\cdot u$ weights for each text. But a palette is a weighted mean, and a mean can be continued. Let $w_n=\sum_{m\le n}\exp K_m\in\mathbb{R}^k$ be the weight so far. Then, row by row,
+# The masked form makes $n\cdot m\cdot k\cdot u$ weights for each text. But a palette is a weighted mean, and a mean can be continued. Let $w_n=\sum_{m\le n}\exp K_m$ be the weight so far, a vector in $\mathbb{R}^k$. Then, row by row,
 #
 # $$\lambda^c_n \;=\; \lambda^c_{n-1} \;+\; \frac{\exp K_n}{w_n}\,\big(v_n^\top - \lambda^c_{n-1}\big)$$
 #
@@ -200,8 +201,8 @@ for n in range(300):
     steps.append(palette)
 by_steps = torch.stack(steps, dim=1)
 print("merging agrees:", torch.allclose(by_merging, by_mask), "· steps agree:", torch.allclose(by_steps, by_mask))
-print(f"300 positions, k = 7, v = 5, u = 3: {300 * 300 * 7 * 3:,} weights under the mask,",
-      f"{memory[0].numel()} numbers in the memory")
+print("300 positions, k = 7, v = 5, u = 3:")
+print(f"{300 * 300 * 7 * 3:,} weights under the mask, {memory[0].numel()} numbers in the memory")
 
 # %% [markdown]
 # ## 4 · Relatives of this memory
@@ -314,7 +315,7 @@ check_answer("04b.2", guess)
 heard = {mode: [future_reaches_the_start(layer, mode) for layer in (leaky, causal)] for mode in modes}
 if revealed(guess):
     for mode, (by_leaky, by_causal) in heard.items():
-        print(f"{mode:5} is the future heard? with batch norm: {by_leaky}; with our layer's norm: {by_causal}")
+        print(f"{mode:5}, is the future heard? with batch norm: {by_leaky}; with ours: {by_causal}")
 
 # %% [markdown]
 # In train mode, batch norm tells position 0 the mean and the variance of what is to come. In eval mode it uses stored numbers. The leak is gone, and so is all that the model learnt from it. The causal layer therefore has a **layer norm**, `ChannelNorm`: mean and variance over the channels of one position.
@@ -330,7 +331,7 @@ for n in range(50):
     outputs.append(output)
     sizes.append(sum(part[0].numel() for part in state))
 print("steps agree with the whole text:", torch.allclose(torch.stack(outputs, dim=2), causal(features)))
-print("numbers in the state after 1, 2, 3, 4, ..., 50 positions:", sizes[:4], "...", sizes[-1])
+print("numbers in the state after 1, 2, 3, 4 and 50 positions:", *sizes[:4], sizes[-1])
 
 # %% [markdown]
 # **What you should see.** The memory holds $k\,(1+v)=25$ numbers. The window of values is full after three positions. From then on the state does not grow. Attention that writes a text keeps the keys and values of *all* positions, so its state grows with every word. In return, attention blurs nothing. Here the whole past is $k$ means.
@@ -380,7 +381,7 @@ def days(count: int, generator: torch.Generator) -> Tensor:
 s = torch.arange(visits)
 perfect, forgetful = 0.8**s * math.log(4), 0.8**s.clamp(max=2) * math.log(4)  # mean loss at the drink of visit s
 entropy, best_without_palettes = ((math.log(5) + loss.mean().item()) / 2 for loss in (perfect, forgetful))
-print(" ".join(words[i] for i in days(1, torch.Generator().manual_seed(0))[0]))
+print(fill(" ".join(words[i] for i in days(1, torch.Generator().manual_seed(0))[0])))
 print(f"mean loss of a word, at best: {entropy:.3f}; at best without palettes: {best_without_palettes:.3f}")
 
 
@@ -475,8 +476,9 @@ first = (who[:, :, None] == who[:, None]).int().argmax(dim=2)  # the first visit
 back = first < torch.arange(48)  # not new
 faithful = (what == what.gather(1, first))[back].double().mean().item()
 size = sum(part[0].numel() for state in states for part in state)
-print(" ".join(words[i] for i in text[0, :41]), "...")
-print(f"of the guests who come back, {faithful:.1%} order their first drink; the state has {size} numbers")
+print(fill(" ".join(words[i] for i in text[0, :41]) + " ..."))
+print(f"of the guests who come back, {faithful:.1%} order their first drink")
+print(f"the state has {size} numbers")
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Checks of step 7

@@ -332,12 +332,12 @@ for side, d in ((32, 64), (8, 256), (4, 512)):
 if revealed(guess):
     for side, each in made.items():
         print(f"{side} × {side}: lambdas / scores = {each['position lambdas'] / each['scores']:g}")
-figures.show(
-    figures.squares({"one image of 32 × 32, d = 64": made[32], "8 × 8, d = 256, on another scale": made[8]}),
-    "How many numbers are made for one image, as areas. On the large map the lambdas are small, on the small map "
-    "they are large. The palette of the upper row is too small to be seen.",
-    alt="Squares for position lambdas, scores, dense E and palette, for two maps.",
-)
+    figures.show(
+        figures.squares({"one image of 32 × 32, d = 64": made[32], "8 × 8, d = 256, on another scale": made[8]}),
+        "How many numbers are made for one image, as areas. On the large map the lambdas are small, on the small "
+        "map they are large. The palette of the upper row is too small to be seen.",
+        alt="Squares for position lambdas, scores, dense E and palette, for two maps.",
+    )
 
 # %% [markdown]
 # Scores grow with the pixels, lambdas grow with the channels. On a map of 32 × 32 with few channels, lambdas are 16 times smaller. This is the saving. On 8 × 8 they are 4 times *larger*, and on 4 × 4 with $d=512$ they are 32 times larger.

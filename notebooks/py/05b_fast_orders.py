@@ -54,11 +54,11 @@ from lambdalib.training.checkpoint import ASSETS
 
 stages = list(zip((56, 28, 14, 7), (64, 128, 256, 512), (3, 4, 6, 3)))  # side, channels and layers, ResNet-50
 paper = {}
-print("order         multiply-adds   numbers in lambdas   images per second, printed")
+print("order         multiply-adds   numbers in lambdas   images/s, printed")
 for order, printed in (("lambda", 1160), ("convolution", 1100)):
     paper[order] = [sum(layers * count(1, 4, (side, side), 16, d // 4, 1, (7, 7))[order]
                         for side, d, layers in stages) for count in (position_costs, position_numbers)]
-    print(f"{order:<13}" + "{:>14}{:>21}".format(*map(short, paper[order])) + f"{printed:29,}")
+    print(f"{order:<13}" + "{:>14}{:>21}".format(*map(short, paper[order])) + f"{printed:20,}")
 
 
 # %% [markdown]
@@ -128,12 +128,13 @@ check_answer("05b.1", guess)
 in_window = sheets(torch.ones(1, 1, 7, 7), (4, 4), (3, 3))[:, 0]  # of a stencil of ones: 1 where the window is
 if revealed(guess):
     print("pixels of the context:", in_window.shape[1])
-figures.show(
-    figures.tiles(16, 7, [(1, 0), (2, 2)], in_window),
-    "Left: a map of 16 × 16 in tiles. Two tiles are orange, their contexts pale. The black frame is one query's "
-    "window. Right: a row for each query of a tile, a column for each pixel of its context; orange is the window.",
-    alt="A map cut into tiles with two contexts, and the pattern of embeddings that all tiles share.",
-)
+    figures.show(
+        figures.tiles(16, 7, [(1, 0), (2, 2)], in_window),
+        "Left: a map of 16 × 16 in tiles. Two tiles are orange, their contexts pale. The black frame is one "
+        "query's window. Right: a row for each query of a tile, a column for each pixel of its context; orange is "
+        "the window.",
+        alt="A map cut into tiles with two contexts, and the pattern of embeddings that all tiles share.",
+    )
 
 
 # %% [markdown]
@@ -153,10 +154,10 @@ def tiling(size: tuple[int, int], sides: tuple[int, int]) -> list[list[int]]:
 
 halo, tile, context, tiles = tiling((16, 16), (7, 7))
 print(f"halo {halo}, tile {tile}, context {context}, number of tiles {tiles}")
-print("\nside of a tile   side of its context   scores inside the window   copies of each value")
+print("\nside of tile   of context   scores in the window   copies of each value")
 for t in (1, 2, 4, 8, 16):
     c = t + 6
-    print(f"{t:14}{c:22}{49 / c**2:27.0%}{(c / t) ** 2:23.2f}")
+    print(f"{t:12}{c:13}{49 / c**2:23.0%}{(c / t) ** 2:23.2f}")
 
 # %% [markdown]
 # It is a trade. Each tile needs its own copy of the values it sees, so small tiles make many copies. In a large tile most scores lie outside the window. Half a window is a compromise for every $r$: fewer than 9 copies, and more than 4/9 of the scores in use.
@@ -368,7 +369,8 @@ def timed_step(order, inputs, size):
 
 # %% tags=["nbval-ignore-output"]
 candidates, groups, losses = ORDERS | {"conv3d": conv3d_lambdas}, {}, []
-print(f"{'ms, forward and backward':<26}" + "".join(f"{name:>12}" for name in candidates) + "   plan names")
+print("forward and backward, ms; plan names the order with a star\n" + " " * 23
+      + "".join(f"{name:>{max(len(name) + 2, 9)}}" for name in candidates))
 for side, d, u, r in ((32, 64, 1, 7), (16, 128, 1, 7), (16, 128, 4, 7), (8, 256, 1, 7), (14, 256, 1, 23)):
     shape = 8, 4, (side, side), 16, d // 4, u, (r, r)
     inputs = random_inputs(8, 4, side, side, 16, d // 4, u, r)
@@ -378,9 +380,10 @@ for side, d, u, r in ((32, 64, 1, 7), (16, 128, 1, 7), (16, 128, 4, 7), (8, 256,
     title = f"{side}×{side}, d {d}, r {r}, u {u}"
     groups[title] = {name: (adds[name], price[name], seconds[name]) for name in candidates}
     losses.append(seconds[plan(*shape)] / min(seconds[name] for name in ORDERS))
-    print(f"{title:<26}" + "".join(f"{1000 * seconds[name]:12.1f}" for name in candidates) + f"   {plan(*shape)}")
-print(f"the order that plan names, beside the fastest of the four: {statistics.geometric_mean(losses):.2f} times "
-      f"as long on average, {max(losses):.2f} at worst")
+    times = {name: f"{1000 * seconds[name]:.1f}" + "*" * (name == plan(*shape)) for name in candidates}
+    print(f"{title:<23}" + "".join(f"{time:>{max(len(name) + 2, 9)}}" for name, time in times.items()))
+print("the order that plan names, in units of the fastest of the four:",
+      f"{statistics.geometric_mean(losses):.2f} on average, {max(losses):.2f} at worst", sep="\n")
 figures.show(
     figures.counted_and_clocked(groups),
     "Every panel is one shape, and each colour is in units of its smallest bar. If multiply-adds were times, the "
@@ -413,16 +416,16 @@ evidence, rows = record["layer"]["evidence"], record["layer"]["rows"]
 print(f"{evidence['hardware']}, {evidence['threads']} threads, PyTorch {evidence['versions']['torch']}")
 measures = {"seconds": "time", "forward_seconds": "forward", "held": "saved", "peak": "peak"}
 memory_lost = 0
-print(f"{'':<34}{'ours, ms':>10}" + "".join(f"{word:>10}" for word in measures.values()))
+print(f"{'':<33}{'ours, ms':>9}" + "".join(f"{word:>8}" for word in measures.values()))
 for row in rows:
     peers = {what: min(row[what][name] for name in row[what] if name != "ours") for what in measures if row[what]}
     ratios = {what: best / row[what]["ours"] for what, best in peers.items()}
     memory_lost += ratios["held"] < 1
-    print(f"{row['dtype']:<10}{Shape(**row['shape'])!s:<24}{1000 * row['seconds']['ours']:10.1f}"
-          + "".join(f"{ratio:10.2f}" for ratio in ratios.values()))
+    print(f"{row['dtype']:<9}{Shape(**row['shape'])!s:<24}{1000 * row['seconds']['ours']:9.1f}"
+          + "".join(f"{ratio:8.2f}" for ratio in ratios.values()))
 for dtype, numbers in record["layer"]["summary"].items():
-    print(f"{dtype}: the fastest public layer takes {numbers['geometric_mean']:.2f} times as long on (geometric) "
-          f"average, {numbers['worst']:.2f} at least")
+    print(f"{dtype}, fastest public layer: time {numbers['geometric_mean']:.2f} (geometric mean), "
+          f"{numbers['worst']:.2f} at least")
 
 # %%
 figures.show(
@@ -449,12 +452,13 @@ for dtype in ("float32", "bfloat16"):
 # A layer is not a net. Here is a whole training step. *Conv3d form* is our net with the layers of `lambda-networks` inside. The *convolutional twin* has a 3×3 convolution instead of each lambda layer. *Recompute* keeps only the input of each block.
 
 # %%
-print(f"{'':<36}{'':<22}{'seconds':>8}{'/ ours':>8}{'GiB saved':>11}{'/ ours':>8}")
+print(f"{'':<22}{'seconds':>8}{'/ ours':>8}{'GiB saved':>11}{'/ ours':>8}")
 for row in record["step"]["rows"]:
+    print(f"{row['title']}, {row['dtype']}, {row['batch']} images")
     for name, seconds in row["seconds"].items():
         held = row["held"][name]
-        print(f"{row['title']:<36}{name:<22}{seconds:8.2f}{seconds / row['seconds']['ours']:8.2f}"
-              f"{held / 2**30:11.2f}{held / row['held']['ours']:8.2f}   {row['dtype']}, {row['batch']} images")
+        print(f"  {name:<20}{seconds:8.2f}{seconds / row['seconds']['ours']:8.2f}"
+              f"{held / 2**30:11.2f}{held / row['held']['ours']:8.2f}")
 
 # %% [markdown]
 # **What you should see.** With our layers a step is faster than with public ones, in each of these nets. It is *slower* than in the convolutional twin: 2.6 times with $u=4$, and 1.1 times with $u=1$. With recompute, a net keeps an eighth to a seventh of its bytes. That is about a quarter of what the twin keeps. The step takes 1.05 times as long with $u=4$, and 1.37 times with $u=1$.

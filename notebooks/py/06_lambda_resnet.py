@@ -298,15 +298,16 @@ work = {layout: int(bill[:, 3].sum()) + stem_and_head[1] for layout, bill in bil
 if revealed(guess):
     for layout in ("CCCC", "CCLL", "LLLL"):
         print(f"{layout}: {work[layout] / 1e9:.2f} billion multiply-adds for one image, stem and head included")
-figures.show(
-    figures.stage_bars({
-        "parameters of the mixing layers (millions)": [bills[layout][:, 0] / 1e6 for layout in ("CCCC", "LLLL")],
-        "multiply-adds of the mixing layers (billions)": [
-            bills[layout][:, 1] / 1e9 for layout in ("CCCC", "LLLL")],
-    }, ["3 × 3 convolutions", "lambda layers, r = 23"]),
-    "ResNet-50 on 224 × 224: what mixes the pixels, stage by stage. Grey: convolutions. Orange: lambda layers.",
-    alt="Two panels of bars, two bars for each of the four stages: parameters, and multiply-adds.",
-)
+    pair = [bills[layout] for layout in ("CCCC", "LLLL")]
+    figures.show(
+        figures.stage_bars({
+            "parameters of the mixing layers (millions)": [bill[:, 0] / 1e6 for bill in pair],
+            "multiply-adds of the mixing layers (billions)": [bill[:, 1] / 1e9 for bill in pair],
+        }, ["3 × 3 convolutions", "lambda layers, r = 23"]),
+        "ResNet-50 on 224 × 224: what mixes the pixels, stage by stage. Grey: convolutions. Orange: lambda "
+        "layers.",
+        alt="Two panels of bars, two bars for each of the four stages: parameters, and multiply-adds.",
+    )
 
 # %% [markdown]
 # **Parameters are saved where layers are wide. Work is added where maps are large.** In c2 and c3 the wide window costs more than the convolutions. In c4 and c5 the lambda layers need less of both.
@@ -384,12 +385,12 @@ check_answer("06.4", guess)
 if revealed(guess):
     print("less work than CCCC:", [layout for layout in TABLE_12 if work[layout] < work["CCCC"]])
     print("faster than CCCC:   ", [layout for layout in TABLE_12 if TABLE_12[layout][1] > TABLE_12["CCCC"][1]])
-figures.show(
-    figures.hybrids(TABLE_12),
-    "Table 12 of the paper: speed and accuracy of eight layouts. A larger disc has more parameters. Orange: "
-    "lambda layers in c4 and c5.",
-    alt="Eight discs. LLLL, CLLL and CCLL have the highest accuracies. CCCC and CCCL are the fastest.",
-)
+    figures.show(
+        figures.hybrids(TABLE_12),
+        "Table 12 of the paper: speed and accuracy of eight layouts. A larger disc has more parameters. Orange: "
+        "lambda layers in c4 and c5.",
+        alt="Eight discs. LLLL, CLLL and CCLL have the highest accuracies. CCCC and CCCL are the fastest.",
+    )
 
 # %% [markdown]
 # **Accuracy.** LLLL scores 78.4 % and CCCC 76.9 %. That is 1.5 points more, with 41 % fewer parameters. The table gives one number for each network. From the 50,000 validation images alone, a difference of two such numbers has a standard error of 0.26 points. The 1.5 points are far more than that. The 0.1 between LLLL and CCLL is less.
@@ -465,7 +466,9 @@ widgets.explore(build, "Bars: parameters and multiply-adds of each stage",
 #
 # `tiny` and `small` are models of our own. They train on two CPU cores. Their block, `SmallBlock`, first widens and halves the map. Then it mixes the pixels beside a shortcut:
 #
-# $$z = \mathrm{GELU}(\mathrm{BN}(\mathrm{maxpool}(W x))),\qquad y = z + \mathrm{GELU}(\mathrm{BN}(M z)),\qquad W\ \text{a}\ 3\times 3\ \text{convolution}$$
+# $$z = \mathrm{GELU}(\mathrm{BN}(\mathrm{maxpool}(W x))),\qquad y = z + \mathrm{GELU}(\mathrm{BN}(M z))$$
+#
+# Here $W$ is a 3 × 3 convolution.
 
 # %%
 figures.show(
@@ -621,7 +624,9 @@ exercise_5
 #
 # With v = d/4, saving means
 #
-# $$9d^2 > d\,(64 + 16 + \tfrac d4) + 2\,(64 + \tfrac d4) + 16\cdot 23^2 \iff 8.75\,d^2 - 80.5\,d - 128 > 8464.$$
+# $$9d^2 > d\,(64 + 16 + \tfrac d4) + 2\,(64 + \tfrac d4) + 16\cdot 23^2$$
+#
+# $$\iff\quad 8.75\,d^2 - 80.5\,d - 128 > 8464.$$
 #
 # This holds from d = 36.3 upwards, and the next multiple of 4 is 40. For very large d, $9d^2$ stands against $d^2/h$: at most $9h = 36$ times fewer.
 #
@@ -743,7 +748,8 @@ except (OSError, RuntimeError, ValueError) as error:  # no network, or no such p
 sample = load_sample()
 with torch.no_grad():
     classes = trained(normalize(sample.test_images[:4])).argmax(dim=1)
-print("it sees:", [CLASSES[i] for i in classes], "· it is:", [CLASSES[i] for i in sample.test_labels[:4]])
+print("it sees:", *(CLASSES[i] for i in classes))
+print("it is:  ", *(CLASSES[i] for i in sample.test_labels[:4]))
 
 # %% [markdown]
 # ### Will training fit into memory?

@@ -42,6 +42,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from textwrap import fill
 
 import torch
 import torch.nn.functional as F
@@ -92,7 +93,7 @@ strong = Augment(padding=4, flip="alternating", cutout=10)
 row = torch.tensor([first_of_class[7]])  # which row of the training set it is
 seen = [strong(data.train_images[row], row, seed=0, epoch=epoch, step=0)[0] for epoch in range(6)]
 figures.show(
-    figures.maps([image / 255 for image in seen], [f"epoch {epoch}" for epoch in range(6)], columns=6),
+    figures.maps([image / 255 for image in seen], [f"epoch {epoch}" for epoch in range(6)], columns=3),
     "One horse in six epochs: shifted, mirrored every second time, with a blanked square. What enters at a "
     "border is a mirror image.",
     alt="Six versions of one photograph of a horse, each shifted and partly covered.",
@@ -265,13 +266,13 @@ late = {name: losses[-20:].median() for name, losses in runs.items()}  # one odd
 if revealed(guess):
     for name, losses in runs.items():
         print(f"{name:16} finite: {bool(losses.isfinite().all())}, learns: {bool(late[name] < 2.25)}")
-figures.show(
-    figures.traces({"neither": broken.where(broken < 100, torch.nan), **runs}, "step", "training loss",
-                   level=("ln 10", math.log(10)), ylim=(1.9, 3.2)),
-    "Training loss of sixty steps with no repair, with either, and with both. The orange curve leaves the "
-    "axes and ends as NaN. The dotted line is ln 10.",
-    alt="The four training losses over sixty steps, and a dotted line at ln 10.",
-)
+    figures.show(
+        figures.traces({"neither": broken.where(broken < 100, torch.nan), **runs}, "step", "training loss",
+                       level=("ln 10", math.log(10)), ylim=(1.9, 3.2)),
+        "Training loss of sixty steps with no repair, with either, and with both. The orange curve leaves the "
+        "axes and ends as NaN. The dotted line is ln 10.",
+        alt="The four training losses over sixty steps, and a dotted line at ln 10.",
+    )
 
 # %% [markdown]
 # Either repair ends the explosion. Only the norms make the model learn. Without them the small start is *safe*, and flat. With norms, both starts train alike for sixty steps. So stencils from N(0, 1) are not the culprit alone.
@@ -295,10 +296,10 @@ assert late["norms, N(0, 1)"] < 2.25 and late["norms, 0.05"] < 2.25 and late["no
 
 # %%
 presets = {preset: RECIPES[preset] for preset in ("cpu", "resnet", "gpu")}
-print(f"{'':24}" + "".join(f"{preset:>18}" for preset in presets))
+print(f"{'':20}" + "".join(f"{preset:>18}" for preset in presets))
 for name in ("model", "epochs", "batch_size", "optimizer", "lr", "warmup", "schedule", "label_smoothing", "ema",
              "whiten", "padding", "progressive_resizing"):
-    print(f"{name:24}" + "".join(f"{str(getattr(recipe, name)):>18}" for recipe in presets.values()))
+    print(f"{name:20}" + "".join(f"{str(getattr(recipe, name)):>18}" for recipe in presets.values()))
 
 # %% [markdown]
 # * **Warm-up**: the learning rate rises from almost nothing, because the first gradients are unreliable. Then it falls (`lr_factor`). A run gains until its last epoch, so do not judge it in the middle.
@@ -322,12 +323,12 @@ gains = {MODEL_WORDS[row.name]: mean_difference(row.accuracies, last.accuracies)
 if revealed(guess):
     print(f"{MODEL_WORDS[steps[0].name]}: {format_mean(steps[0].accuracies)} % of the validation images")
     print(f"all changes together: {format_difference(steps[-1].accuracies, steps[0].accuracies)} points")
-figures.show(
-    figures.differences({name: (100 * gain, 100 * half) for name, (gain, half) in gains.items()},
-                        "gain over the line above, points of validation accuracy"),
-    "What each change gains, with its 95 % interval. Orange: significant, the interval does not contain 0.",
-    alt="The six gains as dots with their intervals, one below the other, and a line at 0.",
-)
+    figures.show(
+        figures.differences({name: (100 * gain, 100 * half) for name, (gain, half) in gains.items()},
+                            "gain over the line above, points of validation accuracy"),
+        "What each change gains, with its 95 % interval. Orange: significant, the interval does not contain 0.",
+        alt="The six gains as dots with their intervals, one below the other, and a line at 0.",
+    )
 
 # %% [markdown]
 # **What you should see.** The average gains 1.9 ± 1.1 points (95 %). The whitened stem gains 1.2 ± 1.3: promising, not significant. Our learning rates, momentum and weight decay lose 0.7 ± 0.7, as long as the average is missing. Perhaps large rates keep the weights moving, and their average comes to rest. The other three changes are too small for three seeds. All together gain 2.8 ± 1.1.
@@ -340,7 +341,7 @@ figures.show(
 first_try = find_record("lambda-resnet18-u4-11-epochs-sgd", group="early-recipe")
 fastest = fastest_epochs(first_try)  # side of the images -> seconds
 for side, seconds in fastest.items():
-    print(f"{side} × {side} pixels: {seconds / 60:4.1f} minutes an epoch; {side**2 / 32**2:.2f} of the pixels, "
+    print(f"{side} × {side}: {seconds / 60:4.1f} minutes an epoch; {side**2 / 32**2:.2f} of the pixels, "
           f"{seconds / fastest[32]:.2f} of the time")
 
 # %% [markdown]
@@ -399,10 +400,12 @@ figures.show(
     "Orange: your run and the LambdaResNets. Black: other models.",
     alt="Training loss and test error over epochs: your run, the recorded LambdaResNets, and other models.",
 )
+print(f"{'':30}{'weights':>12}{'minutes':>9}{'% right':>9}{'flip TTA':>10}")
 for name, (start, *_, end) in (logs | others).items():
-    print(f"{name:32}{start['parameters']:>11,} weights {end['seconds'] / 60:4.0f} minutes   "
-          f"{100 * end['test_accuracy']:.2f} %, {100 * end['test_accuracy_flip_tta']:.2f} % with flip TTA")
-print("Still without a record:", ", ".join(trained[row] for row in trained if row not in records) or "none")
+    print(f"{name:30}{start['parameters']:12,}{end['seconds'] / 60:9.0f}"
+          f"{100 * end['test_accuracy']:9.2f}{100 * end['test_accuracy_flip_tta']:10.2f}")
+missing = [trained[row] for row in trained if row not in records] or ["none"]
+print("Still without a record:", *missing, sep="\n  ")
 
 # %% [markdown]
 # **What you should see.** Your run on the sample is a single dot, near the start of the orange curves. On a logarithmic axis, to halve the error is always the same distance. Errors are measured at full size. So that of the first recipe falls steeply when its training images grow. "Flip TTA" is *test-time augmentation*: the model sees each image and its mirror image, and the answers are averaged. That is another number, so compare like with like.
@@ -425,8 +428,9 @@ assert max(swept, key=swept.get) == max(swept) == RECIPES["resnet"].lr  # the be
 
 # %%
 record = find_record("small", seed=0)
-for name in ("command", "commit", "versions", "hardware", "threads", "dtype"):
+for name in ("command", "commit", "hardware", "threads", "dtype"):
     print(f"{name:9} {record.start[name]}")
+print("versions ", ", ".join(f"{name} {number}" for name, number in record.start["versions"].items()))
 print(f"result    {100 * record.end['test_accuracy']:.2f} % after the last epoch, seed {record.seed}")
 for each in (each for each in read_results() if each.name in ("tiny", "small")):
     print(f"{each.name:9} {format_mean(each.accuracies)} % (95 %, {len(each.accuracies)} seeds)")
@@ -489,7 +493,7 @@ save_state(first_half.state(), saved)
 second_half = Run(short, data, cpu)
 second_half.load(load_state(saved))
 continue_run(second_half, 12)
-print("a state holds:", ", ".join(load_state(saved)))
+print("a state holds", fill(", ".join(load_state(saved))), sep="\n")
 print("continued, or never stopped: equal losses, to the last bit, is",
       torch.equal(second_half.losses, whole.losses))
 

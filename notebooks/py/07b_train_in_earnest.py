@@ -148,11 +148,11 @@ if revealed(guess):
     print("step of the saved state:", saved)
     print("first step after it:    ", plug.steps[27])
     print("steps in all:           ", len(plug.steps))
-figures.show(
-    figures.traces({"the run": [0, *plug.steps]}, "steps trained so far", "step of the run"),
-    "How the run moved on: up to the disconnect, back to the saved state, and on to its end.",
-    alt="A line that rises, falls back once by a few steps, and rises again to 40.",
-)
+    figures.show(
+        figures.traces({"the run": [0, *plug.steps]}, "steps trained so far", "step of the run"),
+        "How the run moved on: up to the disconnect, back to the saved state, and on to its end.",
+        alt="A line that rises, falls back once by a few steps, and rises again to 40.",
+    )
 
 # %% [markdown]
 # The steps after the saved state are lost, and trained once more. Does that change the result?
@@ -260,11 +260,12 @@ if has_tensorboard:
         assert torch.equal(written, read_curve(runs / name).losses.float())
         assert [event.step for event in events.Scalars("test_accuracy")] == [20, 40]
 else:
-    print("TensorBoard is not installed here. The lesson goes on without it: pip install tensorboard")
+    print("TensorBoard is not installed here. The lesson goes on without it.")
+    print("pip install tensorboard")
 
 
 # %% [markdown]
-# The file holds every loss exactly. The *page* does not show them so. TensorBoard smooths each curve, and draws your losses pale behind it. With weight $w=0.6$, its usual setting, the smoothed curve $s_t$ follows from the losses $x_t$:
+# The file holds every loss exactly. The *page* does not show them so. TensorBoard smooths each curve, and draws your losses pale behind it. With weight $w=0.6$ (its usual setting), the smoothed curve $s_t$ follows from the losses $x_t$:
 #
 # $$a_t \;=\; w\,a_{t-1} + (1-w)\,x_t,\qquad s_t \;=\; \frac{a_t}{1-w^t},\qquad a_0=0,\quad t=1,2,\ldots$$
 #
@@ -359,7 +360,7 @@ for mode in ("evaluation", "training"):
     whole_batch = gradient(1)
     changes[mode] = float(torch.dist(gradient(2), whole_batch) / whole_batch.square().sum().sqrt())
 if revealed(guess):
-    print("evaluation mode: the gradient changes by less than 0.01 % of its length:", changes["evaluation"] < 1e-4)
+    print("evaluation mode: the gradient changes by less than 0.01 %:", changes["evaluation"] < 1e-4)
     print("training mode: it changes by more than 30 %:", changes["training"] > 0.3)
 assert changes["evaluation"] < 1e-4 and changes["training"] > 0.3
 
@@ -521,7 +522,7 @@ results = {"scratch": fit(recipe, drawings, **quiet),
            "whole": fit(recipe, drawings, init_from=photographs, **quiet)}
 learnt = {name: sum(weight.numel() for weight in run.model.parameters() if weight.requires_grad)
           for name, run in results.items()}
-print("numbers that are trained:", learnt)
+print("numbers that are trained:", ", ".join(f"{name} {count}" for name, count in learnt.items()))
 
 # %% [markdown]
 # **Predict.** Which start names most of the 180 test drawings correctly?
@@ -542,7 +543,8 @@ if revealed(guess):
 # **Caution.** This is one learning rate and 60 steps. Three other seeds gave the same order, when this page was written. A longer run from scratch would do better. With fewer images, or images more like photographs, the frozen backbone may win. The comparison costs three short runs. Make it with your own images.
 
 # %% tags=["nbval-ignore-output"]
-print("accuracy on the test drawings:", {name: f"{100 * run.accuracy:.0f} %" for name, run in results.items()})
+print("accuracy on the test drawings:",
+      ", ".join(f"{name} {100 * run.accuracy:.0f} %" for name, run in results.items()))
 
 # %% [markdown]
 # In a terminal, for your folder:

@@ -200,7 +200,7 @@ widgets.explore(
 )
 
 # %% [markdown]
-# Without a kernel the controls stand still. Here are five positions of the pixel, from left to right through row 2:
+# On GitHub, where no code runs, the controls stand still. Here are five positions of the pixel, from left to right through row 2:
 
 # %%
 q, soft_keys, _, embeddings = parts["trained", 7]
@@ -209,7 +209,7 @@ film = dict(zip(("content", "position"), equivalent_matrices(q[[0]], soft_keys[[
 strips = [film[half][0, 2, 2 * 7 + column, :, 0].view(7, 7).detach() for half, column in places]
 figure = figures.maps(strips, [f"{half}, column {column}" for half, column in places], columns=5, limit=1.6)
 for ax, weights, (_, column) in zip(figure.axes, strips, places):
-    ax.plot(column, 2, "s", markersize=17, markerfacecolor="none", markeredgecolor="black", markeredgewidth=2)
+    ax.plot(column, 2, "s", markersize=14, markerfacecolor="none", markeredgecolor="black", markeredgewidth=2)
     for y, x in (weights < -0.4).nonzero().tolist():
         ax.annotate("−", (x, y), ha="center", va="center")
 figures.show(
@@ -237,10 +237,10 @@ for word, bank in banks.items():
     energy = bank.square()
     near = energy[:, 5:8, 5:8].sum() / energy.sum()
     rank = int(torch.linalg.matrix_rank(kernels.flatten(0, 3).flatten(1)))
-    print(f"{word}: {kernels[..., 0, 0].numel()} filters of 13 × 13, rank {rank};",
-          f"energy in the inner 3 × 3 taps: {100 * near:.0f} %")
-    mirrored = torch.cosine_similarity(bank.flatten(1), bank.flip(2).flatten(1)).mean()
-    print(f"    a stencil and its mirror image (left and right swapped): cosine {abs(mirrored):.1f}, on average")
+    mirrored = torch.cosine_similarity(bank.flatten(1), bank.flip(2).flatten(1)).mean()  # left and right swapped
+    print(f"{word}: {kernels[..., 0, 0].numel()} filters of 13 × 13, rank {rank}")
+    print(f"    energy in the inner 3 × 3 taps: {100 * near:.0f} %")
+    print(f"    a stencil and its mirror image: cosine {abs(mirrored):.1f}, on average")
     assert rank == 16
 figures.show(
     figures.stencil_banks(banks),
@@ -280,8 +280,8 @@ check_answer("08.2", guess)
 if revealed(guess):
     for (word, side), count in writers.items():
         each = count.mean((0, 2))  # of each colour, over the images
-        print(f"{word}, {side} × {side}: {each.mean():.1f} of {side * side} pixels on average,",
-              f"from {each.min():.1f} to {each.max():.1f} by colour")
+        print(f"{word}, {side} × {side}: on average {each.mean():.1f} of {side * side} pixels,",
+              f"by colour {each.min():.1f} to {each.max():.1f}")
 
 # %% [markdown]
 # So the palettes of this model are close to plain averages of the map. The image decides *what* is averaged, since values come from it. The keys choose little. One colour of the 3 × 3 layer is an exception: about four of nine pixels write it.
@@ -294,7 +294,7 @@ assert 3.5 < writers["trained", 3].mean((0, 2)).min() < 4.5
 # %% [markdown]
 # ## 6 · Energy, and why it is not use
 #
-# The output is a sum of a content half and a position half. A first idea of their weight is their energy, the sum of squares of their numbers:
+# The output is a sum of a content half and a position half. A first measure of their importance is their energy, the sum of squares of their numbers:
 #
 # $$\text{content share} \;=\; \frac{\lVert y^{c}\rVert^2}{\lVert y^{c}\rVert^2+\lVert y^{p}\rVert^2}$$
 
@@ -304,7 +304,8 @@ for side in (7, 3):
     for word in ("untrained", "trained"):
         content_energy, position_energy = output_energies(parts[word, side])
         shares[f"{side} × {side} map, {word}"] = content_energy / (content_energy + position_energy)
-print({name: f"{100 * share:.0f} %" for name, share in shares.items()})
+for name, share in shares.items():
+    print(f"{name}: {100 * share:.0f} %")
 figures.show(
     figures.energy_bars(shares),
     "The energy of each half, as a share of the two together, on 64 test images.",
@@ -393,7 +394,7 @@ figures.show(
 )
 
 # %% [markdown]
-# **What you should see.** One query for all costs `tiny` 1.6 points and `small` 1.4. That is about 150 images of 10,000: small, and not zero. Without stencils `tiny` loses 14 points, and as many without palettes. `small` loses 9 without stencils and 14 without palettes. So these models need both *halves*, and hardly the *steering* of them.
+# **What you should see.** One query for all costs `tiny` 1.6 points and `small`, the network of lesson 00, 1.4. That is about 150 images of 10,000: small, and not zero. Without stencils `tiny` loses 14 points, and as many without palettes. `small` loses 9 without stencils and 14 without palettes. So these models need both *halves*, and hardly the *steering* of them.
 #
 # Which layer needs its queries? And is it perhaps enough to have one query for each image?
 
@@ -450,8 +451,8 @@ figures.show(
     figures.receptive_fields(fields, (top, bottom, left, right)),
     "How much the centre of the 7 × 7 map depends on each input pixel. White is not at all; the frame "
     "is the window of the convolutions.",
-    alt="Four maps of 32 × 32: in front of the layer and behind it, untrained and trained, with the "
-        "window of the convolutions framed.",
+    alt="Three maps of 32 × 32: in front of the layer, behind it without training, and behind it with training. "
+        "The window of the convolutions is framed.",
 )
 
 
@@ -461,7 +462,7 @@ figures.show(
 # %% [markdown]
 # ## 9 · Two opposite matrices, one output
 #
-# Is $A$ an explanation? "Pixel 1 used yellow": the strip's row 1 gives yellow the weight 5/8. But yellow = red + green. Take one unit of red and green away, and add one unit of yellow. The output stays. So any multiple of $z=(-1,-1,0,1)$ can be added to any row:
+# Is $A$ an explanation? "Pixel 1 used yellow": the strip's row 1 gives yellow the weight 5/8. But yellow = red + green. Take one unit of red and green away, and add one unit of yellow. The output stays. So you may add any multiple of a vector $z$ to any row, here of $z=(-1,-1,0,1)$:
 #
 # $$z^\top V=0\quad\Longrightarrow\quad (A+c\,z^\top)\,V = A\,V$$
 #
@@ -624,7 +625,7 @@ exercise_3
 # </details>
 
 # %% [markdown]
-# **4 ★★ Construct.** Energy is not use. On the strip, content holds 327 of 839 of the energy. A next layer reads red + $a$ · green + $b$ · blue from every pixel's output. Find $a$ and $b$ so that it reads 0 from the content half, for every query.
+# **4 ★★ Construct.** Energy is not use. On the strip, the content half holds 327/839 of the energy, about 39 %. A next layer reads red + $a$ · green + $b$ · blue from every pixel's output. Find $a$ and $b$ so that it reads 0 from the content half, for every query.
 
 # %%
 a_and_b = None  # a pair (a, b)

@@ -167,12 +167,13 @@ usual, parameters = compare_rows(recorded, [*twins, "sizes-u4"], "twins-lambda")
 if revealed(guess):
     control, reference = recorded["twins-pointwise"].accuracies, recorded["twins-lambda"].accuracies
     print("control less lambda layer, points:", format_difference(control, reference))
-figures.show(
-    figures.differences(usual, "test accuracy less that of the lambda layer (u = 1), points", parameters),
-    "Other layers in place of the lambda layers of tiny: differences of means of three seeds. Lines are 95 % "
-    f"intervals, orange is significant. The lambda net has {recorded['twins-lambda'].parameters:,} parameters.",
-    alt="Dots with intervals: each twin's difference to the lambda layer with u = 1, and its parameters.",
-)
+    figures.show(
+        figures.differences(usual, "test accuracy less that of the lambda layer (u = 1), points", parameters),
+        "Other layers in place of the lambda layers of tiny: differences of means of three seeds. Lines are 95 % "
+        "intervals, orange is significant. The lambda net has "
+        f"{recorded['twins-lambda'].parameters:,} parameters.",
+        alt="Dots with intervals: each twin's difference to the lambda layer with u = 1, and its parameters.",
+    )
 
 # %%
 print("twins without a record:", *(MODEL_WORDS[name] for name in twins if name not in recorded), sep="\n  ")
@@ -228,12 +229,12 @@ alone, parameters = compare_rows(recorded, [name for name in ROWS if name.starts
 if revealed(guess):
     for words, (difference, half) in alone.items():
         print(f"{words:58}{difference:+7.2f} ± {half:.2f}")
-figures.show(
-    figures.differences(alone, "test accuracy less that of the lambda layer (u = 1), points", parameters),
-    "The same twins where little else lets pixels meet. Lines are 95 % intervals, orange is significant. "
-    f"The lambda net has {recorded['alone-lambda'].parameters:,} parameters.",
-    alt="Dots with intervals: in this net the control and the palette alone lie far below the lambda layer.",
-)
+    figures.show(
+        figures.differences(alone, "test accuracy less that of the lambda layer (u = 1), points", parameters),
+        "The same twins where little else lets pixels meet. Lines are 95 % intervals, orange is significant. "
+        f"The lambda net has {recorded['alone-lambda'].parameters:,} parameters.",
+        alt="Dots with intervals: in this net the control and the palette alone lie far below the lambda layer.",
+    )
 
 # %% [markdown]
 # **What you should see.** Now the parts differ by whole points, as in the paper:
@@ -377,12 +378,13 @@ check_answer("09.9", guess)
 if revealed(guess):
     for words, setting in {"both halves": (1, 1), "no palettes": (0, 1), "no stencils": (1, 0)}.items():
         print(f"{words:12}{100 * share[setting]:5.1f} % of 500 test images")
-figures.show(
-    draw(),
-    "Accuracy of the trained tiny for every setting of the faders; the frame is the setting without palettes. "
-    "Right: what it then says about the plane. Darker orange is more accurate; the orange bar is the true class.",
-    alt="A grid of accuracies over both faders, the plane, and bars of probabilities of ten classes.",
-)
+    figures.show(
+        draw(),
+        "Accuracy of the trained tiny for every setting of the faders; the frame is the setting without palettes. "
+        "Right: what it then says about the plane. Darker orange is more accurate; the orange bar is the true "
+        "class.",
+        alt="A grid of accuracies over both faders, the plane, and bars of probabilities of ten classes.",
+    )
 
 # %% [markdown]
 # **Try it.** Move both faders. At which settings does the net still see an airplane?

@@ -114,7 +114,7 @@ x, y = torch.randn(2, 20_000, 3, dtype=torch.float64)  # equal rows: the true di
 spread = ((x.var(1) + y.var(1)) / 2).sqrt() * math.sqrt(1 / 3 + 1 / 3)
 for t in (1.96, 2.776):
     share = ((x.mean(1) - y.mean(1)).abs() < t * spread).double().mean()
-    print(f"t = {t:5}: the interval contains the true difference in {100 * share:.0f} of 100 experiments")
+    print(f"t = {t:5}: the interval holds the true difference in {100 * share:.0f} of 100 cases")
 
 convolution, layer = (recorded[f"twins-{name}"].accuracies for name in ("convolution", "lambda"))
 s = math.sqrt(sum((run - fmean(row)) ** 2 for row in (convolution, layer) for run in row) / 4)
@@ -214,11 +214,11 @@ assert not set(tuning.test_index.tolist()) & set(tuning.train_index.tolist())
 sweep = {tuple(row.name.removeprefix("twins-").rsplit("-lr", 1)): row.accuracies[0]
          for row in read_results("sweep") if row.name.startswith("twins-")}
 rates = sorted({rate for _, rate in sweep}, key=float)
-print(f"\n{'validation accuracy, %':44}" + "".join(f"{'rate ' + rate:>12}" for rate in rates) + f"{'chosen':>9}")
+print(f"\n{'validation accuracy, %, by rate':43}" + "".join(f"{rate:>8}" for rate in rates) + f"{'chosen':>7}")
 chosen = {name: ROWS[f"twins-{name}"].lr for name, _ in sweep}
 for name, rate in chosen.items():
     tried = [100 * sweep.get((name, tried_rate), math.nan) for tried_rate in rates]
-    print(f"{MODEL_WORDS[f'twins-{name}'][:42]:44}" + "".join(f"{score:12.2f}" for score in tried) + f"{rate:9g}")
+    print(f"{MODEL_WORDS[f'twins-{name}'][:42]:43}" + "".join(f"{score:8.2f}" for score in tried) + f"{rate:7g}")
 error = 196 * math.sqrt(2) * standard_error(0.86, 5_000)
 print(f"95 % interval of a difference, from 5,000 images alone: ± {error:.1f}")
 
@@ -288,11 +288,12 @@ sizes, parameters = compare_rows(recorded, [*names, "twins-convolution"], "twins
 if revealed(guess):
     for words, (difference, half) in sizes.items():
         print(f"{words:30}{difference:+.2f} ± {half:.2f}" + "  significant" * (abs(difference) > half))
-figures.show(
-    figures.differences(sizes, "test accuracy less that of k = 16, h = 4, u = 1, points", parameters),
-    "Other sizes of the lambda layer, and the 3×3 convolution. Lines are 95 % intervals, orange is significant.",
-    alt="Dots with intervals: u = 4 and the convolution far right of 0, the other sizes near 0.",
-)
+    figures.show(
+        figures.differences(sizes, "test accuracy less that of k = 16, h = 4, u = 1, points", parameters),
+        "Other sizes of the lambda layer, and the 3×3 convolution. Lines are 95 % intervals, orange is "
+        "significant.",
+        alt="Dots with intervals: u = 4 and the convolution far right of 0, the other sizes near 0.",
+    )
 
 
 # %% [markdown]
@@ -344,17 +345,18 @@ long = {words: mean_difference(*(recorded[name].accuracies for name in pair))
 if revealed(guess):
     for words, (difference, half) in long.items():
         print(f"{words:42}{100 * difference:+.2f} ± {100 * half:.2f}")
-figures.show(
-    figures.differences({words: (100 * difference, 100 * half) for words, (difference, half) in long.items()},
-                        "difference of test accuracies at full length, points"),
-    "After the full training. Lines are 95 % intervals, orange is significant; a pair of single runs has no line.",
-    alt="Dots with intervals: u = 4 a little ahead of u = 1, convolutions ahead of both.",
-)
+    figures.show(
+        figures.differences({words: (100 * difference, 100 * half) for words, (difference, half) in long.items()},
+                            "difference of test accuracies at full length, points"),
+        "After the full training. Lines are 95 % intervals, orange is significant; a pair of single runs has no "
+        "line.",
+        alt="Dots with intervals: u = 4 a little ahead of u = 1, convolutions ahead of both.",
+    )
 
 # %% tags=["nbval-ignore-output"]
-print(f"{'model':46}{'parameters':>12}{'epochs':>8}{'seeds':>7}   test accuracy, %")
+print(f"{'model':37}{'parameters':>11}{'epochs':>7}{'seeds':>6}  accuracy, %")
 for row in (recorded[name] for name in NETS if name in recorded):
-    print(f"{MODEL_WORDS[row.name][:44]:46}{row.parameters:12,}{row.epochs:8g}{len(row.accuracies):7}   "
+    print(f"{MODEL_WORDS[row.name][:37]:37}{row.parameters:11,}{row.epochs:7g}{len(row.accuracies):6} "
           + format_mean(row.accuracies))
 
 # %% [markdown]

@@ -1,9 +1,12 @@
-"""Can the words of a figure be read? Their contrast to what lies behind them, as WCAG 2 defines it."""
+"""Can the words of a figure be read? Their size, and their contrast to what lies behind them, as WCAG 2 has it."""
 
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
+from lambdalib.course.figures.output import PAGE_PIXELS
+
 LEAST = 4.5
+PAGE, SMALLEST = 592, 8  # pixels: a cell's output beside the table of contents in a window of 1024, and a letter
 
 
 def luminance(colour) -> float:
@@ -32,3 +35,11 @@ def unreadable(figure) -> list[str]:
             if ratio < LEAST:
                 found.append(f"{text.get_text()!r} in {colour}: {ratio:.2f}")
     return found
+
+
+def tiny(figure) -> list[str]:
+    """The words of a figure that are drawn too small in a window of 1024 pixels."""
+    figure.draw_without_rendering()
+    scale = PAGE_PIXELS / 72 * min(1, PAGE / (PAGE_PIXELS * figure.get_tightbbox().width))
+    sizes = {text.get_text(): scale * text.get_fontsize() for text in figure.findobj(Text)}
+    return [f"{words!r}: {size:.1f} pixels" for words, size in sizes.items() if words.strip() and size < SMALLEST]

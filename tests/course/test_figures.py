@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from matplotlib.colors import to_hex
-from readable import contrast, unreadable
+from readable import contrast, tiny, unreadable
 
 from lambdalib import LambdaLayer
 from lambdalib.course import figures
@@ -206,7 +206,7 @@ EXAMPLES = {  # a call of every function, with all its optional words
     "loss_and_error": lambda draw: draw(RUNS, RUNS | {"b": next(iter(RUNS.values()))}, ["b"]),
     "kernels_in_place": lambda draw: draw(IMAGE, [(1, 2), (3, 4)], RANDOM.standard_normal((2, 3, 3))),
     "matrix_rows": lambda draw: draw(IMAGE, (1, 2), {"a": [MAP, MAP]}, ["left", "right"]),
-    "maps": lambda draw: draw([IMAGE, MAP], ["light", "signed"]),
+    "maps": lambda draw: draw([IMAGE, *[MAP] * 4], ["light", *["signed"] * 4]),
     "measured": lambda draw: draw(BENCH, GROWTH),
     "model_outlines": lambda draw: draw({"a": [("x", 32, 3, False), ("y", 7, 128, True)]}),
     "one_picture": lambda draw: draw(),
@@ -240,6 +240,32 @@ EXAMPLES = {  # a call of every function, with all its optional words
 @pytest.mark.parametrize("name", sorted(set(figures.__all__) - set(figures.output.__all__)))
 def test_the_words_of_every_figure_can_be_read(name):
     assert not unreadable(EXAMPLES[name](getattr(figures, name)))
+    assert not plt.get_fignums(), "or pyplot shows it again, maybe while a widget draws it in another thread"
+
+
+ON_PAGES = {"accuracy_over_cost", "confusion"}  # of README and RESULTS, not of a lesson
+WIDEST = EXAMPLES | {  # as wide as a lesson draws them, where the width follows from what is drawn
+    "cost_bars": lambda draw: draw({name: {"a": 1, "b": 2} for name in "abc"}),
+    "counted_and_clocked": lambda draw: draw({name: {"a": (1, 2, 3), "b": (3, 2, 1)} for name in "abcde"}),
+    "family_tree": lambda draw: draw({"a": ("root", "less"), "b": ("a", "more"), "c": ("b", "")}),
+    "palette_film": lambda draw: draw(IMAGE, [2, 4, 5, 6, 8], RANDOM.random((5, 4, 3)), IMAGE),
+    "phases": lambda draw: draw({name: np.eye(2, dtype=int) for name in "ab"}, [8, 16], [1, 2], "ab", {}),
+    "receptive_fields": lambda draw: draw({name: np.full((8, 8), 1 / 64) for name in "abc"}, (2, 5, 2, 5)),
+}
+
+
+@pytest.mark.parametrize("name", sorted(set(figures.__all__) - set(figures.output.__all__) - ON_PAGES))
+def test_the_words_are_large_enough_in_a_narrow_window(name):
+    assert not tiny(WIDEST[name](getattr(figures, name)))
+
+
+def test_small_words_are_found():
+    figure, ax = plt.subplots(figsize=(10, 1))
+    figure.subplots_adjust(0, 0, 1, 1)
+    ax.axis("off")
+    ax.text(0.1, 0.5, "small", fontsize=9)
+    ax.text(0.5, 0.5, "large", fontsize=10)
+    assert [words.split()[0] for words in tiny(figure)] == ["'small':"]
 
 
 def test_pale_words_are_found():
@@ -316,7 +342,7 @@ def test_matrices_are_drawn_with_their_signs_and_scale():
     axes = np.array(figure.axes).reshape(2, 3)
     assert [ax.get_title() for ax in axes.ravel()] == ["the pixel", "a", "b", "", "", ""]
     assert [ax.get_ylabel() for ax in axes[:, 0]] == ["one\n(scale ±2)", "other\n(scale ±1)"]
-    assert [[text.xy for text in ax.texts] for ax in axes[0]] == [[], [(0.5, 0.75)], [(0.5, 0.25)]]
+    assert [[text.get_position() for text in ax.texts] for ax in axes[0]] == [[], [(0.5, 0.75)], [(0.5, 0.25)]]
     purple, brown = (axes[0, 1].images[1].get_array()[place] for place in ((0, 0), (1, 1)))
     assert purple[2] > purple[1] and brown[0] > brown[2] and purple[3] < brown[3] == 1
     for ax in axes.ravel():
@@ -343,7 +369,7 @@ def test_a_film_shows_what_has_been_read():
         np.testing.assert_allclose(early[:3], image[:3])
         assert (early[3:] == 0.85).all()
     assert [ax.texts[0].get_text() for ax in axes[1]] == ["51, 51, 51", "204, 204, 204"]
-    assert [ax.texts[0].get_color() for ax in axes[1]] == ["white", "#2b2f36"]
+    assert [ax.texts[0].get_color() for ax in axes[1]] == ["white", "black"]
 
 
 def test_energy_bars_share_out_one():

@@ -4,9 +4,12 @@ import base64
 import gc
 import io
 import re
+import threading
+import time
 
 import matplotlib.pyplot as plt
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from traitlets import TraitError
 
@@ -57,6 +60,24 @@ def test_what_is_loaded_is_not_searched_again_while_a_figure_is_drawn():
     widgets.explore(lambda x: plt.figure(), "a figure", x=widgets.slider("x", 0, 9, 3))
     assert gc.get_freeze_count() > 10_000
     gc.unfreeze()
+
+
+def test_controls_of_two_threads_draw_one_after_the_other():
+    begun = []
+
+    def draw(x, y):
+        begun.append(1)
+        time.sleep(0.05)
+        begun[:] = begun if len(begun) > 1 else []  # what another thread began in the meantime stays
+        return Figure(figsize=(1, 1))
+
+    box = widgets.explore(draw, "a figure", x=widgets.slider("x", 0, 9, 3), y=widgets.slider("y", 0, 9, 3))
+    threads = [threading.Thread(target=setattr, args=(box.controls[name], "value", 5)) for name in "xy"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert box.message.value == "" and not begun
 
 
 def test_an_error_is_shown_and_goes_away():

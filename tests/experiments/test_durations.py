@@ -19,12 +19,13 @@ def test_operations_follow_epochs_images_and_pixels():
 
 def test_a_table_has_what_was_recorded_and_estimates_for_the_rest():
     table = duration_table({"one": Recipe(model="tiny"), "other": Recipe(model="tiny", epochs=48)}, {"one": 600.0})
-    head, one, other, reached = table.splitlines()
-    assert all(name in head for name in machine_speeds())
+    head, dtypes, one, other, reached = table.splitlines()
+    assert head.split() == ["recorded", "2", "cores", "4", "cores", "T4", "RTX", "3090"]
+    assert dtypes.split() == ["by", "the", "rule:", "bfloat16", "float32"]
     assert one.split()[:3] == ["one", "10", "min"] and other.split()[:2] == ["other", "-"]
     seconds = training_operations(Recipe(model="tiny", epochs=48)) / machine_speeds()["RTX 3090"]
     assert other.endswith(f" {seconds:.0f} s")
-    assert all(len(line) == len(head) for line in (one, other, reached))
+    assert all(len(line) == len(head) <= 74 for line in (dtypes, one, other, reached)), "it fits into a cell"
     assert reached.split()[-1] == f"{machine_speeds()['RTX 3090'] / 1e12:.2f}"
 
 

@@ -3,13 +3,12 @@
 Every function returns a matplotlib Figure. Taught in notebooks/10_beyond.
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
 
-from lambdalib.course.figures.style import GREY, INK, LIT, PALE, SIZE, array
+from lambdalib.course.figures.style import GREY, INK, LIT, PALE, SIZE, array, subplots
 
 __all__ = ["family_tree", "readings_in_time"]
 
@@ -44,7 +43,7 @@ def family_tree(relatives, lit: tuple[str, ...] = ()) -> Figure:
         return max(free, first + 1)
 
     deep, high = max(columns.values()) + 1, place(root, 0)
-    fig, ax = plt.subplots(figsize=(2.45 * deep, 0.62 * high + 0.1))
+    fig, ax = subplots(figsize=(2.25 * deep, 0.62 * high + 0.1))
     for name, column in columns.items():
         parent, change = relatives.get(name, (None, ""))
         lower_left = column - BOX / 2, rows[name] - HIGH / 2
@@ -76,7 +75,7 @@ def readings_in_time(written, readings, values) -> Figure:
     """
     readings = {name: array(reading) for name, reading in readings.items()}
     orange = LinearSegmentedColormap.from_list("orange", ["white", LIT])
-    fig, axes = plt.subplots(len(readings), 1, figsize=(8, 1.35 * len(readings) + 0.4), sharex=True, squeeze=False)
+    fig, axes = subplots(len(readings), 1, figsize=(8, 1.35 * len(readings) + 0.4), sharex=True, squeeze=False)
     for ax, (name, reading) in zip(axes[:, 0], readings.items()):
         ax.imshow(reading.T, cmap=orange, vmin=0, vmax=1, aspect="auto", interpolation="nearest")
         for (n, value), share in np.ndenumerate(reading):

@@ -3,13 +3,12 @@
 Every function returns a matplotlib Figure. Taught in notebooks/05_cost and notebooks/05b_fast_orders.
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lambdalib.course.figures.style import GREY, INK, LIT, PALE, QUIET, array, logarithmic, short
+from lambdalib.course.figures.style import GREY, INK, LIT, PALE, QUIET, array, logarithmic, short, subplots
 
 __all__ = ["alternatives", "cost_bars", "counted_and_clocked", "measured", "phases", "squares", "tiles"]
 
@@ -20,7 +19,7 @@ def squares(rows) -> Figure:
     Args:
         rows: title -> (name -> number of elements); the first name of each row is drawn in orange.
     """
-    fig, axes = plt.subplots(len(rows), 1, figsize=(7.4, 2.2 * len(rows)), squeeze=False)
+    fig, axes = subplots(len(rows), 1, figsize=(7.4, 2.2 * len(rows)), squeeze=False)
     for ax, (title, row) in zip(axes[:, 0], rows.items()):
         largest = max(row.values()) ** 0.5
         for place, (name, count) in enumerate(row.items()):
@@ -44,9 +43,7 @@ def tiles(side: int, r: int, places, filled) -> Figure:
         filled: (t², c²), true where a query of a tile (row) has a pixel of its context (column) in its window.
     """
     half, t = r // 2, r // 2 + 1
-    fig, (left, right) = plt.subplots(
-        1, 2, figsize=(9.4, 3.6), gridspec_kw={"width_ratios": [1, 1.5], "wspace": 0.16}
-    )
+    fig, (left, right) = subplots(1, 2, figsize=(9.4, 3.6), gridspec_kw={"width_ratios": [1, 1.5], "wspace": 0.16})
     left.add_patch(Rectangle((0, 0), side, side, facecolor="white", edgecolor=INK))
     for row, column in places:
         x, y = column * t, row * t
@@ -88,7 +85,7 @@ def phases(panels, sides, depths, names, marks) -> Figure:
         marks: words -> a list of (side, depth); at most two.
     """
     colours, places = (QUIET, GREY, PALE, LIT), np.arange(len(sides))
-    fig, axes = plt.subplots(1, len(panels), figsize=(4.6 * len(panels), 3.7), squeeze=False)
+    fig, axes = subplots(1, len(panels), figsize=(4.6 * len(panels), 3.7), squeeze=False)
     for ax, (title, cheapest) in zip(axes[0], panels.items()):
         ax.imshow(array(cheapest), cmap=ListedColormap(colours), vmin=0, vmax=3, origin="lower", aspect="auto")
         lines = []
@@ -116,7 +113,7 @@ def counted_and_clocked(groups) -> Figure:
     """
     columns = min(3, len(groups))
     rows = -(-(len(groups) + 1) // columns)  # one place is left for the legend
-    fig, axes = plt.subplots(rows, columns, figsize=(3.1 * columns, 2.6 * rows), sharey=True, squeeze=False)
+    fig, axes = subplots(rows, columns, figsize=(3 * columns, 2.6 * rows), sharey=True, squeeze=False)
     for ax, (title, row) in zip(axes.flat, groups.items()):
         heights = np.array(list(row.values()), float)
         heights /= heights.min(0)
@@ -145,7 +142,7 @@ def cost_bars(panels, title: str = "", highest: float = 1e4) -> Figure:
         title: above all panels.
         highest: the end of the logarithmic axis, a power of ten; a longer bar ends there with an arrow.
     """
-    fig, axes = plt.subplots(1, len(panels), figsize=(3.1 * len(panels), 2.5), squeeze=False)
+    fig, axes = subplots(1, len(panels), figsize=(3 * len(panels), 2.5), squeeze=False)
     end = np.log10(highest)
     for ax, (heading, row) in zip(axes[0], panels.items()):
         least = min(row.values())
@@ -176,7 +173,7 @@ def measured(layers, growth) -> Figure:
         growth: rows of the part "growth": dicts with what ("pixels" or "scope"), dtype,
             seconds, and sides or scopes.
     """
-    fig = plt.figure(figsize=(9.4, 7.2))
+    fig = Figure(figsize=(9, 7.2))
     (beside, pixels, scopes) = (fig.add_subplot(2, *place) for place in ((1, 1), (2, 3), (2, 4)))
     colours = dict(zip(dict.fromkeys(row["dtype"] for row in layers), (INK, LIT)))
     names = list(dict.fromkeys("{side}×{side}, d {d}, r {r}, u {u}".format(**row["shape"]) for row in layers))
@@ -236,7 +233,7 @@ def alternatives(rows) -> Figure:
             sorted(names, key=lambda name: "lambda" not in name), (LIT, "#b9a23a", INK, GREY, "#5a7fb0")
         )
     }
-    fig, axes = plt.subplots(1, len(dtypes), figsize=(4.7 * len(dtypes), 4.0), sharey=True, squeeze=False)
+    fig, axes = subplots(1, len(dtypes), figsize=(4.7 * len(dtypes), 4.0), sharey=True, squeeze=False)
     for ax, dtype in zip(axes[0], dtypes):
         for name in names:
             points = [

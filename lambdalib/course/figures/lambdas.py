@@ -4,12 +4,11 @@ Every function returns a matplotlib Figure. Taught in notebooks/02_content_lambd
 notebooks/03_position_lambdas.
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from lambdalib.course.figures.style import INK, LIT, LIT_TEXT, QUIET, array, colour_bars, light, signed
+from lambdalib.course.figures.style import INK, LIT, LIT_TEXT, QUIET, array, colour_bars, light, signed, subplots
 
 __all__ = [
     "colour_table",
@@ -33,7 +32,7 @@ def strip_palette(values, soft_keys, palette) -> Figure:
     """
     values, soft_keys, palette = array(values), array(soft_keys), array(palette)
     m, k = soft_keys.shape
-    fig, axes = plt.subplots(k, m + 1, figsize=(1.5 * (m + 1), 1.55 * k), squeeze=False)
+    fig, axes = subplots(k, m + 1, figsize=(1.5 * (m + 1), 1.55 * k), squeeze=False)
     for i, row in enumerate(axes):
         for j, ax in enumerate(row):
             made = j == m
@@ -58,7 +57,7 @@ def colour_table(colours, rows, columns, limit: float = 10) -> Figure:
         rows, columns: what stands at the left and above.
         limit: the end of the scale.
     """
-    fig, axes = plt.subplots(len(rows), len(columns), figsize=(1.9 * len(columns), 1.7 * len(rows)), squeeze=False)
+    fig, axes = subplots(len(rows), len(columns), figsize=(1.9 * len(columns), 1.7 * len(rows)), squeeze=False)
     for i, row in enumerate(axes):
         for j, ax in enumerate(row):
             colour_bars(ax, colours[i][j], limit, columns[j] if i == 0 else "")
@@ -81,7 +80,7 @@ def palette_card(image, palette, soft_keys, repainted) -> Figure:
     k, shown = len(palette), light(image)
     room = max(k, 4)  # fewer colours leave a gap, so that the images stay where they are
     shown[soft_keys.sum(0) == 0] = 0.8
-    fig = plt.figure(figsize=(1.25 * (room + 4), 2.9))
+    fig = Figure(figsize=(1.15 * (room + 4), 2.7))
     grid = fig.add_gridspec(
         2, room + 4, height_ratios=[1, 2], left=0.01, right=0.99, bottom=0.1, top=0.88, wspace=0.12, hspace=0.12
     )
@@ -97,11 +96,11 @@ def palette_card(image, palette, soft_keys, repainted) -> Figure:
     for i in range(k):
         swatch, writers = fig.add_subplot(grid[0, i + 2]), fig.add_subplot(grid[1, i + 2])
         swatch.imshow(light(palette[i][None, None]), aspect="auto")
-        swatch.set_title(", ".join(f"{255 * part:.0f}" for part in palette[i]), fontsize=8)
+        swatch.set_title(", ".join(f"{255 * part:.0f}" for part in palette[i]), fontsize=9)
         writers.imshow(soft_keys[i], cmap=orange, vmin=0, interpolation="nearest")
         share = soft_keys[i][soft_keys[i] > 0]
         count = np.exp(-(share * np.log(share)).sum())
-        writers.set_xlabel(f"≈ {count:.0f} pixels" if count > 9.5 else f"≈ {count:.1f} pixels", fontsize=8)
+        writers.set_xlabel(f"≈ {count:.0f} pixels" if count > 9.5 else f"≈ {count:.1f} pixels", fontsize=9)
         for ax in (swatch, writers):
             ax.set(xticks=[], yticks=[])
     return fig
@@ -113,7 +112,7 @@ def spectra(curves) -> Figure:
     Args:
         curves: name -> singular values, the largest first; at most two.
     """
-    fig, ax = plt.subplots(figsize=(6.4, 3))
+    fig, ax = subplots(figsize=(6.4, 3))
     for (name, values), colour in zip(curves.items(), (LIT, INK)):
         values = array(values)
         ax.semilogy(
@@ -140,7 +139,7 @@ def strip_readings(values, table, readings) -> Figure:
         readings: (n, k, 3).
     """
     values, table, readings = array(values), array(table), array(readings)
-    fig, axes = plt.subplots(
+    fig, axes = subplots(
         1 + len(table), 1 + len(values), figsize=(9, 1.6 * (1 + len(table))), gridspec_kw={"hspace": 0.45}
     )
     axes[0, 0].axis("off")
@@ -168,7 +167,7 @@ def embedding_matrices(embeddings, names) -> Figure:
         names: one title for each stencil.
     """
     embeddings = array(embeddings)
-    fig, axes = plt.subplots(1, embeddings.shape[2], figsize=(3.4 * embeddings.shape[2], 3.4), squeeze=False)
+    fig, axes = subplots(1, embeddings.shape[2], figsize=(3.4 * embeddings.shape[2], 3.4), squeeze=False)
     for i, ax in enumerate(axes[0]):
         signed(ax, embeddings[:, :, i], limit=1.5 * float(np.abs(embeddings).max()))
         for (n, m), value in np.ndenumerate(embeddings[:, :, i]):
@@ -195,7 +194,7 @@ def steering(image, response, kernel, angle: float, angles, readings, pixel: tup
         angles, readings: the curve of the marked pixel, one reading for each angle.
         pixel: (row, column) of the marked pixel.
     """
-    fig, axes = plt.subplots(1, 4, figsize=(11, 2.8), gridspec_kw={"width_ratios": [1, 0.7, 1, 1.5]})
+    fig, axes = subplots(1, 4, figsize=(9.2, 2.6), gridspec_kw={"width_ratios": [1, 0.8, 1, 1.2]})
     image = array(image)
     axes[0].imshow(light(image) if image.ndim == 3 else image, cmap="gray")
     axes[0].plot(
@@ -209,7 +208,7 @@ def steering(image, response, kernel, angle: float, angles, readings, pixel: tup
         arrowprops={"arrowstyle": "->", "color": LIT, "linewidth": 2},
     )
     axes[0].set(xticks=[], yticks=[])
-    axes[0].set_title("the plane, a pixel, the query's direction", fontsize=9)
+    axes[0].set_title("pixel and query's direction", fontsize=9)
     signed(axes[1], kernel, limit=0.6)
     axes[1].set_title(f"the stencil mixed at {angle:g}°", fontsize=9)
     signed(axes[2], response, limit=0.3)  # the same scale at every angle, so that a weak answer looks weak
@@ -220,9 +219,10 @@ def steering(image, response, kernel, angle: float, angles, readings, pixel: tup
     axes[3].plot(angles, readings, color=INK)
     axes[3].axhline(0, color=QUIET, linewidth=1)
     axes[3].plot(angle, np.interp(angle, angles, readings), "o", color=LIT)
-    axes[3].set(xlabel="angle of the query (degrees)", xticks=range(0, 361, 90), ylim=(-0.3, 0.3))
+    axes[3].set(xlabel="angle of the query (degrees)", xticks=range(0, 361, 90))
+    axes[3].set(ylim=(-0.3, 0.3), yticks=(-0.3, 0, 0.3))
     axes[3].set_title("reading of the marked pixel", fontsize=9)
-    fig.subplots_adjust(left=0.025, right=0.98, bottom=0.18, top=0.9, wspace=0.22)  # the same at every angle
+    fig.subplots_adjust(left=0.025, right=0.98, bottom=0.18, top=0.9, wspace=0.28)  # the same at every angle
     return fig
 
 
@@ -235,7 +235,7 @@ def kernels_in_place(image, pixels, kernels) -> Figure:
         kernels: (len(pixels), r, r).
     """
     kernels = array(kernels)
-    fig, axes = plt.subplots(1, 1 + len(pixels), figsize=(2.2 * (1 + len(pixels)), 2.5))
+    fig, axes = subplots(1, 1 + len(pixels), figsize=(1.8 * (1 + len(pixels)), 2.1))
     axes[0].imshow(light(image), interpolation="nearest")
     axes[0].set(xticks=[], yticks=[])
     for i, (row, column) in enumerate(pixels):

@@ -3,12 +3,11 @@
 Every function returns a matplotlib Figure. Taught in notebooks/04_lambda_layer and notebooks/04b_sequences.
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lambdalib.course.figures.style import GREY, INK, LIT, LIT_TEXT, QUIET, array, light, signed
+from lambdalib.course.figures.style import GREY, INK, LIT, LIT_TEXT, QUIET, array, light, signed, subplots
 
 __all__ = ["one_pixel", "palette_film", "palettes_in_time", "puzzle_answers", "scale_curves", "traces"]
 
@@ -23,8 +22,8 @@ def one_pixel(image, pixel: tuple[int, int], query, lam, output, limits: tuple[f
         limits: the ends of the scales of query, lambda and output, fixed so that pixels can be compared.
     """
     query, lam, output = array(query), array(lam), array(output)
-    fig, axes = plt.subplots(
-        1, 4, figsize=(11.5, 2.9), gridspec_kw={"width_ratios": [1.1, 0.8, 0.9, 0.9], "wspace": 0.5}
+    fig, axes = subplots(
+        1, 4, figsize=(9.2, 2.6), gridspec_kw={"width_ratios": [1.1, 0.8, 0.9, 0.9], "wspace": 0.5}
     )
     fig.subplots_adjust(left=0.01, right=0.99, bottom=0.17, top=0.91)
     axes[0].imshow(light(image), interpolation="nearest")
@@ -62,8 +61,8 @@ def scale_curves(factors, curves) -> Figure:
         curves: name -> the output's growth at each factor. A name with "position" gets a full line, one with
             "without" is orange.
     """
-    fig, ax = plt.subplots(figsize=(6.8, 3.6))
-    ax.loglog(factors, factors, "--", color=QUIET, label="a convolution (slope 1)")
+    fig, ax = subplots(figsize=(6.8, 3.6))
+    ax.loglog(factors, factors, "--", color=GREY, label="a convolution (slope 1)")
     for name, values in curves.items():
         ax.loglog(
             factors,
@@ -89,7 +88,7 @@ def puzzle_answers(image, truth, scored, answers) -> Figure:
     """
     image, truth, scored = array(image), array(truth) > 0.5, array(scored) > 0.5
     panels = {"truth": truth, **{name: array(given) > 0 for name, given in answers.items()}}
-    fig, axes = plt.subplots(2, 1 + len(panels), figsize=(2.1 * (1 + len(panels)), 4.5))
+    fig, axes = subplots(2, 1 + len(panels), figsize=(1.8 * (1 + len(panels)), 3.9))
     shades = np.stack([image[0]] * 3, -1)
     for channel, colour in ((1, (0.83, 0.24, 0.24)), (2, (0.18, 0.44, 0.84))):
         shades[image[channel] > 0] = colour
@@ -129,7 +128,7 @@ def traces(
         level: name and height of a dotted line.
         ylim: both ends of the vertical axis.
     """
-    fig, ax = plt.subplots(figsize=(8, 3))
+    fig, ax = subplots(figsize=(8, 3))
     for (name, values), colour, dashes in zip(curves.items(), (LIT, INK, GREY, INK), ("-", "-", "-", "--")):
         ax.plot(array(values), color=colour, linestyle=dashes, linewidth=1.3, label=name)
     if level:
@@ -144,8 +143,8 @@ def swatch(ax, colour, words: str) -> None:
     """A colour, (3,) between 0 and 1, that fills an axis, with words that stand out from it."""
     shown = light(colour[None, None])
     ax.imshow(shown, aspect="auto")
-    dark = shown[0, 0] ** 2.2 @ (0.2126, 0.7152, 0.0722) < 0.236  # here white and INK stand out alike
-    ax.annotate(words, (0, 0), ha="center", va="center", fontsize=9, color="white" if dark else INK)
+    dark = shown[0, 0] ** 2.2 @ (0.2126, 0.7152, 0.0722) < 0.179  # here white and black stand out alike
+    ax.annotate(words, (0, 0), ha="center", va="center", fontsize=9, color="white" if dark else "black")
 
 
 def palettes_in_time(values, palettes) -> Figure:
@@ -157,7 +156,7 @@ def palettes_in_time(values, palettes) -> Figure:
     """
     values, palettes = array(values), array(palettes)
     n, k = palettes.shape[:2]
-    fig, axes = plt.subplots(1 + k, n, figsize=(2.1 * n, 0.75 * (1 + k) + 0.3), squeeze=False)
+    fig, axes = subplots(1 + k, n, figsize=(2.1 * n, 0.75 * (1 + k) + 0.3), squeeze=False)
     for t in range(n):
         seen = np.where(np.arange(n)[:, None] <= t, values / 8, 0.85)
         axes[0, t].imshow(light(seen[None]), aspect="auto")
@@ -183,7 +182,7 @@ def palette_film(image, rows, palettes, repainted) -> Figure:
     """
     palettes, images = array(palettes), (light(image), light(repainted))
     k = palettes.shape[1]
-    fig, axes = plt.subplots(
+    fig, axes = subplots(
         2 + k,
         len(rows),
         figsize=(1.75 * len(rows), 3.5 + 0.3 * k),

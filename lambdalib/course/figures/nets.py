@@ -3,12 +3,11 @@
 Every function returns a matplotlib Figure. Taught in notebooks/06_lambda_resnet.
 """
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from lambdalib.course.figures.style import GREY, INK, LIT, LIT_TEXT, PALE, QUIET, array
+from lambdalib.course.figures.style import GREY, INK, LIT, LIT_TEXT, PALE, QUIET, array, subplots
 
 __all__ = ["coverage", "hybrids", "model_outlines", "small_block", "stage_bars", "two_bottlenecks"]
 
@@ -41,7 +40,7 @@ def two_bottlenecks(dim: int, width: int) -> Figure:
         dim: channels that come in and go out.
         width: channels in the middle.
     """
-    fig, axes = plt.subplots(1, 2, figsize=(11.5, 3.1))
+    fig, axes = subplots(2, 1, figsize=(7.6, 4.6))
     for ax, middle, colour in zip(axes, (f"3×3\nconv\n{width}", f"lambda\nlayer\n{width}"), (QUIET, PALE)):
         boxes = (
             (0, f"x\n{dim}", dim, "white"),
@@ -75,7 +74,7 @@ def small_block(dim: int, dim_out: int, side: int, mix: str = "lambda\nlayer") -
         side: of the map that comes in, in pixels.
         mix: words for what mixes the pixels.
     """
-    fig, ax = plt.subplots(figsize=(11.5, 2.9))
+    fig, ax = subplots(figsize=(9, 2.6))
     half = side // 2
     large, small = 1.9, 1.3
     boxes = (
@@ -121,7 +120,7 @@ def model_outlines(models) -> Figure:
     """
     tallest = max(side for maps in models.values() for _, side, _, _ in maps)
     widest = max(channels for maps in models.values() for _, _, channels, _ in maps)
-    fig, axes = plt.subplots(len(models), 1, figsize=(11, 2.5 * len(models)), squeeze=False)
+    fig, axes = subplots(len(models), 1, figsize=(9, 2.3 * len(models)), squeeze=False)
     for ax, (name, maps) in zip(axes[:, 0], models.items()):
         x = 0.0
         for i, (words, side, channels, lit) in enumerate(maps):
@@ -165,7 +164,7 @@ def stage_bars(panels, names, title: str = "", limits=None) -> Figure:
         title: above all panels.
         limits: top of each panel's scale; a bar that is higher is cut and carries a mark, and its number stays.
     """
-    fig, axes = plt.subplots(1, len(panels), figsize=(5 * len(panels), 3.3), squeeze=False)
+    fig, axes = subplots(1, len(panels), figsize=(4.5 * len(panels), 3.3), squeeze=False)
     for i, (ax, (heading, bars)) in enumerate(zip(axes[0], panels.items())):
         top = limits[i] if limits else float(np.max(bars))
         for j, (name, values, colour) in enumerate(zip(names, array(bars), (GREY, LIT))):
@@ -183,7 +182,7 @@ def stage_bars(panels, names, title: str = "", limits=None) -> Figure:
     handles, labels = axes[0, 0].get_legend_handles_labels()
     fig.legend(handles, labels, frameon=False, fontsize=9.5, loc="lower center", ncol=2)
     fig.suptitle(title, fontsize=10, y=0.99)
-    fig.subplots_adjust(left=0.05, right=0.99, top=0.7 if title else 0.9, bottom=0.18, wspace=0.14)
+    fig.subplots_adjust(left=0.06, right=0.99, top=0.7 if title else 0.9, bottom=0.18, wspace=0.14)
     return fig
 
 
@@ -195,7 +194,7 @@ def coverage(sides, scopes, shares) -> Figure:
         scopes: (r,) odd sides of the window.
         shares: (s, r), between 0 and 1.
     """
-    fig, ax = plt.subplots(figsize=(7.6, 3.2))
+    fig, ax = subplots(figsize=(7.6, 3.2))
     for side, values, colour, dashes in zip(sides, array(shares), (INK, INK, GREY, GREY), ("-", "--", "-", ":")):
         ax.plot(scopes, values, dashes, color=colour, label=f"map of {side} × {side}", linewidth=2)
     ax.set(xlabel="scope r, in pixels", ylabel="mean share of an axis", xticks=scopes[1::2], ylim=(0, 1.05))
@@ -213,7 +212,7 @@ def hybrids(rows) -> Figure:
     Args:
         rows: a layout such as "CCLL" -> (parameters in millions, examples per second, accuracy in percent).
     """
-    fig, ax = plt.subplots(figsize=(8.6, 4))
+    fig, ax = subplots(figsize=(8.6, 4))
     for layout, (parameters, speed, accuracy) in rows.items():
         lit = layout.endswith("LL")
         ax.scatter(

@@ -27,6 +27,9 @@ def rendered(figure: Figure, dots: int) -> Image.Image:
         dots: pixels an inch.
     """
     figure.set_dpi(dots)
+    for axis in (axis for ax in figure.axes for axis in (ax.xaxis, ax.yaxis)):
+        if not axis.get_label_text():
+            axis.set_label_coords(0, 0)  # or all ticks are measured to place a label without words
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
     plt.close(figure)

@@ -5,7 +5,6 @@ Taught in notebooks/00_start_here.
 
 from typing import NamedTuple
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
@@ -13,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from lambdalib.course.examples import plane, plane_colours
-from lambdalib.course.figures.style import GREY, INK, LIT, array, light, signed
+from lambdalib.course.figures.style import GREY, INK, LIT, array, light, signed, subplots
 from lambdalib.lambdas import apply_lambdas, content_lambda, position_lambdas, relative_embeddings
 
 __all__ = ["dataflow", "one_picture"]
@@ -76,7 +75,7 @@ def one_picture(lit: str | None = None) -> Figure:
     palette, found = numbers_of_the_picture()
     colours = dict.fromkeys(LIT_PARTS, INK) | {"attention": INK if lit == "attention" else "#5f6672"}
     strength = {part: 1.0 if lit in (None, part) else 0.25 for part in LIT_PARTS}
-    fig, image = plt.figure(figsize=(7.4, 5.5)), light(plane())
+    fig, image = Figure(figsize=(7.4, 5.5)), light(plane())
 
     def place(left: float, bottom: float, width: float, height: float, part: str, title: str = "") -> Axes:
         ax = fig.add_axes((left, bottom, width, height))
@@ -170,7 +169,7 @@ BOXES = {  # name -> (x, y, words, learned)
     "readings": (7.5, 0, "readings\n$(b, n, k, v)$", False),
     "lambdas": (7.5, 2, "lambdas\n$(b, n, k, v)$", False),
     "output": (9.4, 2, "output\n$(b, h, n, v)$", False),
-    "merged": (11.4, 2, "features\n$(b, h·v, H, W)$", False),
+    "merged": (9.4, 0, "features\n$(b, h·v, H, W)$", False),
 }
 ARROWS = [  # (from, to, what happens on the way)
     ("features", "to_queries", ""), ("features", "to_keys", ""), ("features", "to_values", ""),
@@ -186,7 +185,7 @@ def dataflow() -> Figure:
 
     Boxes with an orange edge are learned.
     """
-    fig, ax = plt.subplots(figsize=(9.4, 4.4))
+    fig, ax = subplots(figsize=(7.9, 4.4))
     for x, y, words, learned in BOXES.values():
         edge = {"edgecolor": LIT, "linewidth": 1.8} if learned else {"edgecolor": GREY, "linewidth": 0.8}
         ax.add_patch(
@@ -196,8 +195,9 @@ def dataflow() -> Figure:
     for start, end, words in ARROWS:
         (x, y), (to_x, to_y) = BOXES[start][:2], BOXES[end][:2]
         style = {"arrowstyle": "->", "color": INK, "linewidth": 1}
-        if x == to_x:  # up
-            tail, head, where = (x, y + 0.45), (x, to_y - 0.45), (x + 0.12, (y + to_y) / 2)
+        if x == to_x:  # up or down
+            half = 0.45 if to_y > y else -0.45
+            tail, head, where = (x, y + half), (x, to_y - half), (x + 0.12, (y + to_y) / 2)
         elif end == "output" and y != to_y:  # right, then down
             tail, head, where = (x + 0.68, y), (to_x, to_y + 0.45), (to_x + 0.12, (y + to_y) / 2)
             style["connectionstyle"] = "angle,angleA=0,angleB=90"
@@ -206,7 +206,7 @@ def dataflow() -> Figure:
             where = ((tail[0] + head[0]) / 2, (y + to_y) / 2 + 0.1)
         ax.annotate("", head, tail, arrowprops=style)
         ax.text(*where, words, ha="left" if where[0] > head[0] else "center", fontsize=8.5, color=INK)
-    ax.set(xlim=(-0.75, 12.15), ylim=(-2, 4.5))
+    ax.set(xlim=(-0.75, 10.15), ylim=(-2, 4.5))
     ax.axis("off")
     fig.subplots_adjust(0, 0, 1, 1)
     return fig

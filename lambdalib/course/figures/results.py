@@ -6,7 +6,6 @@ notebooks/09_what_the_lambda_is_worth and notebooks/09b_how_sure.
 
 from itertools import pairwise
 
-import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
@@ -24,6 +23,7 @@ from lambdalib.course.figures.style import (
     array,
     light,
     logarithmic,
+    subplots,
 )
 
 __all__ = [
@@ -46,7 +46,7 @@ def error_curves(runs) -> Figure:
     Args:
         runs: name -> the dicts of its log.jsonl, at most four; those that hold a "test_accuracy" are drawn.
     """
-    fig, ax = plt.subplots(figsize=(7.4, 3.4))
+    fig, ax = subplots(figsize=(7.4, 3.4))
     for (name, records), colour in zip(runs.items(), (LIT, INK, GREY, PALE)):
         tested = [record for record in records if record["kind"] == "epoch" and "test_accuracy" in record]
         errors = [100 - 100 * record["test_accuracy"] for record in tested]
@@ -71,7 +71,7 @@ def loss_and_error(losses, errors, lit=()) -> Figure:
         errors: the same, at most six; those that hold a "test_accuracy" are drawn.
         lit: names to draw in orange.
     """
-    fig, (left, right) = plt.subplots(1, 2, figsize=(10, 3.4), width_ratios=(1, 1.15))
+    fig, (left, right) = subplots(1, 2, figsize=(9, 3.4), width_ratios=(1, 1.15))
     for name, marker in zip(losses | errors, "osD^vP"):
         style = {"marker": marker, "markersize": 4.5, "linewidth": 1.2, "color": LIT if name in lit else INK}
         style |= {"markerfacecolor": "white"} if marker in "D^P" else {}
@@ -103,7 +103,7 @@ def accuracy_over_cost(panels, families) -> Figure:
             interval or NaN), published: name -> (cost, accuracy); accuracies in percent.
         families: family -> its colour; a line joins its models from the cheapest to the dearest.
     """
-    fig, axes = plt.subplots(1, len(panels), figsize=(11, 4.6), sharey=True, squeeze=False)
+    fig, axes = subplots(1, len(panels), figsize=(11, 4.6), sharey=True, squeeze=False)
     for ax, (label, (ours, published)) in zip(axes[0], panels.items()):
         for name, (cost, accuracy) in published.items():
             ax.plot(cost, accuracy, "o", markerfacecolor="none", color=GREY, markersize=5)
@@ -146,7 +146,7 @@ def confusion(counts, names, title: str = "") -> Figure:
     """
     counts = array(counts)
     wrong = counts - np.diag(np.diag(counts))
-    fig, (left, right) = plt.subplots(1, 2, figsize=(9, 3.8), width_ratios=(1.25, 1))
+    fig, (left, right) = subplots(1, 2, figsize=(9, 3.8), width_ratios=(1.25, 1))
     left.imshow(wrong, cmap=LinearSegmentedColormap.from_list("lit", ["white", LIT]), aspect="auto")
     for (row, column), count in np.ndenumerate(counts):
         if count:
@@ -181,7 +181,7 @@ def differences(rows, label: str, notes=None) -> Figure:
         label: under the axis.
         notes: for each name, words at the right border.
     """
-    fig, ax = plt.subplots(figsize=(7.6 if notes is None else 8.8, 0.8 + 0.42 * len(rows)))
+    fig, ax = subplots(figsize=(7.6 if notes is None else 8.8, 0.8 + 0.42 * len(rows)))
     for row, (difference, half) in enumerate(rows.values()):
         reach = None if np.isnan(half) else half
         style = {"fmt": "o", "markersize": 6, "linewidth": 2, "capsize": 4}
@@ -213,7 +213,7 @@ def faders(accuracies, fades, chosen: tuple[float, float], image, names, probabi
         truth: the class of the image.
     """
     accuracies = array(accuracies)
-    fig, (grid, shown, answer) = plt.subplots(1, 3, figsize=(9.6, 3.6), width_ratios=[1.5, 0.8, 1.1])
+    fig, (grid, shown, answer) = subplots(1, 3, figsize=(9, 3.6), width_ratios=[1.5, 0.8, 1.1])
     grid.imshow(
         accuracies,
         cmap=LinearSegmentedColormap.from_list("lit", ["white", LIT]),
@@ -249,7 +249,7 @@ def two_steps(names, seconds) -> Figure:
     Args:
         names, seconds: as many of each.
     """
-    fig, ax = plt.subplots(figsize=(7.6, 0.8 + 0.62 * len(names)))
+    fig, ax = subplots(figsize=(7.6, 0.8 + 0.62 * len(names)))
     drawn = ax.barh(range(len(names)), seconds, height=0.55, color=[QUIET] * (len(names) - 1) + [LIT])
     ax.bar_label(drawn, fmt="%.2f s", padding=4, fontsize=9)
     for row, (slow, fast) in enumerate(pairwise(seconds)):
@@ -271,7 +271,7 @@ def reruns(rows, label: str = "accuracy, %") -> Figure:
         rows: name -> (claimed number or None, list of numbers found, colour word "lit" or "ink").
         label: under the axis.
     """
-    fig, ax = plt.subplots(figsize=(8.4, 0.9 + 0.42 * len(rows)))
+    fig, ax = subplots(figsize=(8.4, 0.9 + 0.42 * len(rows)))
     for row, (claimed, found, colour) in enumerate(rows.values()):
         colour = LIT if colour == "lit" else INK
         if claimed is not None:

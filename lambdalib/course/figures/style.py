@@ -6,16 +6,27 @@ Colours mean the same everywhere: light is drawn as light, signed numbers are dr
 """
 
 import numpy as np
+from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 __all__ = ["GREY", "GREY_TEXT", "INK", "LIT", "LIT_TEXT", "PALE", "QUIET", "RGB", "SIZE", "array", "colour_bars",
-           "light", "logarithmic", "short", "signed"]  # fmt: skip
+           "light", "logarithmic", "short", "signed", "subplots"]  # fmt: skip
 
 LIT, QUIET, INK = "#e8730c", "#c9ced6", "#2b2f36"
 PALE, GREY = "#f6c79b", "#8a93a0"
 LIT_TEXT, GREY_TEXT = "#b35400", "#646c78"
 SIZE = 9.5  # of text, in points
 RGB = ("#d55e00", "#009e73", "#0072b2")  # of Okabe and Ito: told apart by colour-blind readers too
+
+
+def subplots(rows: int = 1, columns: int = 1, figsize: tuple[float, float] | None = None, **options):
+    """A figure and its axes, as `plt.subplots` makes them, but unknown to pyplot.
+
+    A notebook shows and closes pyplot's figures after every message to the kernel. Messages may come in another
+    thread than the one that draws, and then a half-drawn figure is drawn a second time.
+    """
+    figure = Figure(figsize=figsize)
+    return figure, figure.subplots(rows, columns, **options)
 
 
 def array(tensor) -> np.ndarray:
