@@ -673,7 +673,7 @@ MUTATIONS = [
     Mutation('a device that is not there', 'training/evidence.py', '        torch.zeros(1, device=found).item()\n', '', "tests/test_bad_input.py -k hundredth"),
     Mutation('data in a file', 'cli.py', 'if Path(text).exists() and not Path(text).is_dir():', 'if False:', "tests/test_bad_input.py -k doctor"),
     Mutation('a folder in the place of a file is a failure', 'cli.py', 'FileExistsError, IsADirectoryError,', 'FileExistsError,', "tests/test_bad_input.py -k bench"),
-    Mutation('a slider without a range', 'course/widgets.py', 'if not (low <= value <= high and step > 0):', 'if False:', "tests/test_bad_input.py -k slider"),
+    Mutation('a slider without a range', 'course/widgets.py', 'if not (numbers and low <= value <= high and step > 0):', 'if False:', "tests/test_bad_input.py -k slider"),
     Mutation("weights of another net's card", "training/checkpoint.py", "except RuntimeError as error:\n", "except KeyError as error:\n"),
     Mutation("the old head is kept out", "training/checkpoint.py", "ours[name] if name in misfits else theirs[name]", "ours[name] if name in misfits or name.startswith('head.') else theirs[name]", "tests/training/test_train.py"),
     Mutation("nothing is loaded", "training/checkpoint.py", "ours[name] if name in misfits else theirs[name]", "ours[name]", "tests/training/test_train.py"),

@@ -124,7 +124,7 @@ const steering = (image, response, kernel, angle, angles, readings, [row, column
     const [x, y] = at(tick, -0.3);
     return line(x, y, x, y + 3.5, "thin") + text(x, y + 14, tick, 9, "middle");
   });
-  const scale = [-0.3, -0.2, -0.1, 0, 0.1, 0.2, 0.3].map((tick) => {
+  const scale = [-0.3, 0, 0.3].map((tick) => {
     const [x, y] = at(0, tick);
     return line(x - 3.5, y, x, y, "thin") + text(x - 6, y + 3, tick.toFixed(1).replace("-", "−"), 9, "end");
   });
@@ -136,7 +136,7 @@ const steering = (image, response, kernel, angle, angles, readings, [row, column
     `<rect x="${left}" y="${top}" width="${wide}" height="${size}" class="box"/>`, line(...at(0, 0), ...at(360, 0), "zero"),
     `<polyline points="${angles.map((degrees, i) => at(degrees, readings[i]))}" class="curve"/>`,
     `<circle cx="${x}" cy="${y}" r="3.5" class="lit"/>`, ticks, scale,
-    text(96, 15, "the plane, a pixel, the query's direction", 9, "middle"),
+    text(96, 15, "pixel and query's direction", 9, "middle"),
     text(260, 43, `the stencil mixed at ${angle}°`, 9, "middle"), text(417, 15, "its reading everywhere", 9, "middle"),
     text(628, 15, "reading of the marked pixel", 9, "middle"), text(628, 217, "angle of the query (degrees)", 9, "middle"),
   ]);
