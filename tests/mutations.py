@@ -1227,7 +1227,7 @@ def start(tests: str, mutation: Mutation | None, limit: int) -> tuple[int, Path]
     root = Path(tempfile.mkdtemp(prefix="mutant-"))
     for name in ("lambdalib", "tests", "tools"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("conftest.py", "pyproject.toml", "README.md", "RESULTS.md"):  # settings; and the pages of numbers
+    for name in ("conftest.py", "pyproject.toml", "hubconf.py", "README.md", "RESULTS.md"):  # settings; pages of numbers
         shutil.copy(ROOT / name, root)
     if mutation:
         mutate(mutation, root)
