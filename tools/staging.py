@@ -16,7 +16,7 @@ from sync import repository
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ["notebooks/glossary.md", "notebooks/bibliography.md", "RESULTS.md", "CONTRIBUTING.md", "site/pages/*.md"]
 BADGE = re.compile(r"\[!\[Open in Colab\]\([^)]*\)\]\(([^)]*)\)")
-NO_KERNEL = re.compile(r"[^.!?\n]*\b(?:[Ww]ithout a|running) kernel\b[^.!?\n]*[.!?] ?")
+NO_KERNEL = re.compile(r"[^.!?\n]*\b(?:[Ww]ithout a kernel|running kernel|no code runs)\b[^.!?\n]*[.!?] ?")
 LINK = re.compile(r"(?<=\]\()(?!\w+:|#)([^)\s#]+)(#[^)\s]*)?(?=[)\s])")
 STATIC = "site/static"
 
