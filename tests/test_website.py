@@ -81,7 +81,9 @@ def test_lessons_with_sliders_do_not_ask_for_a_kernel(stem):
     staging.stage_notebook(notebook, PAGE, PAGES, {0: "<div>sliders</div>"})
     text = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown").lower()
     assert "here are five positions" in text
-    assert not any(words in text for words in ("without a kernel", "running kernel", "no code runs", "stand still"))
+    assert not any(
+        words in text for words in ("without a kernel", "running kernel", "no code runs", "stand still")
+    )
 
 
 @pytest.mark.parametrize(
