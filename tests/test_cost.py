@@ -1,7 +1,7 @@
 """What things cost: the paper's numbers, formulas against measurements, measurements against hand counts."""
 
 import time
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,6 +13,7 @@ from lambdalib.guards import activation_checkpointed
 from lambdalib.layer import LambdaLayer
 from lambdalib.models import create_model
 from lambdalib.resnet import ResNet
+from lambdalib.training.recipes import Recipe
 
 NUMBERS = dict(
     argvalues=[
@@ -300,9 +301,7 @@ def test_the_sum_is_about_the_peak_of_a_gpu_and_says_which_limit_is_too_low():
 
 
 def test_the_report_on_memory_follows_the_recipe():
-    plain = SimpleNamespace(
-        model="tiny", model_kwargs={}, batch_size=50, optimizer="sgd", momentum=0.9, ema=None, image_size=32
-    )
+    plain = Recipe(model="tiny", epochs=1, batch_size=50, optimizer="sgd", momentum=0.9)
     changes = {
         "plain": {},
         "still": {"momentum": 0},
@@ -310,7 +309,7 @@ def test_the_report_on_memory_follows_the_recipe():
         "lambda": {"model_kwargs": {"layout": "LLL"}},
         "large": {"image_size": 64},
     }
-    recipes = {name: SimpleNamespace(**{**vars(plain), **change}) for name, change in changes.items()}
+    recipes = {name: replace(plain, **change) for name, change in changes.items()}
     rows = {
         line.split()[0]: line.split()[1:]
         for line in paper_tables.memory_report(recipes).splitlines()

@@ -330,7 +330,11 @@ def test_mirror(mirrors, tiny, tmp_path):
     first, second = mirrors(well, well)
     is_tiny(load_cifar10(tmp_path, "mirror"), tiny, "mirror")
     assert first.ranges == [None] and second.ranges == []
-    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [cifar10.ARCHIVE, cifar10.CACHE]
+    assert sorted(path.name for path in tmp_path.iterdir() if path.is_file()) == [
+        ".lock",
+        cifar10.ARCHIVE,
+        cifar10.CACHE,
+    ]
 
 
 @pytest.mark.parametrize("manner", [wrong, slow, endless()])
