@@ -180,15 +180,6 @@ def plan(b: int, h: int, size: tuple[int, int], k: int, v: int, u: int, sides: t
     return list(ORDERS)[totals.index(min(totals))]  # torch 2.6 cannot compile min(..., key=...)
 
 
-def agree(*tensors: Tensor) -> bool:
-    """Whether queries, table and values are as position_output takes them: check_axes, four times as fast."""
-    shapes = [tensor.shape for tensor in tensors if isinstance(tensor, Tensor) and tensor.is_floating_point()]
-    if [len(shape) for shape in shapes] != [4, 4, 4]:
-        return False
-    (b, _, n, k), (depth, u, r_y, r_x), (images, m, _, width) = shapes
-    return (b, n, k, u) == (images, m, depth, width) and r_y % 2 == r_x % 2 == 1
-
-
 def position_output(
     queries: Tensor, table: Tensor, values: Tensor, size: tuple[int, int], order: str = "auto"
 ) -> Tensor:
@@ -208,8 +199,7 @@ def position_output(
     Raises:
         ValueError: order is none of these, or tensors and size do not agree.
     """
-    if not agree(queries, table, values):
-        check_axes("b h n k, k u r_y r_x, b n v u", queries=queries, table=table, values=values)
+    check_axes("b h n k, k u r_y r_x, b n v u", queries=queries, table=table, values=values)
     check_pair(size=size)
     if size[0] * size[1] != queries.shape[2]:
         raise ValueError(f"size must be (height, width) of a map of n = {queries.shape[2]} pixels, got {size!r}")
