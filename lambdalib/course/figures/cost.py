@@ -62,9 +62,8 @@ def tiles(side: int, r: int, places, filled) -> Figure:
     left.set(xlim=(-half - 0.5, side + half + 0.5), ylim=(side + half + 0.5, -half - 0.5), aspect="equal")
     left.set_title(f"two tiles of {t} × {t}, each in its context", fontsize=10)
     left.axis("off")
-    right.imshow(
-        array(filled), cmap=ListedColormap(("white", LIT)), vmin=0, vmax=1, interpolation="nearest", aspect="auto"
-    )
+    colours = ListedColormap(["white", LIT])  # matplotlib 3.8 reads a tuple of two as a colour and its opacity
+    right.imshow(array(filled), cmap=colours, vmin=0, vmax=1, interpolation="nearest", aspect="auto")
     right.set(
         xlabel=f"pixels of the context, {t + 2 * half} rows of {t + 2 * half}",
         ylabel="queries of the tile",
