@@ -149,6 +149,7 @@ def evaluate(model: nn.Module, images: Tensor, labels: Tensor, tta: str = "none"
 # %% [markdown]
 # The rest of the lines is housekeeping:
 #
+# * `check_labels` stops with a sentence if a label is no class of the model;
 # * *autocast* chooses the number format of the products;
 # * the *scaler* is for float16 alone, in which small gradients would become 0;
 # * the *scheduler* sets the next learning rate, and *ema* keeps an average of the weights (step 5);
