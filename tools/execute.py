@@ -3,12 +3,10 @@
     python tools/execute.py 03_position_lambdas      one lesson (03 is enough)
     python tools/execute.py                          every lesson
 
-The twin is the source: NN_name.ipynb is written anew from notebooks/py/NN_name.py, and blank lines of the twin
-are put as
-jupytext writes them. The notebook keeps its outputs and figures and loses what differs from run to run:
-timings, widget state,
-random cell ids. A cell that raises stops the lesson and leaves the notebook as it was, unless it is tagged
-`raises-exception`.
+The twin is the source: NN_name.ipynb is written anew from notebooks/py/NN_name.py, and blank lines of the twin are
+put as jupytext writes them. The notebook keeps its outputs and figures and loses what differs from run to run:
+timings, widget state, random cell ids. A cell that raises stops the lesson and leaves the notebook as it was,
+unless it is tagged `raises-exception`.
 """
 
 import re
@@ -44,8 +42,7 @@ def find_twin(name: str) -> Path:
 
 
 def read_twin(twin: Path) -> nbformat.NotebookNode:
-    """The twin as a notebook without outputs, its cell ids derived from the lesson's number and the cell's
-    place."""
+    """The twin as a notebook without outputs, its cell ids made of the lesson's number and the cell's place."""
     notebook = jupytext.read(twin)
     notebook.nbformat, notebook.nbformat_minor = 4, 5
     notebook.metadata.pop("jupytext", None)  # pyproject.toml says how files are paired
@@ -88,14 +85,14 @@ def run(twin: Path) -> Path:
     target = twin.parent.parent / f"{twin.stem}.ipynb"
     notebook = read_twin(twin)
     if twin.read_text(encoding="utf-8") != as_twin(notebook):
-        twin.write_text(
-            as_twin(notebook), encoding="utf-8"
-        )  # now, not after the run: the author may be writing on
+        # now, not after the run: the author may be writing on
+        twin.write_text(as_twin(notebook), encoding="utf-8")
     NotebookClient(
         notebook,
         timeout=CELL_SECONDS,
         kernel_name="python3",
         record_timing=False,
+        coalesce_streams=True,  # or how a text is cut into messages differs from run to run
         extra_arguments=["--log-level=ERROR"],
         resources={"metadata": {"path": str(target.parent)}},
     ).execute()

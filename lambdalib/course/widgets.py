@@ -15,6 +15,7 @@ import ipywidgets as ipw
 
 from lambdalib.arguments import check_flags
 from lambdalib.course.figures.output import frame
+from lambdalib.course.figures.style import keeping
 
 __all__ = ["choice", "explore", "slider", "switch"]
 
@@ -122,6 +123,7 @@ def explore(draw, alt: str, **controls):
     )
     message = ipw.HTML(layout={"min_height": "28px"})  # kept free, so that the figure below stays where it is
     picture = ipw.HTML()  # an Image cannot have an alternative text
+    figures = {}
     fastest, turn = math.inf, threading.Lock()  # JupyterLab may send each control's messages to its own thread
 
     def redraw(_=None):
@@ -135,7 +137,8 @@ def explore(draw, alt: str, **controls):
         values = {name: control.value for name, control in controls.items()}
         start = time.perf_counter()
         try:
-            png = frame(draw(**values))
+            with keeping(figures):
+                png = frame(draw(**values))
         except Exception as error:  # a callback's traceback is shown nowhere: say it beside the controls
             words = html.escape(f"{type(error).__name__}: {error}")
             message.value = f"<b role='alert' style='color: var(--jp-error-color1, #b00020)'>{words}</b>"

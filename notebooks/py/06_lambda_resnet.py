@@ -729,7 +729,7 @@ if timm:
 #
 # `torch.hub` fetches `tiny` or `small` with its weights. It needs PyTorch, torchvision, einops and safetensors, and no installation. Every name of `create_model` works too, without `pretrained`. Where the course's folder is at hand, the cell loads from there.
 
-# %%
+# %% tags=["nbval-ignore-output"]
 from pathlib import Path
 
 import lambdalib
@@ -745,6 +745,8 @@ try:
 except (OSError, RuntimeError, ValueError) as error:  # no network, or no such page
     print(f"torch.hub is out of reach ({error}). The same weights come with the package.")
     trained = load_pretrained("small")
+
+# %%
 sample = load_sample()
 with torch.no_grad():
     classes = trained(normalize(sample.test_images[:4])).argmax(dim=1)

@@ -186,7 +186,7 @@ const costBars = (panels, title) => { // figures.cost_bars
 
 const stageBars = (panels, names, title, limits) => { // figures.stage_bars
   const top = 71, bottom = 195, wide = 316, looks = ["grey", "lit"];
-  const ticks = { 18: [0, 2.5, 5, 7.5, 10, 12.5, 15, 17.5], 12: [0, 2, 4, 6, 8, 10, 12], 4: [0, 1, 2, 3, 4], 0.4: [0, 0.1, 0.2, 0.3, 0.4] };
+  const ticks = { 18: [0, 5, 10, 15], 12: [0, 5, 10], 4: [0, 1, 2, 3, 4], 0.4: [0, 0.1, 0.2, 0.3, 0.4] };
   const draw = ([heading, bars], panel) => {
     const x = 36 + 360.5 * panel, limit = limits[panel], unit = (bottom - top) / (1.14 * limit);
     const centre = (place) => x + (wide * (place + 0.614)) / 4.268;

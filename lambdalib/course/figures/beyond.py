@@ -88,5 +88,6 @@ def readings_in_time(written, readings, values) -> Figure:
         ax.set_title(name, fontsize=SIZE, loc="left")
         ax.tick_params(length=0)
     axes[-1, 0].set_xlabel("write", fontsize=SIZE)
-    fig.tight_layout()
+    height = fig.get_figheight()
+    fig.subplots_adjust(left=0.12, right=0.99, bottom=0.5 / height, top=1 - 0.27 / height, hspace=0.35)
     return fig

@@ -8,7 +8,18 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 
-from lambdalib.course.figures.style import INK, LIT, LIT_TEXT, QUIET, array, colour_bars, light, signed, subplots
+from lambdalib.course.figures.style import (
+    INK,
+    LIT,
+    LIT_TEXT,
+    QUIET,
+    array,
+    colour_bars,
+    kept,
+    light,
+    signed,
+    subplots,
+)
 
 __all__ = [
     "colour_table",
@@ -66,6 +77,19 @@ def colour_table(colours, rows, columns, limit: float = 10) -> Figure:
     return fig
 
 
+@kept
+def card_axes(k: int):
+    """A palette card's figure, with axes for the image, the repainted image, k swatches and k maps of weights."""
+    room = max(k, 4)  # fewer colours leave a gap, so that the images stay where they are
+    figure = Figure(figsize=(1.15 * (room + 4), 2.7))
+    grid = figure.add_gridspec(
+        2, room + 4, height_ratios=[1, 2], left=0.01, right=0.99, bottom=0.1, top=0.88, wspace=0.12, hspace=0.12
+    )
+    images = [figure.add_subplot(grid[:, columns]) for columns in (slice(2), slice(-2, None))]
+    swatches, weights = ([figure.add_subplot(grid[row, i + 2]) for i in range(k)] for row in (0, 1))
+    return figure, (*images, swatches, weights)
+
+
 def palette_card(image, palette, soft_keys, repainted) -> Figure:
     """An image, the colours of its palette, which pixels wrote each of them, and the image repainted with them.
 
@@ -77,28 +101,19 @@ def palette_card(image, palette, soft_keys, repainted) -> Figure:
         repainted: (3, H, W).
     """
     palette, soft_keys = array(palette), array(soft_keys)
-    k, shown = len(palette), light(image)
-    room = max(k, 4)  # fewer colours leave a gap, so that the images stay where they are
+    shown = light(image)
     shown[soft_keys.sum(0) == 0] = 0.8
-    fig = Figure(figsize=(1.15 * (room + 4), 2.7))
-    grid = fig.add_gridspec(
-        2, room + 4, height_ratios=[1, 2], left=0.01, right=0.99, bottom=0.1, top=0.88, wspace=0.12, hspace=0.12
-    )
-    for place, colours, title in (
-        (grid[:, :2], shown, "the image"),
-        (grid[:, -2:], repainted, "repainted with the palette"),
-    ):
-        ax = fig.add_subplot(place)
+    fig, (left, right, swatches, weights) = card_axes(len(palette))
+    for ax, colours, title in ((left, shown, "the image"), (right, repainted, "repainted with the palette")):
         ax.imshow(light(colours), interpolation="nearest")
         ax.set_title(title, fontsize=9)
         ax.axis("off")
     orange = LinearSegmentedColormap.from_list("orange", ["white", LIT])
-    for i in range(k):
-        swatch, writers = fig.add_subplot(grid[0, i + 2]), fig.add_subplot(grid[1, i + 2])
-        swatch.imshow(light(palette[i][None, None]), aspect="auto")
-        swatch.set_title(", ".join(f"{255 * part:.0f}" for part in palette[i]), fontsize=9)
-        writers.imshow(soft_keys[i], cmap=orange, vmin=0, interpolation="nearest")
-        share = soft_keys[i][soft_keys[i] > 0]
+    for swatch, writers, colour, share in zip(swatches, weights, palette, soft_keys):
+        swatch.imshow(light(colour[None, None]), aspect="auto")
+        swatch.set_title(", ".join(f"{255 * part:.0f}" for part in colour), fontsize=9)
+        writers.imshow(share, cmap=orange, vmin=0, interpolation="nearest")
+        share = share[share > 0]
         count = np.exp(-(share * np.log(share)).sum())
         writers.set_xlabel(f"≈ {count:.0f} pixels" if count > 9.5 else f"≈ {count:.1f} pixels", fontsize=9)
         for ax in (swatch, writers):

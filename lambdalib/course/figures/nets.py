@@ -6,6 +6,7 @@ Every function returns a matplotlib Figure. Taught in notebooks/06_lambda_resnet
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from lambdalib.course.figures.style import GREY, INK, LIT, LIT_TEXT, PALE, QUIET, array, subplots
 
@@ -176,7 +177,7 @@ def stage_bars(panels, names, title: str = "", limits=None) -> Figure:
                 if value > top:
                     cut_mark(ax, at, 0.87 * top, top)
         ax.set(xticks=range(4), xticklabels=["c2", "c3", "c4", "c5"], ylim=(0, 1.14 * top))
-        ax.set_yticks([tick for tick in ax.get_yticks() if tick <= top])
+        ax.set_yticks([tick for tick in MaxNLocator(5, steps=[1, 2, 5, 10]).tick_values(0, top) if tick <= top])
         ax.set_title(heading, fontsize=9.5)
         ax.spines[["top", "right"]].set_visible(False)
     handles, labels = axes[0, 0].get_legend_handles_labels()

@@ -222,13 +222,15 @@ def faders(accuracies, fades, chosen: tuple[float, float], image, names, probabi
         origin="lower",
     )
     for (row, column), accuracy in np.ndenumerate(accuracies):
-        grid.annotate(f"{accuracy:.0f}", (column, row), ha="center", va="center", fontsize=9)
+        grid.text(column, row, f"{accuracy:.0f}", ha="center", va="center", fontsize=9)
     row, column = fades.index(chosen[0]), fades.index(chosen[1])
     grid.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=INK, linewidth=2.5))
     ticks = {"ticks": range(len(fades)), "labels": [f"{fade:g}" for fade in fades]}
     grid.set_xticks(**ticks)
     grid.set_yticks(**ticks)
     grid.set(xlabel="β · position", ylabel="α · content")
+    grid.xaxis.set_label_coords(0.5, -0.1)  # or all ticks are measured to place them
+    grid.yaxis.set_label_coords(-0.12, 0.5)
     grid.set_title("% right of 500 test images", fontsize=9)
     shown.imshow(light(image))
     shown.set(xticks=[], yticks=[])

@@ -5,12 +5,17 @@ Colours mean the same everywhere: light is drawn as light, signed numbers are dr
 4.5 to white, which LIT and GREY do not have. Used by the other files of this folder.
 """
 
+import functools
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 import numpy as np
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 __all__ = ["GREY", "GREY_TEXT", "INK", "LIT", "LIT_TEXT", "PALE", "QUIET", "RGB", "SIZE", "array", "colour_bars",
-           "light", "logarithmic", "short", "signed", "subplots"]  # fmt: skip
+           "keeping", "kept", "light", "logarithmic", "short", "signed", "subplots"]  # fmt: skip
 
 LIT, QUIET, INK = "#e8730c", "#c9ced6", "#2b2f36"
 PALE, GREY = "#f6c79b", "#8a93a0"
@@ -19,6 +24,69 @@ SIZE = 9.5  # of text, in points
 RGB = ("#d55e00", "#009e73", "#0072b2")  # of Okabe and Ito: told apart by colour-blind readers too
 
 
+KEPT = ContextVar("KEPT", default=None)  # of the widget that draws: what a figure was made with -> its bare parts
+
+
+@contextmanager
+def keeping(figures: dict):
+    """Within it, a function decorated by `kept` uses its figure again: axes are slower to make than to fill.
+
+    Args:
+        figures: those of one widget, empty at first; filled here.
+    """
+    token = KEPT.set(figures)
+    try:
+        with rc_context({"axes.titley": 1.0}):  # or ticks are measured, lest a title stands on one
+            yield
+    finally:
+        KEPT.reset(token)
+
+
+def kept(make):
+    """Decorate a function that makes a figure and its axes: for the same arguments, a widget wipes its last one.
+
+    Args:
+        make: returns (figure, axes); its arguments are shown whole by repr.
+    """
+
+    @functools.wraps(make)
+    def made(*arguments, **options):
+        figures, key = KEPT.get(), (make.__name__, repr((arguments, options)))
+        if figures is None:
+            return make(*arguments, **options)
+        if key in figures:
+            wipe(*figures[key])
+        else:
+            figure, axes = make(*arguments, **options)
+            figure.suptitle("")  # once made, it belongs to a figure for ever, as an axis's title does
+            wholes = (figure, *figure.axes)
+            figures[key] = figure, axes, {part for whole in wholes for part in whole.get_children()}
+        return figures[key][:2]
+
+    return made
+
+
+def wipe(figure: Figure, _, parts: set) -> None:
+    """Take all but its bare parts from a figure. What was set of these (ticks, spines, places) stays set."""
+    figure.suptitle("")
+    for part in set(figure.get_children()) - parts:
+        part.remove()
+    for ax in figure.axes:
+        for group in [*ax.containers]:  # bars: a legend would find them again
+            group.remove()
+        for part in set(ax.get_children()) - parts:
+            part.remove()
+        for side in ("left", "center", "right"):
+            ax.set_title("", loc=side)
+        ax.set(xlabel="", ylabel="", aspect="auto")
+        ax.set_prop_cycle(None)
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_inverted(False)
+        ax.relim()
+        ax.autoscale(True)
+
+
+@kept
 def subplots(rows: int = 1, columns: int = 1, figsize: tuple[float, float] | None = None, **options):
     """A figure and its axes, as `plt.subplots` makes them, but unknown to pyplot.
 
