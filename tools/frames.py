@@ -22,7 +22,7 @@ from PIL import Image
 
 from lambdalib.course import widgets
 from lambdalib.course.figures.output import rendered
-from lambdalib.course.figures.style import array
+from lambdalib.course.figures.style import array, keeping
 
 ROOT = Path(__file__).resolve().parent.parent
 TWINS = ROOT / "notebooks" / "py"
@@ -97,7 +97,8 @@ def drawn(widget: Explored, positions: list[dict]) -> list[Image.Image]:
         positions: values of controls; those left out stand where the lesson puts them.
     """
     start = {name: control.value for name, control in widget.controls.items()}
-    return [rendered(widget.draw(**start | position), DOTS) for position in positions]
+    with keeping({}):
+        return [rendered(widget.draw(**start | position), DOTS) for position in positions]
 
 
 def positions(control) -> list[tuple[object, str]]:
