@@ -209,8 +209,8 @@ class ResNet(nn.Module):
         stem: "cifar" (3×3, keeps the size) or "imagenet" (7×7 with stride 2, then a max pool with stride 2).
         block: Bottleneck or BasicBlock.
         dim_k, heads, dim_u: of every lambda layer.
-        scope: side of the position lambdas' window, in pixels, odd. None: 23 with the "imagenet" stem and dim_u =
-            1, otherwise 7, as in the paper.
+        scope: side of the position lambdas' window, in pixels, odd. None: with the "imagenet" stem the paper's, 23
+            with dim_u = 1 and 7 above; with the "cifar" stem 7.
         recompute: of every block; a training step then saves a fraction of the activations and takes longer.
     Raises:
         ValueError: an argument makes no net; the message names it.

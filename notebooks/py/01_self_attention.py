@@ -129,7 +129,7 @@ figures.show(
 #
 # The function below is the library's code. In `einsum` each letter names an axis. It multiplies, then sums over every letter that is missing after the arrow.
 #
-# Two axes are new. A batch has b images. And a layer can run h attentions side by side, each with its own queries, keys and values. They are called **heads**. For now both axes have length 1. (Other texts divide the scores by $\sqrt k$. Here, as in the paper on lambda layers, this factor is part of the queries. So we give PyTorch `scale=1.0`.)
+# Two axes are new. A batch has b images. And a layer can run h attentions side by side, each with its own queries, keys and values. They are called **heads**. On the strip both axes have length 1. (Other texts divide the scores by $\sqrt k$. Here, as in the paper on lambda layers, this factor is part of the queries. So we give PyTorch `scale=1.0`.)
 
 # %%
 def softmax_attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:

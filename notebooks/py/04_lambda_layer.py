@@ -27,7 +27,7 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 #
 # $$y_{hn} \;=\; \Big(\underbrace{\sum_m \mathrm{softmax}_m(K)_m\,v_m^\top}_{\text{palette},\;k\times v} \;+\; \underbrace{\sum_m e_{nm}\,v_m^\top}_{\text{readings},\;k\times v}\Big)^{\!\top} \boxed{q_{hn}}$$
 #
-# The new letter $h$ counts **heads**: one pixel can have several queries.
+# The letter $h$ is new in the formula. It counts **heads**: one pixel can have several queries.
 
 # %%
 import copy

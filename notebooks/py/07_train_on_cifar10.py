@@ -594,7 +594,7 @@ exercise_3
 #
 # The first is number 3. Random guessing (c) would scatter by $\sqrt{0.1\cdot0.9/10000}$, 0.3 points. These six lie within 0.2 of each other. The loss tells how it came about: it exploded, and then settled at ln 10. A slow learner (a) falls below ln 10. The second piece has a gap of 28 points between training and test images. More epochs cannot help a training accuracy of 99.5 %.
 #
-# Both belong to one run: the [log](https://github.com/yhgon/LambdaNetworks) of a LambdaResNet-50, which its author published as it was. So a silent model need not be dead. Somewhere between these epochs it began to learn. It started at its highest learning rate, without warm-up, with stencils from N(0, 1). Which of these was to blame, a log alone cannot tell.
+# Both belong to one run: the [log](https://github.com/yhgon/LambdaNetworks) of a LambdaResNet-50, which its author published as it was. So a silent model need not be dead. Somewhere between these epochs it began to learn. It started at its highest learning rate, without warm-up, with stencils from N(0, 1). Its author suspects weight decay or the schedule. Which of these was to blame, a log alone cannot tell.
 #
 # ```python
 # disease_a, disease_b = "b", "d"
@@ -736,14 +736,14 @@ progress({
 #
 # | printed | what readers got | known reason |
 # |---|---|---|
-# | LambdaResNet-18: 93.28 %, later 94.20 % ([README](https://github.com/leaderj1001/LambdaNetworks)) | 71.39 %; with another stem 89.10 %; at the end of the thread 93.47 and 94.02 % ([issue 1](https://github.com/leaderj1001/LambdaNetworks/issues/1), 2020) | the first: a stem made for ImageNet |
+# | LambdaResNet-18: 93.28 %, later 94.20 % ([README](https://github.com/leaderj1001/LambdaNetworks)) | 71.39 %; with another stem 89.10 %; at the end of the thread 93.47 and 94.02 % ([issue 1](https://github.com/leaderj1001/LambdaNetworks/issues/1), 2020) | the first: a stem made for ImageNet; the first two: another net, with u = 1 |
 # | BoTNet-50, attention in a ResNet: 95.11 % ([README](https://github.com/leaderj1001/BottleneckTransformers)) | 90.15 %, 89 %, 89.67 % ([issue 7](https://github.com/leaderj1001/BottleneckTransformers/issues/7), [issue 16](https://github.com/leaderj1001/BottleneckTransformers/issues/16), 2021) | the first: larger images |
 # | ResNet-18, the first row's baseline: 93.02 % ([README](https://github.com/kuangliu/pytorch-cifar)) | 95.67 %, best epoch ([issue 149](https://github.com/kuangliu/pytorch-cifar/issues/149), 2022) | the code is younger than the table |
 # | ResNet-50, the second row's baseline: 93.62 % (same page) | 95.37 %, best epoch ([issue 45](https://github.com/kuangliu/pytorch-cifar/issues/45), 2018) | unknown |
 #
 # **Claim.** A LambdaResNet-18 with 8.6 million parameters matches its convolutional baseline at 93 %.
 #
-# **What we found.** With one page's code, readers got anything from 71 to 94 %. The two highest came with a screenshot, and we do not know their settings. Readers of the baseline's page got more than it prints: 95.67 %. So 93 % can be reached, but a match with the baseline is not shown.
+# **What we found.** With one page's code, one reader got anything from 71 to 94 %. The two lowest are of the code's default net, u = 1 and r = 23. (The reader's 10,121,128 parameters fit it to the last digit.) The page claims 93 and 94 % for u = 4 and r = 7, and prints 91.36 % for the default. The two highest came with a screenshot, and we can only guess their settings. (The [fork](https://github.com/changlin31/LambdaNetworks) of a reader who helped has u = 4 and r = 7.) A reader of the baseline's page got more than it prints: 95.67 %. So 93 % can be reached, but a match with the baseline is not shown.
 #
 # **What would change our mind.** A run with recipe, seeds, last epoch and log, beside its convolution twin by the same recipe.
 #
@@ -758,7 +758,7 @@ progress({
 # * An accuracy needs its log beside it: recipe, data, seeds, last epoch, machine.
 # * A run continues to the bit if all of its state is saved. With less it goes on, and is another run.
 #
-# **Ledger.** *It learns*: for, step 7, five seeds of `tiny` and five of `small`, with their logs. *More accurate than convolutions*: not shown here. Of the public CIFAR-10 numbers that we followed, one was reached again by one reader, and fell short for others.
+# **Ledger.** *It learns*: for, step 7, five seeds of `tiny` and five of `small`, with their logs. *More accurate than convolutions*: not shown here. Of the two public CIFAR-10 claims that we followed, one was nearly reached again, by one reader.
 #
 # **The code of this lesson** lives in `lambdalib/training/`: `train.py`, `data.py`, `recipes.py`, `run.py` and `checkpoint.py`. In a terminal, `lambdalib train` does what step 6 does.
 #

@@ -405,18 +405,18 @@ figures.show(
 )
 
 # %% [markdown]
-# **What you should see.** Two of the three claims were reached again, and each was also missed by somebody.
+# **What you should see.** Two of the three claims were nearly reached again. All three have runs far below them, but three of these runs were of another net.
 #
-# * **ImageNet.** The paper has 78.4 % after 90 epochs. [d-li14](https://github.com/d-li14/lambda.pytorch) trained its net again and got 78.2 %, after 130 epochs. Another user got 76.1 % with a recipe of his own ([thread 12](https://github.com/lucidrains/lambda-networks/issues/12)).
-# * **CIFAR-10, LambdaResNet-18.** [leaderj1001](https://github.com/leaderj1001/LambdaNetworks) printed 94.20 %. A reader ran the code as it was and got 71.39 %. With a correction by its author it was 89.10 %. Five weeks later, with another reader's help, the same reader reported 93.47 and then 94.02 % ([issue 1](https://github.com/leaderj1001/LambdaNetworks/issues/1)). That code keeps the best epoch on the test images, so such numbers are a little too high.
-# * **CIFAR-10, LambdaResNet-50.** The same page has 93.74 %. [yhgon](https://github.com/yhgon/LambdaNetworks) got 71.91 % with an early copy of the code, with 15.0 instead of 13 million parameters.
+# * **ImageNet.** The paper has 78.4 % after 90 epochs. [d-li14](https://github.com/d-li14/lambda.pytorch) trained its net again and got 78.2 %, after 130 epochs. Another user got 76.1 % with a recipe of their own ([thread 12](https://github.com/lucidrains/lambda-networks/issues/12)).
+# * **CIFAR-10, LambdaResNet-18.** [leaderj1001](https://github.com/leaderj1001/LambdaNetworks) printed 94.20 % for u = 4 and r = 7. A reader ran the code as it was and got 71.39 %. With a correction by its author it was 89.10 %. By the reader's number of parameters, this is the code's default, u = 1 and r = 23. The page prints 91.36 % for it. Five weeks later, with another reader's help, the same reader reported 93.47 and then 94.02 % ([issue 1](https://github.com/leaderj1001/LambdaNetworks/issues/1)). That code keeps the best epoch on the test images, so such numbers are a little too high.
+# * **CIFAR-10, LambdaResNet-50.** The same page has 93.74 %, again for u = 4 and r = 7. [yhgon](https://github.com/yhgon/LambdaNetworks) got 71.91 % with an early copy of the code, and 75.29 % in the last line of the log, after a restart. By its 15.0 million parameters, this too is the default net.
 #
-# Two pairs compare the layer with convolutions, by one recipe each:
+# Two pairs compare the layer with convolutions:
 #
-# * **A pair against.** Students at TU Delft trained ResNet-50 on CIFAR-10 both ways ([report](https://github.com/joigalcar3/LambdaNetworks)). Convolutions were 3.2 points ahead. But their code tests in training mode and mixes up channels and pixels, so the gap may be the code's.
-# * **A pair for.** In [timm's results](https://github.com/huggingface/pytorch-image-models/blob/main/results/results-imagenet.csv), `lambda_resnet26t` has 79.13 % on ImageNet with 10.96 million parameters. `resnet26t` has 77.88 % with 16.01 million.
+# * **A pair against.** Students at TU Delft trained ResNet-50 on CIFAR-10 both ways, by one recipe ([report](https://github.com/joigalcar3/LambdaNetworks)). Convolutions were 3.2 points ahead. But their code tests in training mode and mixes up channels and pixels, so the gap may be the code's.
+# * **A pair for.** In [timm's results](https://github.com/huggingface/pytorch-image-models/blob/main/results/results-imagenet.csv), `lambda_resnet26t` has 79.13 % on ImageNet with 10.96 million parameters. `resnet26t` has 77.88 % with 16.01 million. The table does not say whether both were trained alike.
 #
-# **Caution.** A failed rerun does not prove that the first number was wrong. It proves that the page says too little to get there.
+# **Caution.** A failed rerun does not prove that the first number was wrong. It proves that the page says too little to get there. In three of the reruns, even the net was not that of the claim.
 
 # %% [markdown]
 # ## Exercises
