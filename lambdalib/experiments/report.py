@@ -95,7 +95,7 @@ PUBLISHED = {
     "airbench94":               (1.97e6, None, 94.01, "mean of many runs, with TTA", AIRBENCH),
     "airbench96":               (9.92e6, None, 96.03, "mean of many runs, with TTA", AIRBENCH),
     "LambdaResNet-18, claimed": (8.6e6, None, 94.20, "67 epochs, best epoch; u = 4", LEADERJ),
-    "LambdaResNet-18, rerun":   (10.12e6, None, 89.10, "a reader's run; u = 1, by its size", LEADERJ + "/issues/1"),
+    "LambdaResNet-18, rerun":   (10.12e6, None, 89.10, "a reader's run; u = 1", LEADERJ + "/issues/1"),
     "LambdaResNet-18, rerun 2": (8.6e6, None, 94.02, "a reader's run, settings unknown", LEADERJ + "/issues/1"),
 }
 # fmt: on
