@@ -276,8 +276,8 @@ ON_CPU = dict(batch_size=512, lr=0.75, bias_lr_multiplier=64, momentum=0.85, wei
 RECIPES = {
     # The sample, in well under a minute on a laptop: small batches, so that 2,000 images make 600 steps.
     "demo": Recipe(model="tiny", epochs=15, batch_size=50, lr=0.2, weight_decay=1e-3, evaluate_every=3),
-    # All of CIFAR-10, for newcomers.
-    "quick": Recipe(model="tiny", epochs=36, progressive_resizing={16: 14, 24: 12}, evaluate_every=5, **ON_CPU),
+    # All of CIFAR-10, for newcomers: 90.9 % in 25 minutes on two CPU cores without bfloat16.
+    "quick": Recipe(model="tiny", epochs=30, progressive_resizing={16: 12, 24: 10}, evaluate_every=5, **ON_CPU),
     # All of CIFAR-10, 93 %: 27 minutes on two CPU cores with bfloat16, two hours without.
     "cpu": Recipe(model="small", epochs=32, evaluate_every=2, **ON_CPU),
     # A LambdaResNet on a CPU with bfloat16: two and a half hours on two slow cores, by an estimate. Without, an
