@@ -214,4 +214,4 @@ def test_a_dial_has_every_setting_and_no_frames():
     assert frames.rounded(torch.tensor([[1 / 3, 20000.0]])) == [[0.3333, 20000]]
     assert 'max="60" value="28"' in text and "also move" not in text
     known = (staging.ROOT / "site/static/dials.js").read_text(encoding="utf-8").partition("const DIALS")[2]
-    assert all(f'"{lesson}": {{' in known for lesson in frames.DIALS)
+    assert all(f"  {name}: {{" in known for name in frames.DIALS)

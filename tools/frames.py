@@ -61,13 +61,28 @@ def given_to_look(names: dict) -> dict:
     return {"photos": rounded(names["photos"][:3]), "layers": layers}
 
 
-# site/static/dials.js draws the widgets of these lessons on the page, at every setting. It is given some of the
+def given_to_pixel(names: dict) -> dict:
+    """Lesson 04's plane, and what its layer makes of it."""
+    return {
+        "image": rounded(names["plane"]()),
+        "queries": rounded(names["plane_queries"][0]),  # (h, n, k)
+        "palette": rounded(names["palette"][0]),  # (k, v)
+        "values": rounded(names["plane_values"][0, ..., 0].view(32, 32, -1)),  # (y, x, v)
+        "taps": rounded(names["on_plane"].table[:, 0].permute(1, 2, 0)),  # (r, r, k)
+    }
+
+
+# site/static/dials.js draws these functions of the lessons on the page, at every setting. It is given some of the
 # lesson's arrays.
 DIALS = {
-    "03_position_lambdas": lambda names: rounded(names["plane"]()),
-    "05_cost": lambda names: None,
-    "06_lambda_resnet": lambda names: None,
-    "08_look_inside": given_to_look,
+    "answer_of_a_pixel": lambda names: rounded(names["small"][0]),
+    "draw_weights": lambda names: rounded(names["small"][0]),
+    "palette_lab": lambda names: {"image": rounded(names["plane"]()), "shuffle": names["shuffle"].tolist()},
+    "steer": lambda names: rounded(names["plane"]()),
+    "at_pixel": given_to_pixel,
+    "dials": lambda names: None,
+    "build": lambda names: None,
+    "look": given_to_look,
 }
 
 
@@ -76,7 +91,7 @@ def explored(twin: Path) -> list[Explored]:
     found, namespace = [], {"__name__": "__main__"}
 
     def record(draw, alt, **controls):
-        given = DIALS[twin.stem](namespace) if twin.stem in DIALS else None
+        given = DIALS[draw.__name__](namespace) if draw.__name__ in DIALS else None
         found.append(Explored(number, draw, alt, controls, given))
 
     with (
@@ -225,9 +240,9 @@ def main(arguments: list[str] | None = None) -> int:
             continue
         sliders[twin.stem] = {}
         for widget in explored(twin):
-            if twin.stem in DIALS:
-                places = {name: positions(control) for name, control in widget.controls.items()}
-                sliders[twin.stem][widget.cell] = slider_html(widget, places, "", dial=twin.stem)
+            if (name := widget.draw.__name__) in DIALS:
+                places = {argument: positions(control) for argument, control in widget.controls.items()}
+                sliders[twin.stem][widget.cell] = slider_html(widget, places, "", dial=name)
                 print(f"{twin.stem}-{widget.cell}: drawn on the page", flush=True)
                 continue
             folder = FRAMES / f"{twin.stem}-{widget.cell}"

@@ -45,7 +45,7 @@ class Shape:
     """A layer and its feature map, with k = 16 and h = 4. Taught in notebooks/05b_fast_orders.
 
     d: channels in and out; side: of the square map; r: side of the local scope; u: intra-depth.
-    Raises ValueError if one is no positive integer, r is even, or d is no multiple of 4.
+    Raises ValueError if one is no positive integer, or r is even.
     """
 
     d: int
@@ -56,8 +56,6 @@ class Shape:
     def __post_init__(self) -> None:
         check_sizes(d=self.d, side=self.side, u=self.u)
         check_sizes(odd=True, r=self.r)
-        if self.d % 4:
-            raise ValueError(f"d must be a multiple of 4, the number of heads, got {self.d}")
 
     def __str__(self) -> str:
         return f"{self.side}×{self.side}, d {self.d}, r {self.r}, u {self.u}"
@@ -71,7 +69,6 @@ SHAPES = [
 
 def stopwatch(functions: dict[str, Callable], budget: float = 2.0, turns: int = 3) -> dict[str, float]:
     """Seconds of each function: the median of its turns, taken in alternation. The first turn only warms up.
-
     Taught in notebooks/05b_fast_orders.
 
     Args:
@@ -200,10 +197,7 @@ def kilobytes(status: Path, field: str) -> int:
 
 
 def matrix_rate(dtype: torch.dtype, where: torch.device, side: int = 2048, seconds: float = 1.0) -> float:
-    """Multiply-adds per second of one large square matrix product: nearly the best of this machine.
-
-    Taught in notebooks/05b_fast_orders.
-    """
+    """Multiply-adds per second of one large square matrix product. Taught in notebooks/05b_fast_orders."""
     matrix = torch.randn(side, side, device=where).to(dtype)
     return side**3 / stopwatch({"product": lambda: matrix @ matrix}, seconds)["product"]
 

@@ -61,10 +61,18 @@ const stageCosts = (depths, layout, side, ...sizes) => { // parameters and multi
   });
 };
 
-// ---- what is read: lessons 03 and 08
+// ---- what is mixed and read: lessons 01 to 04, and 08
 
 const grid = (size, value) => Array.from({ length: size }, (_, y) => Array.from({ length: size }, (_, x) => value(y, x)));
 const dot = (one, other) => one.reduce((sum, number, i) => sum + number * other[i], 0);
+const listed = (channels) => channels[0].flatMap((row, y) => row.map((_, x) => channels.map((channel) => channel[y][x])));
+const folded = (list, side) => grid(side, (y, x) => list[side * y + x]);
+const mixed = (weights, rows) => rows[0].map((_, i) => weights.reduce((sum, weight, n) => sum + weight * rows[n][i], 0));
+const softmax = (scores) => {
+  const most = Math.max(...scores), parts = scores.map((score) => Math.exp(score - most));
+  const sum = parts.reduce((total, part) => total + part);
+  return parts.map((part) => part / sum);
+};
 
 // ---- how numbers are written, as Python does: where two roundings are equally near, the last digit is even
 
@@ -91,49 +99,52 @@ const text = (x, y, words, size, anchor = "start", look = "") =>
 const bar = (x, y, width, height, look) =>
   `<rect x="${x}" y="${y}" width="${width}" height="${height}" class="${look}"/>`;
 const line = (x1, y1, x2, y2, look) => `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" class="${look}"/>`;
+const below = (x, y, word, size = 9) => line(x, y, x, y + 3.5, "thin") + text(x, y + 14, word, size, "middle");
+const beside = (x, y, word, size = 9) => line(x - 3.5, y, x, y, "thin") + text(x - 6, y + 3.5, `${word}`.replace("-", "−"), size, "end");
+const box = (x, y, width, height, look = "box") => bar(x, y, width, height, look);
 const sheet = (width, height, parts) => `<svg viewBox="0 0 ${width} ${height}">${parts.flat(9).join("")}</svg>`;
 
-// A square map of colours [red, green, blue, alpha] as an image of `size` points. A BMP needs no compression.
-const pixels = (x, y, size, rows) => {
-  const side = rows.length, bytes = new Uint8Array(122 + 4 * side ** 2), header = new DataView(bytes.buffer);
+// A map of colours [red, green, blue, alpha] as an image, in points. A BMP needs no compression.
+const pixels = (x, y, width, rows, height = width) => {
+  const bytes = new Uint8Array(122 + 4 * rows.flat().length), header = new DataView(bytes.buffer);
   const put = (at, number) => header.setUint32(at, number, true);
   bytes.set([0x42, 0x4d]); // "BM"; then where the pixels begin, a BITMAPV4HEADER, and the places of blue to alpha
-  [[10, 122], [14, 108], [18, side], [22, -side], [26, 1 + (32 << 16)], [30, 3]].forEach((pair) => put(...pair));
+  [[10, 122], [14, 108], [18, rows[0].length], [22, -rows.length], [26, 1 + (32 << 16)], [30, 3]].forEach((pair) => put(...pair));
   [0xff0000, 0xff00, 0xff, 0xff000000].forEach((mask, channel) => put(54 + 4 * channel, mask));
   rows.flat().forEach(([red, green, blue, alpha = 255], place) => bytes.set([blue, green, red, alpha].map(Math.round), 122 + 4 * place));
   const data = btoa(String.fromCharCode(...bytes));
-  return `<image x="${x}" y="${y}" width="${size}" height="${size}" href="data:image/bmp;base64,${data}"/>`;
+  const stretched = height === width ? "" : ` preserveAspectRatio="none"`;
+  return `<image x="${x}" y="${y}" width="${width}" height="${height}" href="data:image/bmp;base64,${data}"${stretched}/>`;
 };
+const ORANGES = [ // matplotlib's
+  [255, 245, 235], [254, 230, 206], [253, 208, 162], [253, 174, 107], [253, 141, 60], [241, 105, 19],
+  [217, 72, 1], [166, 54, 3], [127, 39, 4],
+];
 const PUOR = [ // matplotlib's, from brown to purple
   [127, 59, 8], [179, 88, 6], [224, 130, 20], [253, 184, 99], [254, 224, 182], [247, 247, 247],
   [216, 218, 235], [178, 171, 210], [128, 115, 172], [84, 39, 136], [45, 0, 75],
 ];
-const signed = (value, limit) => { // figures.style.signed
-  const at = Math.min(Math.max(5 + (5 * value) / limit, 0), 10), below = Math.min(Math.floor(at), 9);
-  return PUOR[below].map((channel, i) => channel + (at - below) * (PUOR[below + 1][i] - channel));
+const coloured = (share, colours) => { // share: 0 for the first, 1 for the last
+  const last = colours.length - 1, at = Math.min(Math.max(last * share, 0), last), below = Math.min(Math.floor(at), last - 1);
+  return colours[below].map((channel, i) => channel + (at - below) * (colours[below + 1][i] - channel));
 };
+const signed = (value, limit) => coloured(0.5 + value / limit / 2, PUOR); // figures.style.signed
 const light = (channels) => grid(channels[0].length, (y, x) => channels.map((channel) => 255 * channel[y][x]));
 
 const steering = (image, response, kernel, angle, angles, readings, [row, column]) => { // figures.steering
   const top = 24, size = 165, unit = size / response.length, [left, wide] = [538, 180];
-  const frame = (x) => `<rect x="${x + unit * (column - 1)}" y="${top + unit * (row - 1)}" width="${3 * unit}" height="${3 * unit}" class="mark"/>`;
+  const frame = (x) => box(x + unit * (column - 1), top + unit * (row - 1), 3 * unit, 3 * unit, "mark");
   const arrow = `<path d="M0 0H8M7 -1L8 0L7 1" class="mark" vector-effect="non-scaling-stroke"
     transform="translate(${14 + unit * (column + 0.5)} ${top + unit * (row + 0.5)}) scale(${unit}) rotate(${angle})"/>`;
   const at = (degrees, reading) => [left + (wide / 360) * degrees, top + size * (0.5 - reading / 0.6)];
-  const ticks = [0, 90, 180, 270, 360].map((tick) => {
-    const [x, y] = at(tick, -0.3);
-    return line(x, y, x, y + 3.5, "thin") + text(x, y + 14, tick, 9, "middle");
-  });
-  const scale = [-0.3, 0, 0.3].map((tick) => {
-    const [x, y] = at(0, tick);
-    return line(x - 3.5, y, x, y, "thin") + text(x - 6, y + 3, tick.toFixed(1).replace("-", "−"), 9, "end");
-  });
+  const ticks = [0, 90, 180, 270, 360].map((tick) => below(...at(tick, -0.3), tick));
+  const scale = [-0.3, 0, 0.3].map((tick) => beside(...at(0, tick), tick.toFixed(1)));
   const [x, y] = at(angle, response[row][column]);
   return sheet(730, 220, [
     pixels(14, top, size, light(image)), arrow, frame(14),
     pixels(205, top + 28, 110, kernel.map((row) => row.map((tap) => signed(tap, 0.6)))),
     pixels(335, top, size, response.map((row) => row.map((reading) => signed(reading, 0.3)))), frame(335),
-    `<rect x="${left}" y="${top}" width="${wide}" height="${size}" class="box"/>`, line(...at(0, 0), ...at(360, 0), "zero"),
+    box(left, top, wide, size), line(...at(0, 0), ...at(360, 0), "zero"),
     `<polyline points="${angles.map((degrees, i) => at(degrees, readings[i]))}" class="curve"/>`,
     `<circle cx="${x}" cy="${y}" r="3.5" class="lit"/>`, ticks, scale,
     text(96, 15, "pixel and query's direction", 9, "middle"),
@@ -147,7 +158,7 @@ const matrixRows = (photo, [row, column], rows, titles) => { // figures.matrix_r
   const image = light(photo), faint = image.map((row) => row.map((colour) => Array(3).fill(191.25 + dot(colour, [1, 1, 1]) / 12)));
   const draw = ([name, maps], number) => {
     const limit = Math.max(...maps.flat(2).map(Math.abs)), unit = size / maps[0].length, middle = top(number) + size / 2;
-    const frame = (place) => `<rect x="${left(place) + unit * column}" y="${top(number) + unit * row}" width="${unit}" height="${unit}" class="frame"/>`;
+    const frame = (place) => box(left(place) + unit * column, top(number) + unit * row, unit, unit, "frame");
     const map = (weights, place) => [
       pixels(left(place + 1), top(number), size, faint), // it shines through where little is taken
       pixels(left(place + 1), top(number), size, weights.map((row) => row.map((weight) => [
@@ -164,6 +175,86 @@ const matrixRows = (photo, [row, column], rows, titles) => { // figures.matrix_r
   return sheet(690, 326, [Object.entries(rows).map(draw), heads]);
 };
 
+const oneRow = (image, weights, [row, column], answer) => { // figures.one_row
+  const top = 33, size = 105, lefts = [7, 141, 300, 440, 590], channels = image.map((channel) => channel.flat());
+  const unit = size / weights.length, list = weights.flat().sort((one, other) => other - one), most = list[0], wide = 112;
+  const frame = (x) => box(x + unit * (column - 1), top + unit * (row - 1), 3 * unit, 3 * unit, "frame");
+  const shades = weights.map((line) => line.map((weight) => coloured(weight / most, ORANGES)));
+  const over = (rank, exponent) => [lefts[2] + (wide * (rank - 1)) / (list.length - 1), top + (size * (0.3 - Math.max(exponent, -6))) / 6.3];
+  const up = (value) => top + (size * (1.1 - value)) / 1.2, across = (channel) => lefts[3] + (wide * (channel + 0.6)) / 3.2;
+  const curve = list.map((weight, n) => over(n + 1, Math.log10(weight + 1e-30))).filter((at, n, all) => n === 0 || all[n - 1][1] < top + size);
+  const ranges = channels.map((channel, i) => {
+    const [low, high] = [Math.min(...channel), Math.max(...channel)], mean = channel.reduce((sum, value) => sum + value) / channel.length;
+    return [
+      bar(across(i - 0.25), up(high), (wide * 0.5) / 3.2, up(low) - up(high), "quiet"), line(across(i - 0.25), up(mean), across(i + 0.25), up(mean), "ink"),
+      `<circle cx="${across(i)}" cy="${up(answer[i])}" r="4" style="fill: ${["#d55e00", "#009e73", "#0072b2"][i]}"/>`, below(across(i), top + size, "RGB"[i]),
+    ];
+  });
+  const swatches = [channels.map((channel) => channel[weights.length * row + column]), answer.map((value) => Math.min(Math.max(value, 0), 1))];
+  const titles = ["image and asking pixel", `weights, 0 … ${general(most, 2)}`, "the same, sorted\n(dotted: all equal)", "dot: answer, line: mean,\nbar: range of the values"];
+  const heads = titles.map((title, panel) => title.split("\n").map((words, number, lines) =>
+    text(lefts[panel] + (panel < 2 ? size : wide) / 2, top - 7 - 12 * (lines.length - 1 - number), words, 9, "middle")));
+  return sheet(690, 175, [
+    pixels(lefts[0], top, size, light(image)), frame(lefts[0]), pixels(lefts[1], top, size, shades), frame(lefts[1]),
+    box(lefts[2], top, wide, size), line(...over(1, -Math.log10(list.length)), ...over(list.length, -Math.log10(list.length)), "dotted"),
+    `<polyline points="${curve}" class="mark"/>`, [1, Math.floor(list.length / 2), list.length].map((rank) => below(over(rank, 0)[0], top + size, rank)),
+    ["10⁻⁶", "10⁻⁴", "10⁻²", "1"].map((words, n) => beside(...over(1, 2 * n - 6), words)),
+    text(lefts[2] + wide / 2, top + size + 29, "pixels, the heaviest first", 9, "middle"), box(lefts[3], top, wide, size),
+    [0, 0.5, 1].map((value) => beside(lefts[3], up(value), value.toFixed(1))), ranges,
+    pixels(lefts[4], top, 40, swatches.map((colour) => [colour.map((part) => 255 * part)]), size),
+    ["pixel", "answer"].map((words, n) => text(lefts[4] + 46, top + size * (0.25 + 0.5 * n) + 3, words, 9)), heads,
+  ]);
+};
+
+const paletteCard = (image, palette, softKeys, repainted) => { // figures.palette_card
+  const top = 20, size = 150, half = 72, lefts = palette.map((_, place) => 166 + 80 * place), side = image[0].length;
+  const hidden = grid(side, (y, x) => softKeys.every((weights) => weights[y][x] === 0));
+  const shown = light(image).map((line, y) => line.map((colour, x) => (hidden[y][x] ? [204, 204, 204] : colour)));
+  const parts = palette.map((colour, place) => {
+    const weights = softKeys[place].flat().filter((weight) => weight > 0), most = Math.max(...weights), middle = lefts[place] + half / 2;
+    const count = Math.exp(-weights.reduce((sum, weight) => sum + weight * Math.log(weight), 0));
+    return [
+      [pixels(lefts[place], top, half, [[colour.map((part) => 255 * Math.min(Math.max(part, 0), 1))]], 50)],
+      text(middle, top - 6, colour.map((part) => whole(255 * part)).join(", "), 9, "middle"),
+      pixels(lefts[place], top + 78, half, softKeys[place].map((line) => line.map((weight) => coloured(weight / most, [[255, 255, 255], [232, 115, 12]])))),
+      box(lefts[place], top + 78, half, half), text(middle, top + size + 13, `≈ ${count > 9.5 ? whole(count) : count.toFixed(1)} pixels`, 9, "middle"),
+    ];
+  });
+  return sheet(662, 190, [
+    pixels(7, top, size, shown), pixels(500, top, size, light(repainted)), parts.map(([swatch]) => swatch), parts.map(([, ...others]) => others),
+    text(82, top - 6, "the image", 9, "middle"), text(575, top - 6, "repainted with the palette", 9, "middle"),
+  ]);
+};
+
+const onePixel = (image, [row, column], query, lambda, output, limits) => { // figures.one_pixel
+  const top = 20, size = 130, unit = size / image[0].length, high = size / query.length, wide = 118, [k, lam, out] = [185, 350, 545];
+  const right = (value) => k + (wide * (value + limits[0])) / 2 / limits[0], up = (value) => top + (size * (limits[2] - value)) / 2 / limits[2];
+  const step = wide / output.length, shade = (value) => signed(value, limits[1]), clamp = (value) => Math.min(Math.max(value, top), top + size);
+  const mark = (look) => box(7 + unit * (column - 1), top + unit * (row - 1), 3 * unit, 3 * unit, look);
+  const bars = query.map((value, i) => bar(Math.min(right(0), right(value)), top + high * (i + 0.1), Math.abs(right(value) - right(0)), 0.8 * high, "lit"));
+  const answer = output.map((value, i) => {
+    const [first, last] = [up(Math.max(value, 0)), up(Math.min(value, 0))].map(clamp);
+    return bar(out + step * (i + 0.1), first, 0.8 * step, last - first, "dark-bar");
+  });
+  const from = lam + wide + 8, along = (value) => top + (size * (limits[1] - value)) / 2 / limits[1];
+  const scale = Array.from({ length: 45 }, (_, n) => { // each piece reaches under the next one: no gaps
+    const value = limits[1] * (1 - n / 22.5);
+    return `<rect x="${from}" y="${along(value)}" width="9" height="${Math.min(size / 22, top + size - along(value))}" style="fill: rgb(${shade(value - limits[1] / 45)})"/>`;
+  });
+  return sheet(690, 187, [
+    pixels(7, top, size, light(image)), mark("rim"), mark("mark"), bars, box(k, top, wide, size),
+    [-5, 0, 5].map((tick) => below(right(tick), top + size, `${tick}`.replace("-", "−"))),
+    [k, lam].map((x) => [query.map((_, i) => beside(x, top + high * (i + 0.5), i)), text(x - 22, top + size / 2 + 3, "k", 10, "middle")]),
+    pixels(lam, top, wide, lambda.map((line) => line.map(shade)), size), box(lam, top, wide, size),
+    scale, box(from, top, 9, size), [-4, -2, 0, 2, 4].map((tick) =>
+      line(from + 9, along(tick), from + 12.5, along(tick), "thin") + text(from + 15, along(tick) + 3.5, `${tick}`.replace("-", "−"), 9)),
+    answer, line(out, up(0), out + wide, up(0), "zero"), box(out, top, wide, size), [-20, -10, 0, 10, 20].map((tick) => beside(out, up(tick), tick)),
+    [lam, out].map((x) => [output.map((_, i) => below(x + step * (i + 0.5), top + size, i)), text(x + wide / 2, top + size + 28, "v", 10, "middle")]),
+    text(72, top - 6, `pixel (${row}, ${column})`, 9, "middle"), text(k + wide / 2, top - 6, "this head's query", 9, "middle"),
+    text(lam + wide / 2, top - 6, "lambda of all heads", 9, "middle"), text(out + wide / 2, top - 6, "query · lambda = output", 9, "middle"),
+  ]);
+};
+
 const costBars = (panels, title) => { // figures.cost_bars
   const top = 43, bottom = 158, wide = 183, end = 4;
   const draw = ([heading, row], panel) => {
@@ -174,10 +265,7 @@ const costBars = (panels, title) => { // figures.cost_bars
       const reach = (wide / end) * Math.max(Math.min(length, end), 0.04);
       return bar(x, y - 5.7, reach, 11.4, count === least ? "lit" : "quiet") + text(x + 2, y - 8, words, 9);
     });
-    const ticks = [0, 2, 4].map((tick) => {
-      const at = x + (wide / end) * tick;
-      return line(at, bottom, at, bottom + 3.5, "thin") + text(at, bottom + 14, `×${(10 ** tick).toLocaleString("en")}`, 9, "middle");
-    });
+    const ticks = [0, 2, 4].map((tick) => below(x + (wide / end) * tick, bottom, `×${(10 ** tick).toLocaleString("en")}`));
     const axes = line(x, top, x, bottom, "thin") + line(x, bottom, x + wide, bottom, "thin");
     return [bars, axes, ticks, text(x + wide / 2, top - 7, heading, 10, "middle")];
   };
@@ -200,8 +288,8 @@ const stageBars = (panels, names, title, limits) => { // figures.stage_bars
       ];
     }));
     const scale = ticks[limit].map((tick) => {
-      const words = ticks[limit].every(Number.isInteger) ? `${tick}` : tick.toFixed(1);
-      return line(x - 3.5, bottom - unit * tick, x, bottom - unit * tick, "thin") + text(x - 6, bottom - unit * tick + 3.5, words, 10, "end");
+      const words = ticks[limit].every(Number.isInteger) ? tick : tick.toFixed(1);
+      return beside(x, bottom - unit * tick, words, 10);
     });
     const stages = ["c2", "c3", "c4", "c5"].map((word, stage) => text(centre(stage), bottom + 14, word, 10, "middle"));
     const axes = line(x, top, x, bottom, "thin") + line(x, bottom, x + wide, bottom, "thin");
@@ -277,9 +365,43 @@ const lookDial = (image, side, head, y, x, { photos, layers }) => {
   return [photos[image], [row, column], maps, ["content", "position", "sum"]];
 };
 
-const DIALS = {
-  "03_position_lambdas": { numbers: steerDial, figure: steering },
-  "05_cost": { numbers: costDial, figure: costBars },
-  "06_lambda_resnet": { numbers: netDial, figure: stageBars },
-  "08_look_inside": { numbers: lookDial, figure: matrixRows },
+const attentionDial = (row, column, temperature, near, image) => {
+  const side = image[0].length, colours = listed(image), asked = colours[side * row + column];
+  const away = (n) => (Math.floor(n / side) - row) ** 2 + ((n % side) - column) ** 2; // in pixels, squared
+  const scores = colours.map((colour, n) => (dot(colour, asked) - dot(colour, colour) / 2 - near * 0.001 * away(n)) / temperature);
+  const weights = softmax(scores);
+  return [image, folded(weights, side), [row, column], mixed(weights, colours)];
+};
+
+const paletteDial = (sharpness, count, shuffled, first, hidden, { image, shuffle }) => {
+  const side = image[0].length, all = listed(image), order = shuffled ? shuffle : all.map((_, n) => n), colours = order.map((n) => all[n]);
+  const visible = order.map((n) => n < side * first || n >= side * (first + hidden)), anchors = [[1, 0, 0], [0, 1, 0], [0, 0, 1], [1, 1, 0]].slice(0, count);
+  const keys = colours.map((colour) => anchors.map((anchor) => -sharpness * colour.reduce((sum, part, i) => sum + (part - anchor[i]) ** 2, 0)));
+  const softKeys = anchors.map((_, k) => softmax(keys.map((key, m) => (visible[m] ? key[k] : -Infinity))));
+  const palette = softKeys.map((weights) => mixed(weights, colours)), painted = keys.map((key) => mixed(softmax(key), palette));
+  const channels = (list) => [0, 1, 2].map((channel) => folded(list.map((colour) => colour[channel]), side));
+  return [channels(colours), palette, softKeys.map((weights) => folded(weights, side)), channels(painted)];
+};
+
+const pixelDial = (row, column, head, part, { image, queries, palette, values, taps }) => {
+  const side = image[0].length, reach = (taps.length - 1) / 2, query = queries[head][side * row + column];
+  const readings = palette.map((line) => line.map(() => 0));
+  taps.forEach((line, y) => line.forEach((tap, x) => { // tap: (k,); what lies beyond the border is not there
+    const value = values[row + y - reach]?.[column + x - reach];
+    if (value) tap.forEach((weight, k) => value.forEach((channel, v) => { readings[k][v] += weight * channel; }));
+  }));
+  const sum = palette.map((line, k) => line.map((number, v) => number + readings[k][v]));
+  const lambda = { palette, readings, sum }[part];
+  return [image, [row, column], query, lambda, mixed(query, lambda), [6, 4.5, 20]];
+};
+
+const DIALS = { // by the name of the lesson's function
+  answer_of_a_pixel: { numbers: (row, column, temperature, image) => attentionDial(row, column, temperature, false, image), figure: oneRow },
+  draw_weights: { numbers: (row, column, near, image) => attentionDial(row, column, 0.02, near, image), figure: oneRow },
+  palette_lab: { numbers: paletteDial, figure: paletteCard },
+  steer: { numbers: steerDial, figure: steering },
+  at_pixel: { numbers: pixelDial, figure: onePixel },
+  dials: { numbers: costDial, figure: costBars },
+  build: { numbers: netDial, figure: stageBars },
+  look: { numbers: lookDial, figure: matrixRows },
 };
