@@ -966,6 +966,8 @@ MUTATIONS = [
              "pixel[0] / width, pixel[1] / height", "tests/course/test_figures.py"),
     Mutation("one scale for all rows", "course/figures/inside.py", "for one in maps) or 1.0", "for maps in rows.values() for one in maps) or 1.0",
              "tests/course/test_figures.py"),
+    Mutation("an arrow between touching dots", "course/figures/results.py", "and abs(number - claimed) > 1:", "and True:"),
+    Mutation("a hyphen as a minus", "course/figures/inside.py", '.replace("-", "−"), (max', ", (max"),
     Mutation("a window without its last row", "course/figures/inside.py", "field[top : bottom + 1,", "field[top:bottom,",
              "tests/course/test_figures.py"),
     Mutation("a child in its parent's column", "course/figures/beyond.py", "columns[parent] + 1, []",

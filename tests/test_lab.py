@@ -1,5 +1,6 @@
 """`make lab` opens copies of the lessons that are the reader's own."""
 
+import ast
 import re
 
 import lab
@@ -36,6 +37,22 @@ def test_copies_are_complete_and_without_what_only_colab_needs(tmp_path):
         ]
         assert len(copy.cells) == len(lesson.cells) - 1
         assert "colab.research" not in path.read_text(encoding="utf-8")
+
+
+def test_copies_need_no_name_that_only_the_set_up_cell_has(tmp_path):
+    for path in lab.own_copies(tmp_path):
+        if path.suffix == ".ipynb":
+            cells = nbformat.read(path, as_version=4).cells
+            code = [cell.source for cell in cells if cell.cell_type == "code"]
+            nodes = [node for source in code for node in ast.walk(ast.parse(source))]
+            used = {node.id for node in nodes if isinstance(node, ast.Name)}
+            imported = {
+                (name.asname or name.name).partition(".")[0]
+                for node in nodes
+                if isinstance(node, (ast.Import, ast.ImportFrom))
+                for name in node.names
+            }
+            assert used & {"importlib", "lambdalib", "subprocess", "sys"} <= imported, path.name
 
 
 def test_what_a_reader_wrote_stays(tmp_path):

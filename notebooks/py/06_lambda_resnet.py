@@ -135,7 +135,7 @@ print("gradient arrives at the stencils:", bool(block.mix[0].table.grad.any()))
 #
 # **Claim.** The lambda layer works on every pixel. A pool halves the map afterwards.
 #
-# A convolution with stride 2 computes every second pixel of every second row. A lambda layer computes all of them. Then comes a 3 × 3 average pool with stride 2. The paper asks for this order, as [a user quotes](https://github.com/lucidrains/lambda-networks/issues/11). In our library, `LambdaLayer(..., stride=2)` has the pool as its last step. Does it fit, on maps with odd sides too?
+# A convolution with stride 2 computes every second pixel of every second row. A lambda layer computes all of them. Then comes a 3 × 3 average pool with stride 2. The paper asks for this order ([quoted here](https://github.com/lucidrains/lambda-networks/issues/11)). In our library, `LambdaLayer(..., stride=2)` has the pool as its last step. Does it fit, on maps with odd sides too?
 
 # %%
 for side, stride in ((8, 1), (8, 2), (7, 2), (5, 3)):
@@ -279,7 +279,7 @@ def mixing_cost(letter: str, d: int, side: int, stride: int, k: int, h: int, u: 
 for stage in range(4):
     d, side = 64 * 2**stage, 56 // 2**stage
     million = mixing_cost("C", d, side, 1, 16, 4, 1, 23)[1] / 1e6
-    print(f"c{stage + 2}: d = {d:>3}, map {side} × {side}, {million:.0f} million multiply-adds for a convolution")
+    print(f"c{stage + 2}: d = {d:>3}, map {side:2} × {side:2}, {million:.0f} million multiply-adds for a convolution")
 
 # %% [markdown]
 # A convolution costs the same in every stage: when d doubles, the map has a quarter of the pixels. What about the lambda layer? `cost.stage_costs` adds up all blocks of each stage.
@@ -367,7 +367,7 @@ figures.show(
 )
 
 # %% [markdown]
-# `lambda_resnet18` is one of our models for CIFAR-10 (step 9 shows it). It uses r = 7. It sees the whole 4 × 4 map of the last stage, and 0.69 of each axis of the 8 × 8 map. On the large maps it sees a neighbourhood, where a wide window would cost most. The palette sees the whole map at any r.
+# `lambda_resnet18` is one of our models for CIFAR-10 (step 9 shows it). It uses $r=7$. It sees the whole 4 × 4 map of the last stage, and 0.69 of each axis of the 8 × 8 map. On the large maps it sees a neighbourhood, where a wide window would cost most. The palette sees the whole map at any r.
 
 # %% [markdown]
 # ## 7 · Which stages?
@@ -397,7 +397,7 @@ if revealed(guess):
 #
 # **Speed.** No swap made the network faster. CCLL needs 84 % of the work and runs at 69 % of the speed. For c2, bill and clock agree on the direction. For c4 they do not: the bill promised less work, and the network became slower. Fewer multiply-adds need not be fewer seconds.
 #
-# **Together.** CCLL is as accurate as LLLL, as far as this table can tell, at more than four times its speed. So put lambda layers into **c4 and c5**. The paper's appendix says so too, as [a user points out](https://github.com/d-li14/lambda.pytorch/issues/2).
+# **Together.** CCLL is as accurate as LLLL, as far as this table can tell, at more than four times its speed. So put lambda layers into **c4 and c5**. The paper's appendix says so too ([quoted here](https://github.com/d-li14/lambda.pytorch/issues/2)).
 #
 # The library timm did so too: its `lambda_resnet26t` has them in one block of c4 and in all of c5. [Its results](https://github.com/huggingface/pytorch-image-models/blob/main/results/results-imagenet.csv) are 79.13 % with 11.0 million parameters, against 77.88 % with 16.0 million for `resnet26t`, with convolutions. The table does not say whether both were trained alike.
 
@@ -429,7 +429,7 @@ def build(c2="C", c3="C", c4="L", c5="L", k=16, h=4, u=1, r=23, image="ImageNet,
              f"{ours[:, 3].sum() / 1e9:.2f} G multiply-adds in the stages")
     swapped = [stage for stage in range(4) if layout[stage] == "L"]
     if swapped:
-        seen = ", ".join(f"c{stage + 2} {share_seen(ceil(side / 2**stage), r):.0%}" for stage in swapped)
+        seen = ", ".join(f"c{stage + 2} {100 * share_seen(ceil(side / 2**stage), r):.0f} %" for stage in swapped)
         title += f"\na window sees of each axis: {seen}"
     if layout in TABLE_12 and (side, k, h, u, r) == (56, 16, 4, 1, 23):
         title += "\npaper, Table 12: {} M in all, {} images/s, {} %".format(*TABLE_12[layout])
@@ -462,7 +462,7 @@ widgets.explore(build, "Bars: parameters and multiply-adds of each stage",
 #
 # [Lesson 07](07_train_on_cifar10.ipynb) trains on images of 32 × 32. All models have names, and `create_model` builds them.
 #
-# `lambda_resnet18` has two bottlenecks in each stage. So have others named it: a ResNet-18 has two blocks in each stage. But with three layers in a bottleneck it is 26 layers deep. Its twin with convolutions is therefore called `resnet26`. The well-known `resnet18` has other blocks, of two 3 × 3 convolutions each.
+# `lambda_resnet18` has two bottlenecks in each stage. Others gave it this name, because a ResNet-18 has two blocks in each stage. But with three layers in a bottleneck it is 26 layers deep. Its twin with convolutions is therefore called `resnet26`. The well-known `resnet18` has other blocks, of two 3 × 3 convolutions each.
 #
 # `tiny` and `small` are models of our own. They train on two CPU cores. Their block, `SmallBlock`, first widens and halves the map. Then it mixes the pixels beside a shortcut:
 #

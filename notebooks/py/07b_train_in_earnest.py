@@ -34,9 +34,12 @@ print("lambdalib", lambdalib.__version__, "is ready.")
 # The test run has 40 steps, on 1,000 images of the sample. We keep every second row and column, so they have 16 × 16 pixels. An epoch has 20 steps.
 
 # %%
+import importlib.util
 import json
 import os
 import random
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -223,7 +226,11 @@ assert ended.ended and ended.step == 10
 # %% [markdown]
 # ## 4 · Watch: TensorBoard
 #
-# [TensorBoard](https://www.tensorflow.org/tensorboard) is a page in your browser that draws the curves of many runs while they grow. It is a package of its own: `pip install tensorboard`. Colab has it already. The library writes for it by a callback, `TensorBoard(folder)`. In a terminal: `lambdalib train --tensorboard runs/board ...`.
+# [TensorBoard](https://www.tensorflow.org/tensorboard) is a page in your browser that draws the curves of many runs while they grow. It is a package of its own: `pip install tensorboard`. Colab has it already. The library writes for it by a callback, `TensorBoard(folder)`. In a terminal:
+#
+# ```
+# lambdalib train --preset demo --tensorboard runs/board
+# ```
 #
 # We train two more runs. One has another seed, the other a tenth of the learning rate.
 
@@ -551,8 +558,9 @@ print("accuracy on the test drawings:",
 #
 # ```
 # lambdalib train --data drawings --preset demo --batch-size 20 --lr 0.03 --init-from tiny --out runs/whole
-# lambdalib train --data drawings --preset demo --batch-size 20 --lr 0.03 --init-from tiny --out runs/last --freeze-backbone
 # ```
+#
+# For the last layer only, add `--freeze-backbone` and name another folder.
 
 # %% cellView="form" jupyter={"source_hidden": true}
 # @title Checks of this step

@@ -166,9 +166,9 @@ twins = [name for name in ROWS if name.startswith("twins-")]
 usual, parameters = compare_rows(recorded, [*twins, "sizes-u4"], "twins-lambda")
 if revealed(guess):
     control, reference = recorded["twins-pointwise"].accuracies, recorded["twins-lambda"].accuracies
-    print("control less lambda layer, points:", format_difference(control, reference))
+    print("control minus lambda layer, points:", format_difference(control, reference))
     figures.show(
-        figures.differences(usual, "test accuracy less that of the lambda layer (u = 1), points", parameters),
+        figures.differences(usual, "test accuracy minus that of the lambda layer (u = 1), points", parameters),
         "Other layers in place of the lambda layers of tiny: differences of means of three seeds. Lines are 95 % "
         "intervals, orange is significant. The lambda net has "
         f"{recorded['twins-lambda'].parameters:,} parameters.",
@@ -180,7 +180,7 @@ print("twins without a record:", *(MODEL_WORDS[name] for name in twins if name n
 
 
 def points(one: str, other: str) -> tuple[float, float]:
-    """The mean of one row less that of another, and half the width of the 95 % interval, in points."""
+    """The mean of one row minus that of another, and half the width of the 95 % interval, in points."""
     difference, half = mean_difference(recorded[one].accuracies, recorded[other].accuracies)
     return round(100 * difference, 2), round(100 * half, 2)
 
@@ -230,7 +230,7 @@ if revealed(guess):
     for words, (difference, half) in alone.items():
         print(f"{words:58}{difference:+7.2f} ± {half:.2f}")
     figures.show(
-        figures.differences(alone, "test accuracy less that of the lambda layer (u = 1), points", parameters),
+        figures.differences(alone, "test accuracy minus that of the lambda layer (u = 1), points", parameters),
         "The same twins where little else lets pixels meet. Lines are 95 % intervals, orange is significant. "
         f"The lambda net has {recorded['alone-lambda'].parameters:,} parameters.",
         alt="Dots with intervals: in this net the control and the palette alone lie far below the lambda layer.",
@@ -287,7 +287,7 @@ steering = {
     "nothing else, u = 4 (steered: with a palette too)": points("alone-lambda-u4", "alone-frozen-query-u4"),
 }
 figures.show(
-    figures.differences(steering, "test accuracy with steering less that without, points"),
+    figures.differences(steering, "test accuracy with steering minus that without, points"),
     "Right of 0: steering helps. Lines are 95 % intervals of means of three seeds. Orange is significant.",
     alt="Three dots with intervals, all at or left of 0: steering is ahead in none of them.",
 )

@@ -78,7 +78,7 @@ def standard_error(accuracy: float, images: int) -> float:
 
 counts = torch.binomial(torch.full((20_000,), 500.0), torch.tensor(0.784)) / 500
 inside = ((counts - 0.784).abs() < 1.96 * standard_error(0.784, 500)).double().mean()
-print(f"spread of the counts {counts.std():.3f}, formula {standard_error(0.784, 500):.3f}")
+print(f"spread of the counts {100 * counts.std():.2f} points, formula {100 * standard_error(0.784, 500):.2f}")
 print(f"inside the 95 % interval: {100 * inside:.0f} %")
 
 both = HALVES["both halves"] / 100
@@ -88,7 +88,7 @@ for part, accuracy in HALVES.items():
         error = math.hypot(standard_error(both, 50_000), standard_error(accuracy / 100, 50_000))
         paper[part] = accuracy - 100 * both, 196 * error
 figures.show(
-    figures.differences(paper, "ImageNet accuracy less that with both halves, points"),
+    figures.differences(paper, "ImageNet accuracy minus that with both halves, points"),
     "The paper's ablation with the chance of its 50,000 images. Lines are 95 % intervals, orange is significant.",
     alt="Two differences with intervals: near 0 without the content half, far below without the position half.",
 )
@@ -119,7 +119,7 @@ for t in (1.96, 2.776):
 convolution, layer = (recorded[f"twins-{name}"].accuracies for name in ("convolution", "lambda"))
 s = math.sqrt(sum((run - fmean(row)) ** 2 for row in (convolution, layer) for run in row) / 4)
 difference, half = fmean(convolution) - fmean(layer), 2.776 * s * math.sqrt(2 / 3)
-print(f"\n3×3 convolution less lambda layer: {100 * difference:+.2f} ± {100 * half:.2f} points")
+print(f"\n3×3 convolution minus lambda layer: {100 * difference:+.2f} ± {100 * half:.2f} points")
 print("by the library:", format_difference(convolution, layer))
 assert all(map(math.isclose, mean_difference(convolution, layer), (difference, half)))
 
@@ -133,10 +133,10 @@ assert all(map(math.isclose, mean_difference(convolution, layer), (difference, h
 # %%
 right = load_file(ASSETS / "right.safetensors")  # run -> (10000,) bool
 questions = {
-    "palette (lambda less position)": ("lambda", "position"),
-    "stencils (lambda less content)": ("lambda", "content"),
-    "steering (position less frozen query)": ("position", "frozen-query"),
-    "3×3 convolution less lambda": ("convolution", "lambda"),
+    "palette (lambda minus position)": ("lambda", "position"),
+    "stencils (lambda minus content)": ("lambda", "content"),
+    "steering (position minus frozen query)": ("position", "frozen-query"),
+    "3×3 convolution minus lambda": ("convolution", "lambda"),
 }
 print(f"{'points':40}{'seeds only':>15}{'seeds and images':>19}")
 wide = {}
@@ -162,7 +162,7 @@ assert significant["3×3"] and not significant["palette"] and not significant["s
 narrow = {words: mean_difference(*(recorded[f"twins-{name}"].accuracies for name in pair))[1]
           for words, pair in questions.items()}
 assert all(0.05 < wide[words][1] - 100 * half < 0.2 for words, half in narrow.items())
-difference, half = wide["steering (position less frozen query)"]
+difference, half = wide["steering (position minus frozen query)"]
 assert 0.85 < abs(difference) / half < 1.15
 
 # %% [markdown]
@@ -273,7 +273,7 @@ assert 5_800 < (150 / 1.96) ** 2 < 5_900 and round(100 * (150 / 1.96) ** 2 / 50_
 # %% [markdown]
 # ## 6 · Other sizes
 #
-# The lambda layer of `tiny` has k = 16, h = 4, u = 1, and stencils that cover the map. Six rows change one of these: k = 4, k = 64, h = 1, h = 16, u = 4, scope 3. You met u = 4 in lesson 09: it gains a whole point.
+# The lambda layer of `tiny` has $k=16$, $h=4$, $u=1$, and stencils that cover the map. Six rows change one of these: $k=4$, $k=64$, $h=1$, $h=16$, $u=4$, scope 3. You met $u=4$ in lesson 09: it gains a whole point.
 #
 # **Predict.** How many of the *other five* are significantly better or worse than the standard layer?
 
@@ -289,7 +289,7 @@ if revealed(guess):
     for words, (difference, half) in sizes.items():
         print(f"{words:30}{difference:+.2f} ± {half:.2f}" + "  significant" * (abs(difference) > half))
     figures.show(
-        figures.differences(sizes, "test accuracy less that of k = 16, h = 4, u = 1, points", parameters),
+        figures.differences(sizes, "test accuracy minus that of k = 16, h = 4, u = 1, points", parameters),
         "Other sizes of the lambda layer, and the 3×3 convolution. Lines are 95 % intervals, orange is "
         "significant.",
         alt="Dots with intervals: u = 4 and the convolution far right of 0, the other sizes near 0.",
@@ -334,11 +334,11 @@ check_answer("09.6b", guess)
 # %% cellView="form" jupyter={"outputs_hidden": true, "source_hidden": true}
 # @title Reveal
 pairs = {
-    "tiny: u = 4 less u = 1": ("tiny-u4", "tiny"),
-    "tiny: convolutions less u = 4": ("tiny-convolutions", "tiny-u4"),
-    "tiny: convolutions less u = 1": ("tiny-convolutions", "tiny"),
-    "small: convolutions less u = 1": ("small-convolutions", "small"),
-    "LambdaResNet-18: convolutions less u = 4": ("lambda-resnet18-u4-convolutions", "lambda-resnet18-u4"),
+    "tiny: u = 4 minus u = 1": ("tiny-u4", "tiny"),
+    "tiny: convolutions minus u = 4": ("tiny-convolutions", "tiny-u4"),
+    "tiny: convolutions minus u = 1": ("tiny-convolutions", "tiny"),
+    "small: convolutions minus u = 1": ("small-convolutions", "small"),
+    "LambdaResNet-18: convolutions minus u = 4": ("lambda-resnet18-u4-convolutions", "lambda-resnet18-u4"),
 }
 long = {words: mean_difference(*(recorded[name].accuracies for name in pair))
         for words, pair in pairs.items() if all(name in recorded for name in pair)}

@@ -80,8 +80,8 @@ tree = {  # name: (parent, what is different)
 }
 figures.show(
     figures.family_tree(tree, lit=("lambda layer", "palette", "stencils")),
-    "The relatives of the lambda layer. Each box says what it changes in the box on its left. Orange: the two "
-    "halves of the lambda layer.",
+    "The relatives of the lambda layer. Each box says what it changes in the box on its left. Orange: the "
+    "lambda layer and its two halves.",
     alt="A tree from the lambda layer through its two halves to eleven other layers.",
 )
 
@@ -239,7 +239,7 @@ prove("RWKV", aft(gates, keys, values, biases), torch.stack(recurrence, dim=1))
 # %% [markdown]
 # ## 5 · ★ A memory that corrects itself
 #
-# Lesson 04b reads a text with a palette that grows. It keeps a table $S$ of $k$ rows and $v$ columns. To **write** is to add a value under a key. To **read** is to ask with a key: $S^\top k$. There are three ways to write. Keys have length 1, and the average is for a single key:
+# Lesson 04b reads a text with a palette that takes in one word after another. It keeps a table $S$ of $k$ rows and $v$ columns. To **write** is to add a value under a key. To **read** is to ask with a key: $S^\top k$. There are three ways to write. Keys have length 1, and the average is for a single key:
 #
 # $$\begin{aligned}\text{sum}\quad & S_n = S_{n-1} + k_n\,v_n^\top\\ \text{average}\quad & S_n = S_{n-1} + \tfrac1n\,k_n\,(v_n - S_{n-1}^\top k_n)^\top\\ \text{delta rule}\quad & S_n = S_{n-1} + \beta_n\,k_n\,(v_n - S_{n-1}^\top k_n)^\top\end{aligned}$$
 #
@@ -821,7 +821,7 @@ figures.show(
 #
 # * Eleven relatives of the lambda layer differ from it in one line each, and each line has run.
 # * With a second softmax, a layer blends again. Stencils without a query are static filters.
-# * A palette that grows is a memory. 04b's average is a delta rule whose rate shrinks, so it hardens.
+# * A palette that takes in one word after another is a memory. 04b's average is a delta rule whose rate shrinks, so it hardens.
 # * With a rate that does not shrink, the memory follows a guest who changes the order. Decay can mend this café, too.
 # * A memory of $k$ rows holds $k$ values exactly. Overlapping keys disturb one another.
 #

@@ -398,6 +398,13 @@ def test_points_lost_stand_at_their_bars():
     assert [round(text.xy[1], 6) for text in ax.texts] == [-0.2, 0.2, 0.8, 1.2]
 
 
+def test_a_minus_is_no_hyphen_and_dots_that_touch_have_no_arrow():
+    (ax,) = figures.points_lost({"a": (-1.0,)}, ["one"]).axes
+    assert ax.texts[0].get_text() == " −1.0"
+    (ax,) = figures.reruns({"a": (93.0, [92.5, 80.0], "ink")}).axes
+    assert [text.xy[0] for text in ax.texts if text.arrow_patch] == [80]
+
+
 def test_a_tree_puts_each_box_one_column_behind_its_parent():
     (ax,) = figures.family_tree({"a": ("root", "less"), "b": ("a", "more"), "c": ("root", "")}, lit=("a",)).axes
     where = {text.get_text(): text.get_position() for text in ax.texts if text.get_text()}

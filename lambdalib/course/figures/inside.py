@@ -148,7 +148,7 @@ def points_lost(lost, models, legend: str = "center right") -> Figure:
             y = place + (i - (len(models) - 1) / 2) * height
             label = model if place == 0 else None
             ax.barh(y, value, height=0.9 * height, edgecolor=INK, label=label, **styles[i])
-            ax.annotate(f" {value:.1f}", (max(value, 0), y), va="center", fontsize=SIZE)
+            ax.annotate(f" {value:.1f}".replace("-", "−"), (max(value, 0), y), va="center", fontsize=SIZE)
     ax.set_yticks(range(len(lost)), list(lost), fontsize=SIZE)
     ax.invert_yaxis()
     ax.tick_params(axis="x", labelsize=SIZE)

@@ -89,23 +89,23 @@ def small_block(dim: int, dim_out: int, side: int, mix: str = "lambda\nlayer") -
         (17, f"y\n{dim_out}", "white", small),
     )
     for x, words, face, height in boxes:
-        box(ax, x, words, face, height)
+        box(ax, x, words, face, height, width=1.4)
     for start, end, words in (
-        (0.55, 1.65, ""),
-        (2.75, 3.85, ""),
-        (4.95, 5.85, ""),
-        (6.95, 8.45, "GELU"),
-        (9.55, 10.65, ""),
-        (11.75, 12.65, ""),
-        (13.75, 15.05, "GELU"),
-        (15.4, 16.45, ""),
+        (0.7, 1.5, ""),
+        (2.9, 3.7, ""),
+        (5.1, 5.7, ""),
+        (7.1, 8.3, "GELU"),
+        (9.7, 10.5, ""),
+        (11.9, 12.5, ""),
+        (13.9, 15.05, "GELU"),
+        (15.4, 16.3, ""),
     ):
         arrow(ax, start, end, words)
     way_around(ax, 9, 15.22, 1.15, small / 2)
-    for start, end, pixels in ((-0.55, 2.75, side), (3.85, 17.55, half)):
+    for start, end, pixels in ((-0.7, 2.9, side), (3.7, 17.7, half)):
         ax.plot([start, end], [-1.15, -1.15], color=INK, linewidth=0.8)
         ax.annotate(f"{pixels} × {pixels} pixels", ((start + end) / 2, -1.25), ha="center", va="top", fontsize=9.5)
-    ax.set(xlim=(-0.7, 17.7), ylim=(-1.6, 1.6))
+    ax.set(xlim=(-0.85, 17.85), ylim=(-1.6, 1.6))
     ax.axis("off")
     fig.tight_layout()
     return fig
