@@ -279,7 +279,8 @@ def mixing_cost(letter: str, d: int, side: int, stride: int, k: int, h: int, u: 
 for stage in range(4):
     d, side = 64 * 2**stage, 56 // 2**stage
     million = mixing_cost("C", d, side, 1, 16, 4, 1, 23)[1] / 1e6
-    print(f"c{stage + 2}: d = {d:>3}, map {side:2} × {side:2}, {million:.0f} million multiply-adds for a convolution")
+    print(f"c{stage + 2}: d = {d:>3}, map {side:2} × {side:2}, "
+          f"{million:.0f} million multiply-adds for a convolution")
 
 # %% [markdown]
 # A convolution costs the same in every stage: when d doubles, the map has a quarter of the pixels. What about the lambda layer? `cost.stage_costs` adds up all blocks of each stage.
