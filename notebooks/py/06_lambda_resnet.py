@@ -279,7 +279,8 @@ def mixing_cost(letter: str, d: int, side: int, stride: int, k: int, h: int, u: 
 for stage in range(4):
     d, side = 64 * 2**stage, 56 // 2**stage
     million = mixing_cost("C", d, side, 1, 16, 4, 1, 23)[1] / 1e6
-    print(f"c{stage + 2}: d = {d:>3}, map {side:2} × {side:2}, {million:.0f} million multiply-adds for a convolution")
+    shape = f"d = {d:>3}, map {side:2} × {side:2}"
+    print(f"c{stage + 2}: {shape}, {million:.0f} million multiply-adds for a convolution")
 
 # %% [markdown]
 # A convolution costs the same in every stage: when d doubles, the map has a quarter of the pixels. What about the lambda layer? `cost.stage_costs` adds up all blocks of each stage.
@@ -429,7 +430,8 @@ def build(c2="C", c3="C", c4="L", c5="L", k=16, h=4, u=1, r=23, image="ImageNet,
              f"{ours[:, 3].sum() / 1e9:.2f} G multiply-adds in the stages")
     swapped = [stage for stage in range(4) if layout[stage] == "L"]
     if swapped:
-        seen = ", ".join(f"c{stage + 2} {100 * share_seen(ceil(side / 2**stage), r):.0f} %" for stage in swapped)
+        seen = {stage + 2: 100 * share_seen(ceil(side / 2**stage), r) for stage in swapped}
+        seen = ", ".join(f"c{stage} {percent:.0f} %" for stage, percent in seen.items())
         title += f"\na window sees of each axis: {seen}"
     if layout in TABLE_12 and (side, k, h, u, r) == (56, 16, 4, 1, 23):
         title += "\npaper, Table 12: {} M in all, {} images/s, {} %".format(*TABLE_12[layout])
