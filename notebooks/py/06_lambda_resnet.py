@@ -279,8 +279,8 @@ def mixing_cost(letter: str, d: int, side: int, stride: int, k: int, h: int, u: 
 for stage in range(4):
     d, side = 64 * 2**stage, 56 // 2**stage
     million = mixing_cost("C", d, side, 1, 16, 4, 1, 23)[1] / 1e6
-    print(f"c{stage + 2}: d = {d:>3}, map {side:2} × {side:2}, "
-          f"{million:.0f} million multiply-adds for a convolution")
+    shape = f"d = {d:>3}, map {side:2} × {side:2}"
+    print(f"c{stage + 2}: {shape}, {million:.0f} million multiply-adds for a convolution")
 
 # %% [markdown]
 # A convolution costs the same in every stage: when d doubles, the map has a quarter of the pixels. What about the lambda layer? `cost.stage_costs` adds up all blocks of each stage.
@@ -430,7 +430,8 @@ def build(c2="C", c3="C", c4="L", c5="L", k=16, h=4, u=1, r=23, image="ImageNet,
              f"{ours[:, 3].sum() / 1e9:.2f} G multiply-adds in the stages")
     swapped = [stage for stage in range(4) if layout[stage] == "L"]
     if swapped:
-        seen = ", ".join(f"c{stage + 2} {100 * share_seen(ceil(side / 2**stage), r):.0f} %" for stage in swapped)
+        seen = {stage + 2: 100 * share_seen(ceil(side / 2**stage), r) for stage in swapped}
+        seen = ", ".join(f"c{stage} {percent:.0f} %" for stage, percent in seen.items())
         title += f"\na window sees of each axis: {seen}"
     if layout in TABLE_12 and (side, k, h, u, r) == (56, 16, 4, 1, 23):
         title += "\npaper, Table 12: {} M in all, {} images/s, {} %".format(*TABLE_12[layout])
@@ -661,10 +662,10 @@ progress({
 # | how does it downsample? | [lucidrains #11](https://github.com/lucidrains/lambda-networks/issues/11) | layer first, then pool: step 2 |
 # | norm and ReLU after it? | [lucidrains #12](https://github.com/lucidrains/lambda-networks/issues/12) | keep those of the convolution: step 1 |
 # | NaN in float16 | [lucidrains #12](https://github.com/lucidrains/lambda-networks/issues/12) | our layer computes in float32 there: lesson 04 |
-# | CIFAR-10: 71 and 89 % instead of 93; later 93 and 94 | [leaderj1001 #1](https://github.com/leaderj1001/LambdaNetworks/issues/1) | the stem: step 6; other sizes, and logs: lesson 07 |
+# | CIFAR-10: 71 and 89 % instead of 93; later 93 and 94 | [leaderj1001 #1](https://github.com/leaderj1001/LambdaNetworks/issues/1) | the stem: step 6; and logs: lesson 07 |
 # | 3D convolutions 4 times slower in PyTorch 2.9 | [pytorch #166122](https://github.com/pytorch/pytorch/issues/166122) | ours has none: lesson 05b |
 #
-# In thread #12 the validation accuracy did not grow with norm and ReLU, so the user left them out. Then the validation loss was 3·10⁸. (The net learned all the same, to 76.1 %.) Others keep norm and ReLU: [d-li14's network](https://github.com/d-li14/lambda.pytorch) does so and reaches 78.2 % on ImageNet.
+# In thread #12 the validation accuracy did not grow with norm and ReLU, so the user left them out. Then the validation loss was 3·10⁸. Others keep norm and ReLU: [d-li14's network](https://github.com/d-li14/lambda.pytorch) does so and reaches 78.2 % on ImageNet.
 #
 # ### The paper's own LambdaResNets
 #
