@@ -662,10 +662,10 @@ progress({
 # | how does it downsample? | [lucidrains #11](https://github.com/lucidrains/lambda-networks/issues/11) | layer first, then pool: step 2 |
 # | norm and ReLU after it? | [lucidrains #12](https://github.com/lucidrains/lambda-networks/issues/12) | keep those of the convolution: step 1 |
 # | NaN in float16 | [lucidrains #12](https://github.com/lucidrains/lambda-networks/issues/12) | our layer computes in float32 there: lesson 04 |
-# | CIFAR-10: 71 and 89 % instead of 93; later 93 and 94 | [leaderj1001 #1](https://github.com/leaderj1001/LambdaNetworks/issues/1) | the stem: step 6; and logs: lesson 07 |
+# | CIFAR-10: 71 and 89 % instead of 93; later 93 and 94 | [leaderj1001 #1](https://github.com/leaderj1001/LambdaNetworks/issues/1) | the stem: step 6; other sizes, and logs: lesson 07 |
 # | 3D convolutions 4 times slower in PyTorch 2.9 | [pytorch #166122](https://github.com/pytorch/pytorch/issues/166122) | ours has none: lesson 05b |
 #
-# In thread #12 the validation accuracy did not grow with norm and ReLU, so the user left them out. Then the validation loss was 3·10⁸. Others keep norm and ReLU: [d-li14's network](https://github.com/d-li14/lambda.pytorch) does so and reaches 78.2 % on ImageNet.
+# In thread #12 the validation accuracy did not grow with norm and ReLU, so the user left them out. Then the validation loss was 3·10⁸. (The net learned all the same, to 76.1 %.) Others keep norm and ReLU: [d-li14's network](https://github.com/d-li14/lambda.pytorch) does so and reaches 78.2 % on ImageNet.
 #
 # ### The paper's own LambdaResNets
 #

@@ -90,7 +90,7 @@ const short = (count) => {
 };
 const whole = (x) => (x - Math.floor(x) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)); // :.0f
 const ratio = (x) => (x < 100 ? general(x, 3) : whole(x).toLocaleString("en"));
-const percent = (share) => `${whole(100 * share)}%`; // :.0%
+const percent = (share) => `${whole(100 * share)} %`;
 
 // ---- what is drawn: lambdalib/course/figures
 
