@@ -192,10 +192,12 @@ def slider_html(widget: Explored, places: dict, folder: str, dial: str = "") -> 
                 f'aria-valuetext="{pairs[here][1]}"><output>{pairs[here][1]}</output>'
             )
         rows.append(f"<label><span>{label}</span>{field}</label>")
-    fixed = [control.description for name, control in widget.controls.items() if name not in places]
-    note = (
-        f"<p><small>In the notebook you also move: {html.escape(', '.join(fixed))}.</small></p>" if fixed else ""
-    )
+    fixed = [
+        f"{control.description} (here always {control.value})"
+        for name, control in widget.controls.items()
+        if name not in places
+    ]
+    note = f"<p>In the notebook you also move: {html.escape(', '.join(fixed))}.</p>" if fixed else ""
     names = html.escape(json.dumps([[words for _, words in pairs] for pairs in places.values()]))
     path = f"../_static/frames/{folder}"
     alt, words = html.escape(widget.alt), html.escape(", ".join(start))
@@ -208,7 +210,7 @@ def slider_html(widget: Explored, places: dict, folder: str, dial: str = "") -> 
         source = f'data-folder="{path}"'
         figure = f'<img class="figure" src="{path}/{first}.webp" loading="lazy" alt="{alt}: {words}">'
     return (
-        f'<div class="slider" {source} data-alt="{alt}" data-names="{names}">{"".join(rows)}{figure}{note}</div>'
+        f'<div class="slider" {source} data-alt="{alt}" data-names="{names}">{"".join(rows)}{note}{figure}</div>'
     )
 
 
