@@ -199,9 +199,8 @@ def test_slider_html_starts_where_the_lesson_does():
     places = {name: frames.positions(control[name]) for name in ("angle", "all")}
     text = frames.slider_html(widget, places, "03-5")
     assert 'src="../_static/frames/03-5/4.webp"' in text  # angle 2 of 0 to 4, times two, and "off"
-    assert 'alt="A &lt;map&gt;: angle 2, all off"' in text and text.index(
-        "also move: row (here always 1)."
-    ) < text.index("<img")
+    assert 'alt="A &lt;map&gt;: angle 2, all off"' in text
+    assert "also move: row (here always 1)." in text.partition("<img")[0]
     assert (
         text.count("<label>") == 2 and 'type="range" min="0" max="4" value="2"' in text and "checked" not in text
     )
