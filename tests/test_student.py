@@ -1,5 +1,8 @@
 """Notebooks for a class: none of the solutions in one set, all of them in the other."""
 
+import subprocess
+import sys
+
 import nbformat
 import pytest
 import student
@@ -60,3 +63,8 @@ def test_a_cell_that_is_only_a_solution_goes():
         "**1 ★ Predict.** What?",
         "a\n\nb",
     ]
+
+
+def test_an_unknown_word_writes_nothing():
+    done = subprocess.run([sys.executable, student.__file__, "--solution"], capture_output=True, text=True)
+    assert done.returncode == 2 and "--solution" in done.stderr and not done.stdout

@@ -3,6 +3,7 @@
 They come from the shared examples and from the records of measured runs, never by hand.
 """
 
+import argparse
 import json
 from itertools import pairwise
 from pathlib import Path
@@ -141,7 +142,9 @@ PICTURES = {
 }
 MOVING = {"steering.gif": steering}
 
-if __name__ == "__main__":
+
+def main(arguments: list[str] | None = None) -> None:
+    argparse.ArgumentParser(description=__doc__).parse_args(arguments)
     FIGURES.mkdir(exist_ok=True)
     for name, draw in PICTURES.items():
         draw().savefig(FIGURES / name, dpi=200, bbox_inches="tight", metadata={"Software": None})
@@ -150,3 +153,7 @@ if __name__ == "__main__":
         first, *others = with_shared_colours(draw())
         first.save(FIGURES / name, save_all=True, append_images=others, duration=120, loop=0, optimize=True)
         print(f"figures/{name}")
+
+
+if __name__ == "__main__":
+    main()

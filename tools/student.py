@@ -1,5 +1,6 @@
 """Notebooks for a class: teach/student without solutions, teach/solutions with nothing else. `make student`."""
 
+import argparse
 import re
 import shutil
 import sys
@@ -58,6 +59,7 @@ def write(teach: Path = TEACH) -> list[Path]:
 
 
 if __name__ == "__main__":
+    argparse.ArgumentParser(description=__doc__).parse_args()
     written = write()
     print(f"{len(written) // 2} lessons in teach/student and teach/solutions")
     sys.exit(not written)

@@ -45,12 +45,19 @@ class Shape:
     """A layer and its feature map, with k = 16 and h = 4. Taught in notebooks/05b_fast_orders.
 
     d: channels in and out; side: of the square map; r: side of the local scope; u: intra-depth.
+    Raises ValueError if one is no positive integer, r is even, or d is no multiple of 4.
     """
 
     d: int
     side: int
     r: int
     u: int = 1
+
+    def __post_init__(self) -> None:
+        check_sizes(d=self.d, side=self.side, u=self.u)
+        check_sizes(odd=True, r=self.r)
+        if self.d % 4:
+            raise ValueError(f"d must be a multiple of 4, the number of heads, got {self.d}")
 
     def __str__(self) -> str:
         return f"{self.side}×{self.side}, d {self.d}, r {self.r}, u {self.u}"

@@ -354,6 +354,8 @@ def lr_factor(
     check_sizes(total=total)
     check_numbers(1, warmup=warmup, min_factor=min_factor)
     check_numbers(cycle=1 if cycle is None else cycle)
+    if cycle == 0:
+        raise ValueError(f"cycle must be above 0, or None for one fall, got {cycle!r}")
     if schedule not in SCHEDULES:
         raise ValueError(f"schedule must be one of {SCHEDULES}, got {schedule!r}")
     climb = round(warmup * total)

@@ -98,7 +98,12 @@ ROWS = [
         lambda: durations.duration_table({"a": DEMO}, {"a": "5"}),
         ("seconds", "number", "'5'"),
     ),
-    # the stopwatch
+    # the benchmark's shapes and its stopwatch
+    Case("a layer without channels", lambda: bench.Shape(0, 8, 7), ("d must", "positive", "0")),
+    Case("channels for four heads", lambda: bench.Shape(66, 8, 7), ("d must", "multiple of 4", "66")),
+    Case("a map of half a pixel", lambda: bench.Shape(64, 0.5, 7), ("side", "positive", "0.5")),
+    Case("an even window", lambda: bench.Shape(64, 8, 6), ("r must", "odd", "6")),
+    Case("an intra-depth of None", lambda: bench.Shape(64, 8, 7, None), ("u must", "positive", "None")),
     Case("nothing to time", lambda: bench.stopwatch({}), ("functions", "at least one", "{}")),
     Case("a function without a name", lambda: bench.stopwatch(len), ("functions", "a dict", "len")),
     Case("a number to time", lambda: bench.stopwatch({"a": 5}), ("functions", "functions", "5")),

@@ -36,6 +36,7 @@ FACTORS = [  # argument of lr_factor, value, a word of what is allowed
     ("min_factor", inf, "from 0 to 1"),
     ("min_factor", True, "from 0 to 1"),
     ("cycle", -3, "at least 0"),
+    ("cycle", 0, "above 0"),
     ("cycle", nan, "finite"),
     ("cycle", [], "a number"),
 ]

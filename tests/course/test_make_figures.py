@@ -94,3 +94,10 @@ def test_frames_share_their_colours():
         for one, two in zip(few, images, strict=True)
     ]
     assert max(change) < 12
+
+
+def test_an_unknown_word_draws_nothing(monkeypatch, capsys):
+    monkeypatch.setattr(make_figures, "PICTURES", None)
+    with pytest.raises(SystemExit, match="2"):
+        make_figures.main(["bench.png"])
+    assert "bench.png" in capsys.readouterr().err
