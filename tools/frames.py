@@ -31,7 +31,7 @@ POSITIONS, FEWEST = 24, 6  # of the first slider, at most and at least
 MOST = 72  # frames of one widget; at some 10 kB each they stay below BYTES
 BYTES = 1_000_000
 DOTS = 130  # pixels an inch
-COLOURS = 128  # of a frame, by the method that keeps rare ones: a dot stays green, a purple square purple
+COLOURS = 256  # of a frame, by the method that keeps rare ones: a dot stays green, a purple square purple
 
 
 class Explored(NamedTuple):
@@ -155,7 +155,7 @@ def draw_frames(widget: Explored, folder: Path) -> str:
     ]
     folder.mkdir(parents=True)
     for number, frame in enumerate(drawn(widget, settings)):
-        colours = frame.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        colours = frame.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
         colours.convert("RGB").save(folder / f"{number}.webp", lossless=True, method=6)
     size = sum(file.stat().st_size for file in folder.iterdir())
     if size > BYTES:

@@ -104,7 +104,7 @@ def accuracy_over_cost(panels, families) -> Figure:
             interval or NaN), published: name -> (cost, accuracy); accuracies in percent.
         families: family -> its colour; a line joins its models from the cheapest to the dearest.
     """
-    fig, axes = subplots(1, len(panels), figsize=(9, 4.6), sharey=True, squeeze=False)
+    fig, axes = subplots(1, len(panels), figsize=(10, 4.6), sharey=True, squeeze=False)
     for ax, (label, (ours, published)) in zip(axes[0], panels.items()):
         for name, (cost, accuracy) in published.items():
             ax.plot(cost, accuracy, "o", markerfacecolor="none", color=GREY, markersize=5)
