@@ -31,6 +31,7 @@ POSITIONS, FEWEST = 24, 6  # of the first slider, at most and at least
 MOST = 72  # frames of one widget; at some 10 kB each they stay below BYTES
 BYTES = 1_000_000
 DOTS = 130  # pixels an inch
+COLOURS = 256  # of a frame, by the method that keeps rare ones: a dot stays green, a purple square purple
 
 
 class Explored(NamedTuple):
@@ -169,9 +170,8 @@ def draw_frames(widget: Explored, folder: Path) -> str:
     ]
     folder.mkdir(parents=True)
     for number, frame in enumerate(drawn(widget, settings)):
-        frame.quantize(64, dither=Image.Dither.NONE).convert("RGB").save(
-            folder / f"{number}.webp", lossless=True, method=6
-        )
+        colours = frame.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, kmeans=1, dither=Image.Dither.NONE)
+        colours.convert("RGB").save(folder / f"{number}.webp", lossless=True, method=6)
     size = sum(file.stat().st_size for file in folder.iterdir())
     if size > BYTES:
         raise ValueError(
@@ -207,10 +207,12 @@ def slider_html(widget: Explored, places: dict, folder: str, dial: str = "") -> 
                 f'aria-valuetext="{pairs[here][1]}"><output>{pairs[here][1]}</output>'
             )
         rows.append(f"<label><span>{label}</span>{field}</label>")
-    fixed = [control.description for name, control in widget.controls.items() if name not in places]
-    note = (
-        f"<p><small>In the notebook you also move: {html.escape(', '.join(fixed))}.</small></p>" if fixed else ""
-    )
+    fixed = [
+        f"{control.description} (here always {control.value})"
+        for name, control in widget.controls.items()
+        if name not in places
+    ]
+    note = f"<p>In the notebook you also move: {html.escape(', '.join(fixed))}.</p>" if fixed else ""
     names = html.escape(json.dumps([[words for _, words in pairs] for pairs in places.values()]))
     path = f"../_static/frames/{folder}"
     alt, words = html.escape(widget.alt), html.escape(", ".join(start))
@@ -223,7 +225,7 @@ def slider_html(widget: Explored, places: dict, folder: str, dial: str = "") -> 
         source = f'data-folder="{path}"'
         figure = f'<img class="figure" src="{path}/{first}.webp" loading="lazy" alt="{alt}: {words}">'
     return (
-        f'<div class="slider" {source} data-alt="{alt}" data-names="{names}">{"".join(rows)}{figure}{note}</div>'
+        f'<div class="slider" {source} data-alt="{alt}" data-names="{names}">{"".join(rows)}{note}{figure}</div>'
     )
 
 

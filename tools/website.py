@@ -62,7 +62,8 @@ def symbols() -> list[tuple[str, str, str]]:
 
 def api_page() -> str:
     """The library's reference, one section a module, for Sphinx's autodoc."""
-    parts = ["# The library", "Every public name, with the lesson that teaches it."]
+    layer = "{py:obj}`LambdaLayer <lambdalib.layer.LambdaLayer>`"
+    parts = ["# The library", f"Every public name, with the lesson that teaches it. The layer itself is {layer}."]
     for module in modules():
         if names := [name for name, _, home in public_symbols() if home is module]:
             members = f"   :members: {', '.join(names)}"

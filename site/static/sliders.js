@@ -25,8 +25,10 @@ document.querySelectorAll(".slider").forEach((box) => {
   }, { once: true });
 });
 
-// A printed table scrolls instead of breaking its lines. What scrolls can be scrolled by keys too.
+// A printed table scrolls instead of breaking its lines. What scrolls says so, and can be scrolled by keys too.
 document.querySelectorAll(".cell_output pre").forEach((printed) => printed.classList.toggle("columns", /\S {2,}\S/.test(printed.textContent)));
-document.querySelectorAll(".bd-article table, .columns, .drawn").forEach((box) => {
-  if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+document.querySelectorAll(".bd-article table, .columns, .drawn, .bd-article p:has(> img), .cell_output .text_html").forEach((box) => {
+  if (box.scrollWidth <= box.clientWidth) return;
+  box.tabIndex = 0;
+  box.insertAdjacentHTML("beforebegin", '<small class="wider">wider than the page: scroll it sideways</small>');
 });

@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from lambdalib.course.figures.style import (
@@ -103,7 +104,7 @@ def accuracy_over_cost(panels, families) -> Figure:
             interval or NaN), published: name -> (cost, accuracy); accuracies in percent.
         families: family -> its colour; a line joins its models from the cheapest to the dearest.
     """
-    fig, axes = subplots(1, len(panels), figsize=(11, 4.6), sharey=True, squeeze=False)
+    fig, axes = subplots(1, len(panels), figsize=(10, 4.6), sharey=True, squeeze=False)
     for ax, (label, (ours, published)) in zip(axes[0], panels.items()):
         for name, (cost, accuracy) in published.items():
             ax.plot(cost, accuracy, "o", markerfacecolor="none", color=GREY, markersize=5)
@@ -131,7 +132,9 @@ def label_point(ax, name: str, point: tuple[float, float], offset: tuple[float, 
     """Write a name beside a point, to its left where the offset, in typographic points, is negative."""
     side = "right" if offset[0] < 0 else "left"
     colour = {LIT: LIT_TEXT, GREY: GREY_TEXT}.get(colour, colour)  # what suits lines is too pale for words
-    ax.annotate(name, point, textcoords="offset points", xytext=offset, fontsize=8, color=colour, ha=side)
+    halo = [withStroke(linewidth=2, foreground="white")]  # or a line strikes the name through
+    ax.annotate(name, point, textcoords="offset points", xytext=offset, fontsize=8, color=colour, ha=side,
+                path_effects=halo)  # fmt: skip
 
 
 def confusion(counts, names, title: str = "") -> Figure:
