@@ -416,7 +416,7 @@ figures.show(
 # * **A pair against.** Students at TU Delft trained ResNet-50 on CIFAR-10 both ways, by one recipe ([report](https://github.com/joigalcar3/LambdaNetworks)). Convolutions were 3.2 points ahead. But their code tests in training mode and mixes up channels and pixels, so the gap may be the code's.
 # * **A pair for.** In [timm's results](https://github.com/huggingface/pytorch-image-models/blob/main/results/results-imagenet.csv), `lambda_resnet26t` has 79.13 % on ImageNet with 10.96 million parameters. `resnet26t` has 77.88 % with 16.01 million. The table does not say whether both were trained alike.
 #
-# **Caution.** A failed rerun does not prove that the first number was wrong. It proves that the page says too little to get there. And ask which net a number is of: readers set these runs with u = 1 beside the claims for u = 4.
+# **Caution.** A failed rerun does not prove that the first number was wrong. It proves that the page says too little to get there. And ask which net a number is of. The runs with u = 1 say nothing about the claims for u = 4.
 
 # %% [markdown]
 # ## Exercises
