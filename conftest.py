@@ -38,7 +38,7 @@ def pytest_configure(config):
     if options.nbval_kernel_name is None:
         options.nbval_current_env = True  # whatever kernel name a notebook was saved with
     if options.nbval_cell_timeout == NBVAL_CELL_SECONDS:
-        options.nbval_cell_timeout = 300
+        options.nbval_cell_timeout = 600  # a busy machine is several times slower
 
 
 class Together(LoadScopeScheduling):

@@ -171,6 +171,12 @@ def test_a_page_fits_a_phone(visit, page):
     assert tab.evaluate("document.documentElement.scrollWidth") <= 400
 
 
+PUT_BACK = """(control, [value, checked]) => {
+    [control.value, control.checked] = [value, checked];
+    control.dispatchEvent(new Event("input"));
+}"""
+
+
 @pytest.mark.parametrize("page", LESSONS)
 def test_every_control_moves_its_picture(visit, page):
     tab = visit(page)
@@ -181,6 +187,7 @@ def test_every_control_moves_its_picture(visit, page):
         assert controls.count() and box.locator("label").count() == controls.count()
         for control in [controls.nth(number) for number in range(controls.count())]:
             before, words = image.evaluate(SHOWN)
+            start = control.evaluate("control => [control.value, control.checked]")
             kind = control.evaluate("control => control.type")
             if kind == "range":
                 end = control.evaluate("control => control.value === control.max")
@@ -194,6 +201,7 @@ def test_every_control_moves_its_picture(visit, page):
             tab.wait_for_function(
                 "image => image.complete ? image.naturalWidth : image.firstChild", arg=image.element_handle()
             )
+            control.evaluate(PUT_BACK, start)  # at its end, another control may change nothing
 
 
 @pytest.fixture(scope="session")

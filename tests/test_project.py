@@ -646,7 +646,7 @@ def test_plain_nbval_gets_our_settings(pytestconfig, monkeypatch):
     configure(SimpleNamespace(option=options))
     assert os.environ["OMP_NUM_THREADS"] == "1"
     assert Path(options.nbval_sanitize_with).is_file() and options.nbval_current_env
-    assert options.nbval_cell_timeout == 300
+    assert options.nbval_cell_timeout == 600
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="make is not installed")
