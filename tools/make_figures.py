@@ -74,7 +74,7 @@ def percent(numbers) -> list[float]:
 def compared(names: list[str], reference: str):
     """Layers of one model: each one's difference to the lambda layer with u = 1."""
     shown, notes = compare_rows({row.name: row for row in read_results()}, names, reference)
-    return figures.differences(shown, "test accuracy less that of the lambda layer (u = 1), points, 95 %", notes)
+    return figures.differences(shown, "test accuracy minus that of the lambda layer (u = 1), points, 95 %", notes)
 
 
 def twins():

@@ -121,8 +121,8 @@ NOTES = {
     "convolutions": """## Lambda layers against convolutions
 
 The same net with 3 × 3 convolutions in place of its lambda layers, trained by the same recipe. The
-convolution net has more parameters. The difference is the lambda net's accuracy less that of the convolution
-net.""",
+convolution net has more parameters. The difference is the lambda net's accuracy minus that of the
+convolution net.""",
     "twins": """## One layer, many replacements
 
 The net `tiny` has lambda layers in its last two blocks. Here other layers stand in their place, and all else

@@ -314,7 +314,7 @@ def deviations(runs: list[float]) -> tuple[float, int]:
 
 
 def mean_difference(one: list[float], other: list[float]) -> tuple[float, float]:
-    """The mean of one row less that of another, and the half width of its 95 % confidence interval.
+    """The mean of one row minus that of another, and the half width of its 95 % confidence interval.
 
         x̄ - ȳ ± t·s·√(1/n + 1/m),   s² = (Σ(x - x̄)² + Σ(y - ȳ)²) / (n + m - 2)
 

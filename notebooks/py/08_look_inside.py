@@ -90,7 +90,7 @@ content, position = (matrix[0, 0, :, :, 0] for matrix in
 matrix = content + position  # (n=4, m=4)
 print("8 · A, one row for each query:")
 print((8 * matrix).round().int())
-print("A V, the layer's output of lesson 04:")
+print("A V, the layer's output:")
 print((matrix @ pixels).round().int())
 assert torch.allclose(matrix @ pixels, torch.tensor([[12, 4, 2], [-2, 6, 9], [-10, -2, 9], [18, 18, -5]]).double())
 ranks = [int(torch.linalg.matrix_rank(each)) for each in (content, position, matrix)]
