@@ -64,6 +64,7 @@ const stageCosts = (depths, layout, side, ...sizes) => { // parameters and multi
 // ---- what is mixed and read: lessons 01 to 04, and 08
 
 const grid = (size, value) => Array.from({ length: size }, (_, y) => Array.from({ length: size }, (_, x) => value(y, x)));
+const clip = (value, low = 0, high = 1) => Math.min(Math.max(value, low), high);
 const dot = (one, other) => one.reduce((sum, number, i) => sum + number * other[i], 0);
 const listed = (channels) => channels[0].flatMap((row, y) => row.map((_, x) => channels.map((channel) => channel[y][x])));
 const folded = (list, side) => grid(side, (y, x) => list[side * y + x]);
@@ -96,12 +97,12 @@ const percent = (share) => `${whole(100 * share)} %`;
 
 const text = (x, y, words, size, anchor = "start", look = "") =>
   `<text x="${x}" y="${y}" font-size="${size}" text-anchor="${anchor}" class="${look}">${words}</text>`;
-const bar = (x, y, width, height, look) =>
+const bar = (x, y, width, height, look = "box") =>
   `<rect x="${x}" y="${y}" width="${width}" height="${height}" class="${look}"/>`;
 const line = (x1, y1, x2, y2, look) => `<line x1="${x1}" y1="${y1}" x2="${x2}" y2="${y2}" class="${look}"/>`;
-const below = (x, y, word, size = 9) => line(x, y, x, y + 3.5, "thin") + text(x, y + 14, word, size, "middle");
-const beside = (x, y, word, size = 9) => line(x - 3.5, y, x, y, "thin") + text(x - 6, y + 3.5, `${word}`.replace("-", "−"), size, "end");
-const box = (x, y, width, height, look = "box") => bar(x, y, width, height, look);
+const minus = (word) => `${word}`.replace("-", "−");
+const below = (x, y, word, size = 9) => line(x, y, x, y + 3.5, "thin") + text(x, y + 14, minus(word), size, "middle");
+const beside = (x, y, word, size = 9) => line(x - 3.5, y, x, y, "thin") + text(x - 6, y + 3.5, minus(word), size, "end");
 const sheet = (width, height, parts) => `<svg viewBox="0 0 ${width} ${height}">${parts.flat(9).join("")}</svg>`;
 
 // A map of colours [red, green, blue, alpha] as an image, in points. A BMP needs no compression.
@@ -125,7 +126,7 @@ const PUOR = [ // matplotlib's, from brown to purple
   [216, 218, 235], [178, 171, 210], [128, 115, 172], [84, 39, 136], [45, 0, 75],
 ];
 const coloured = (share, colours) => { // share: 0 for the first, 1 for the last
-  const last = colours.length - 1, at = Math.min(Math.max(last * share, 0), last), below = Math.min(Math.floor(at), last - 1);
+  const last = colours.length - 1, at = last * clip(share), below = Math.min(Math.floor(at), last - 1);
   return colours[below].map((channel, i) => channel + (at - below) * (colours[below + 1][i] - channel));
 };
 const signed = (value, limit) => coloured(0.5 + value / limit / 2, PUOR); // figures.style.signed
@@ -133,7 +134,7 @@ const light = (channels) => grid(channels[0].length, (y, x) => channels.map((cha
 
 const steering = (image, response, kernel, angle, angles, readings, [row, column]) => { // figures.steering
   const top = 24, size = 165, unit = size / response.length, [left, wide] = [538, 180];
-  const frame = (x) => box(x + unit * (column - 1), top + unit * (row - 1), 3 * unit, 3 * unit, "mark");
+  const frame = (x) => bar(x + unit * (column - 1), top + unit * (row - 1), 3 * unit, 3 * unit, "mark");
   const arrow = `<path d="M0 0H8M7 -1L8 0L7 1" class="mark" vector-effect="non-scaling-stroke"
     transform="translate(${14 + unit * (column + 0.5)} ${top + unit * (row + 0.5)}) scale(${unit}) rotate(${angle})"/>`;
   const at = (degrees, reading) => [left + (wide / 360) * degrees, top + size * (0.5 - reading / 0.6)];
@@ -144,7 +145,7 @@ const steering = (image, response, kernel, angle, angles, readings, [row, column
     pixels(14, top, size, light(image)), arrow, frame(14),
     pixels(205, top + 28, 110, kernel.map((row) => row.map((tap) => signed(tap, 0.6)))),
     pixels(335, top, size, response.map((row) => row.map((reading) => signed(reading, 0.3)))), frame(335),
-    box(left, top, wide, size), line(...at(0, 0), ...at(360, 0), "zero"),
+    bar(left, top, wide, size), line(...at(0, 0), ...at(360, 0), "zero"),
     `<polyline points="${angles.map((degrees, i) => at(degrees, readings[i]))}" class="curve"/>`,
     `<circle cx="${x}" cy="${y}" r="3.5" class="lit"/>`, ticks, scale,
     text(96, 15, "pixel and query's direction", 9, "middle"),
@@ -158,7 +159,7 @@ const matrixRows = (photo, [row, column], rows, titles) => { // figures.matrix_r
   const image = light(photo), faint = image.map((row) => row.map((colour) => Array(3).fill(191.25 + dot(colour, [1, 1, 1]) / 12)));
   const draw = ([name, maps], number) => {
     const limit = Math.max(...maps.flat(2).map(Math.abs)), unit = size / maps[0].length, middle = top(number) + size / 2;
-    const frame = (place) => box(left(place) + unit * column, top(number) + unit * row, unit, unit, "frame");
+    const frame = (place) => bar(left(place) + unit * column, top(number) + unit * row, unit, unit, "frame");
     const map = (weights, place) => [
       pixels(left(place + 1), top(number), size, faint), // it shines through where little is taken
       pixels(left(place + 1), top(number), size, weights.map((row) => row.map((weight) => [
@@ -178,7 +179,7 @@ const matrixRows = (photo, [row, column], rows, titles) => { // figures.matrix_r
 const oneRow = (image, weights, [row, column], answer) => { // figures.one_row
   const top = 33, size = 105, lefts = [7, 141, 300, 440, 590], channels = image.map((channel) => channel.flat());
   const unit = size / weights.length, list = weights.flat().sort((one, other) => other - one), most = list[0], wide = 112;
-  const frame = (x) => box(x + unit * (column - 1), top + unit * (row - 1), 3 * unit, 3 * unit, "frame");
+  const frame = (x) => bar(x + unit * (column - 1), top + unit * (row - 1), 3 * unit, 3 * unit, "frame");
   const shades = weights.map((line) => line.map((weight) => coloured(weight / most, ORANGES)));
   const over = (rank, exponent) => [lefts[2] + (wide * (rank - 1)) / (list.length - 1), top + (size * (0.3 - Math.max(exponent, -6))) / 6.3];
   const up = (value) => top + (size * (1.1 - value)) / 1.2, across = (channel) => lefts[3] + (wide * (channel + 0.6)) / 3.2;
@@ -190,16 +191,16 @@ const oneRow = (image, weights, [row, column], answer) => { // figures.one_row
       `<circle cx="${across(i)}" cy="${up(answer[i])}" r="4" style="fill: ${["#d55e00", "#009e73", "#0072b2"][i]}"/>`, below(across(i), top + size, "RGB"[i]),
     ];
   });
-  const swatches = [channels.map((channel) => channel[weights.length * row + column]), answer.map((value) => Math.min(Math.max(value, 0), 1))];
+  const swatches = [channels.map((channel) => channel[weights.length * row + column]), answer.map((value) => clip(value))];
   const titles = ["image and asking pixel", `weights, 0 … ${general(most, 2)}`, "the same, sorted\n(dotted: all equal)", "dot: answer, line: mean,\nbar: range of the values"];
   const heads = titles.map((title, panel) => title.split("\n").map((words, number, lines) =>
     text(lefts[panel] + (panel < 2 ? size : wide) / 2, top - 7 - 12 * (lines.length - 1 - number), words, 9, "middle")));
   return sheet(690, 175, [
     pixels(lefts[0], top, size, light(image)), frame(lefts[0]), pixels(lefts[1], top, size, shades), frame(lefts[1]),
-    box(lefts[2], top, wide, size), line(...over(1, -Math.log10(list.length)), ...over(list.length, -Math.log10(list.length)), "dotted"),
+    bar(lefts[2], top, wide, size), line(...over(1, -Math.log10(list.length)), ...over(list.length, -Math.log10(list.length)), "dotted"),
     `<polyline points="${curve}" class="mark"/>`, [1, Math.floor(list.length / 2), list.length].map((rank) => below(over(rank, 0)[0], top + size, rank)),
     ["10⁻⁶", "10⁻⁴", "10⁻²", "1"].map((words, n) => beside(...over(1, 2 * n - 6), words)),
-    text(lefts[2] + wide / 2, top + size + 29, "pixels, the heaviest first", 9, "middle"), box(lefts[3], top, wide, size),
+    text(lefts[2] + wide / 2, top + size + 29, "pixels, the heaviest first", 9, "middle"), bar(lefts[3], top, wide, size),
     [0, 0.5, 1].map((value) => beside(lefts[3], up(value), value.toFixed(1))), ranges,
     pixels(lefts[4], top, 40, swatches.map((colour) => [colour.map((part) => 255 * part)]), size),
     ["pixel", "answer"].map((words, n) => text(lefts[4] + 46, top + size * (0.25 + 0.5 * n) + 3, words, 9)), heads,
@@ -214,10 +215,10 @@ const paletteCard = (image, palette, softKeys, repainted) => { // figures.palett
     const weights = softKeys[place].flat().filter((weight) => weight > 0), most = Math.max(...weights), middle = lefts[place] + half / 2;
     const count = Math.exp(-weights.reduce((sum, weight) => sum + weight * Math.log(weight), 0));
     return [
-      [pixels(lefts[place], top, half, [[colour.map((part) => 255 * Math.min(Math.max(part, 0), 1))]], 50)],
+      [pixels(lefts[place], top, half, [[colour.map((part) => 255 * clip(part))]], 50)],
       text(middle, top - 6, colour.map((part) => whole(255 * part)).join(", "), 9, "middle"),
       pixels(lefts[place], top + 78, half, softKeys[place].map((line) => line.map((weight) => coloured(weight / most, [[255, 255, 255], [232, 115, 12]])))),
-      box(lefts[place], top + 78, half, half), text(middle, top + size + 13, `≈ ${count > 9.5 ? whole(count) : count.toFixed(1)} pixels`, 9, "middle"),
+      bar(lefts[place], top + 78, half, half), text(middle, top + size + 13, `≈ ${count > 9.5 ? whole(count) : count.toFixed(1)} pixels`, 9, "middle"),
     ];
   });
   return sheet(662, 190, [
@@ -229,11 +230,11 @@ const paletteCard = (image, palette, softKeys, repainted) => { // figures.palett
 const onePixel = (image, [row, column], query, lambda, output, limits) => { // figures.one_pixel
   const top = 20, size = 130, unit = size / image[0].length, high = size / query.length, wide = 118, [k, lam, out] = [185, 350, 545];
   const right = (value) => k + (wide * (value + limits[0])) / 2 / limits[0], up = (value) => top + (size * (limits[2] - value)) / 2 / limits[2];
-  const step = wide / output.length, shade = (value) => signed(value, limits[1]), clamp = (value) => Math.min(Math.max(value, top), top + size);
-  const mark = (look) => box(7 + unit * (column - 1), top + unit * (row - 1), 3 * unit, 3 * unit, look);
+  const step = wide / output.length, shade = (value) => signed(value, limits[1]);
+  const mark = (look) => bar(7 + unit * (column - 1), top + unit * (row - 1), 3 * unit, 3 * unit, look);
   const bars = query.map((value, i) => bar(Math.min(right(0), right(value)), top + high * (i + 0.1), Math.abs(right(value) - right(0)), 0.8 * high, "lit"));
   const answer = output.map((value, i) => {
-    const [first, last] = [up(Math.max(value, 0)), up(Math.min(value, 0))].map(clamp);
+    const [first, last] = [up(Math.max(value, 0)), up(Math.min(value, 0))].map((y) => clip(y, top, top + size));
     return bar(out + step * (i + 0.1), first, 0.8 * step, last - first, "dark-bar");
   });
   const from = lam + wide + 8, along = (value) => top + (size * (limits[1] - value)) / 2 / limits[1];
@@ -242,13 +243,13 @@ const onePixel = (image, [row, column], query, lambda, output, limits) => { // f
     return `<rect x="${from}" y="${along(value)}" width="9" height="${Math.min(size / 22, top + size - along(value))}" style="fill: rgb(${shade(value - limits[1] / 45)})"/>`;
   });
   return sheet(690, 187, [
-    pixels(7, top, size, light(image)), mark("rim"), mark("mark"), bars, box(k, top, wide, size),
-    [-5, 0, 5].map((tick) => below(right(tick), top + size, `${tick}`.replace("-", "−"))),
+    pixels(7, top, size, light(image)), mark("rim"), mark("mark"), bars, bar(k, top, wide, size),
+    [-5, 0, 5].map((tick) => below(right(tick), top + size, tick)),
     [k, lam].map((x) => [query.map((_, i) => beside(x, top + high * (i + 0.5), i)), text(x - 22, top + size / 2 + 3, "k", 10, "middle")]),
-    pixels(lam, top, wide, lambda.map((line) => line.map(shade)), size), box(lam, top, wide, size),
-    scale, box(from, top, 9, size), [-4, -2, 0, 2, 4].map((tick) =>
-      line(from + 9, along(tick), from + 12.5, along(tick), "thin") + text(from + 15, along(tick) + 3.5, `${tick}`.replace("-", "−"), 9)),
-    answer, line(out, up(0), out + wide, up(0), "zero"), box(out, top, wide, size), [-20, -10, 0, 10, 20].map((tick) => beside(out, up(tick), tick)),
+    pixels(lam, top, wide, lambda.map((line) => line.map(shade)), size), bar(lam, top, wide, size),
+    scale, bar(from, top, 9, size), [-4, -2, 0, 2, 4].map((tick) =>
+      line(from + 9, along(tick), from + 12.5, along(tick), "thin") + text(from + 15, along(tick) + 3.5, minus(tick), 9)),
+    answer, line(out, up(0), out + wide, up(0), "zero"), bar(out, top, wide, size), [-20, -10, 0, 10, 20].map((tick) => beside(out, up(tick), tick)),
     [lam, out].map((x) => [output.map((_, i) => below(x + step * (i + 0.5), top + size, i)), text(x + wide / 2, top + size + 28, "v", 10, "middle")]),
     text(72, top - 6, `pixel (${row}, ${column})`, 9, "middle"), text(k + wide / 2, top - 6, "this head's query", 9, "middle"),
     text(lam + wide / 2, top - 6, "lambda of all heads", 9, "middle"), text(out + wide / 2, top - 6, "query · lambda = output", 9, "middle"),

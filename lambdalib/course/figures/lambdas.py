@@ -109,11 +109,11 @@ def palette_card(image, palette, soft_keys, repainted) -> Figure:
         ax.set_title(title, fontsize=9)
         ax.axis("off")
     orange = LinearSegmentedColormap.from_list("orange", ["white", LIT])
-    for swatch, writers, colour, share in zip(swatches, weights, palette, soft_keys):
+    for swatch, writers, colour, shares in zip(swatches, weights, palette, soft_keys):
         swatch.imshow(light(colour[None, None]), aspect="auto")
         swatch.set_title(", ".join(f"{255 * part:.0f}" for part in colour), fontsize=9)
-        writers.imshow(share, cmap=orange, vmin=0, interpolation="nearest")
-        share = share[share > 0]
+        writers.imshow(shares, cmap=orange, vmin=0, interpolation="nearest")
+        share = shares[shares > 0]
         count = np.exp(-(share * np.log(share)).sum())
         writers.set_xlabel(f"≈ {count:.0f} pixels" if count > 9.5 else f"≈ {count:.1f} pixels", fontsize=9)
         for ax in (swatch, writers):

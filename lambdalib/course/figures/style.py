@@ -55,18 +55,19 @@ def kept(make):
         if figures is None:
             return make(*arguments, **options)
         if key in figures:
-            wipe(*figures[key])
+            (figure, axes), parts = figures[key]
+            wipe(figure, parts)
         else:
             figure, axes = make(*arguments, **options)
             figure.suptitle("")  # once made, it belongs to a figure for ever, as an axis's title does
-            wholes = (figure, *figure.axes)
-            figures[key] = figure, axes, {part for whole in wholes for part in whole.get_children()}
-        return figures[key][:2]
+            parts = {part for whole in (figure, *figure.axes) for part in whole.get_children()}
+            figures[key] = (figure, axes), parts
+        return figure, axes
 
     return made
 
 
-def wipe(figure: Figure, _, parts: set) -> None:
+def wipe(figure: Figure, parts: set) -> None:
     """Take all but its bare parts from a figure. What was set of these (ticks, spines, places) stays set."""
     figure.suptitle("")
     for part in set(figure.get_children()) - parts:
