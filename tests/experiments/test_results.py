@@ -166,6 +166,7 @@ def test_what_the_readme_concludes():
         return (points > half) - (points < -half)
 
     assert significant("sizes-u4", "twins-lambda") == 1 and significant("sizes-u4", "twins-convolution") == 0
+    assert significant("tiny-u4", "tiny") == 0 > significant("tiny-u4", "tiny-convolutions")
     assert significant("alone-position", "alone-lambda") == 0 > significant("alone-content", "alone-lambda")
     assert round(100 * rows["sizes-u4"].parameters / rows["twins-convolution"].parameters) == 57
     for name in ("tiny", "small"):
