@@ -1089,7 +1089,7 @@ MUTATIONS = [
              "continuous_update = False"),
     Mutation("a figure made anew for each frame", "course/figures/style.py", "if key in figures:", "if False:"),
     Mutation("a widget that keeps figures for all", "course/figures/style.py", "        KEPT.reset(token)", "        pass"),
-    Mutation("a legend with the bars of the last frame", "course/figures/style.py", "            group.remove()", "            pass"),
+    Mutation("a legend with the bars of the last frame", "course/figures/style.py", "        ax.containers.clear()", "        pass"),
     Mutation("an axis that stays turned round", "course/figures/style.py", "axis.set_inverted(False)", "axis.get_inverted()"),
     Mutation("a widget that keeps no figure", "course/widgets.py", "with keeping(figures):", "if True:"),
     Mutation("a frame waits for a collection", "course/widgets.py", "    gc.freeze()", "    pass"),

@@ -70,11 +70,12 @@ def kept(make):
 def wipe(figure: Figure, parts: set) -> None:
     """Take all but its bare parts from a figure. What was set of these (ticks, spines, places) stays set."""
     figure.suptitle("")
+    for image in [image for ax in figure.axes for image in ax.images if image.colorbar]:
+        image.colorbar.remove()  # which gives back its place
     for part in set(figure.get_children()) - parts:
         part.remove()
     for ax in figure.axes:
-        for group in [*ax.containers]:  # bars: a legend would find them again
-            group.remove()
+        ax.containers.clear()  # or a legend would find the bars again
         for part in set(ax.get_children()) - parts:
             part.remove()
         for side in ("left", "center", "right"):
