@@ -81,7 +81,10 @@ def test_a_lesson_has_no_set_up_and_folds_what_answers(page):
     assert "Set-up: run this cell first" not in text and "Open in Colab" in text
     assert text.count("# @title Reveal") == text.count("tag_hide-cell") > 0
     drawn = CACHE / "frames" / "sliders.json"
-    if drawn.exists() and json.loads(drawn.read_text(encoding="utf-8")).get(Path(page).stem):
+    lessons = json.loads(drawn.read_text(encoding="utf-8")) if drawn.exists() else {}
+    if Path(page).stem in lessons:
+        assert "Guess first." not in text
+    if lessons.get(Path(page).stem):
         assert "Run this cell to get its controls" not in text and 'class="slider"' in text
         assert "without a kernel" not in text.lower() and "running kernel" not in text
 

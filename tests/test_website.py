@@ -1,6 +1,7 @@
 """What the web site is made of: staged notebooks and pages, the sliders' positions, the library's reference."""
 
 import importlib.util
+import json
 from base64 import b64encode
 from pathlib import Path
 
@@ -20,10 +21,10 @@ PAGE = Path("notebooks/03_position_lambdas.ipynb")
 PAGES = set(staging.staged_files())
 
 
-def staged(*cells, sliders=None):
+def staged(*cells, sliders=None, reveals=None):
     """The cells of a staged lesson, and its images."""
     notebook = nbformat.v4.new_notebook(cells=list(cells))
-    images = staging.stage_notebook(notebook, PAGE, PAGES, sliders or {})
+    images = staging.stage_notebook(notebook, PAGE, PAGES, sliders or {}, reveals or {})
     return notebook.cells, images
 
 
@@ -63,6 +64,24 @@ def test_an_image_becomes_a_file_with_its_words_and_its_width():
         assert part in cell.outputs[0].data["text/html"]
 
 
+def test_an_unfolded_reveal_answers():
+    closed, answer = (nbformat.v4.new_output("stream", text=text) for text in ("Guess first.\n", "seven\n"))
+    reveal = [code("# @title Reveal\nprint(7)", closed) for _ in range(2)]
+    (first, second), _ = staged(*reveal, reveals={1: [answer]})
+    assert first.outputs == [closed] and second.outputs == [answer]
+    assert first.metadata["mystnb"]["code_prompt_show"] == "Reveal"
+
+
+def test_frames_and_answers_are_read_back(monkeypatch, tmp_path):
+    monkeypatch.setattr(website, "CACHE", tmp_path)
+    assert website.read_frames("reveals") == {}
+    outputs = [nbformat.v4.new_output("display_data", {"text/plain": "a plane"})]
+    (tmp_path / "frames").mkdir()
+    (tmp_path / "frames" / "reveals.json").write_text(json.dumps({"03_x": {7: outputs}}))
+    assert website.read_frames("reveals") == {"03_x": {7: outputs}}
+    assert website.read_frames("reveals")["03_x"][7][0].data["text/plain"] == "a plane"
+
+
 def test_a_widget_becomes_its_sliders():
     output = nbformat.v4.new_output("execute_result", {"text/plain": "Run this cell to get its controls."})
     (cell,), _ = staged(code("widgets.explore(draw)", output), sliders={0: "<div>sliders</div>"})
@@ -81,7 +100,7 @@ def test_where_sliders_move_no_sentence_asks_for_a_kernel(sliders):
 @pytest.mark.parametrize("stem", ["03_position_lambdas", "08_look_inside"])
 def test_lessons_with_sliders_do_not_ask_for_a_kernel(stem):
     notebook = nbformat.read(staging.ROOT / "notebooks" / f"{stem}.ipynb", as_version=4)
-    staging.stage_notebook(notebook, PAGE, PAGES, {0: "<div>sliders</div>"})
+    staging.stage_notebook(notebook, PAGE, PAGES, {0: "<div>sliders</div>"}, {})
     text = " ".join(cell.source for cell in notebook.cells if cell.cell_type == "markdown").lower()
     assert "here are five positions" in text
     assert not any(

@@ -1,7 +1,7 @@
-"""The widgets of the lessons without a kernel: their figures at chosen positions, for an animation or the site.
+"""The lessons without a kernel: what their reveals answer, and their widgets' figures at chosen positions.
 
-python tools/frames.py            draw the widgets of every lesson for the site (minutes)
-python tools/frames.py 03 08      only those of lessons 03 and 08
+python tools/frames.py            run every lesson, and draw its widgets for the site (minutes)
+python tools/frames.py 03 08      only lessons 03 and 08
 """
 
 import argparse
@@ -18,9 +18,10 @@ from unittest import mock
 
 import jupytext
 import numpy as np
+from nbformat.v4 import new_output
 from PIL import Image
 
-from lambdalib.course import widgets
+from lambdalib.course import questions, widgets
 from lambdalib.course.figures.output import rendered
 from lambdalib.course.figures.style import array, keeping
 
@@ -87,23 +88,37 @@ DIALS = {
 }
 
 
-def explored(twin: Path) -> list[Explored]:
-    """Run the code cells of a lesson, silently, and return its calls of explore() instead of showing them."""
-    found, namespace = [], {"__name__": "__main__"}
+def performed(twin: Path) -> tuple[list[Explored], dict[int, list]]:
+    """Run the code cells of a lesson, silently, as if each guess had been made.
+
+    Returns:
+        its calls of explore(), and the outputs of its reveals by the number of the cell: a text, then figures.
+    """
+    found, reveals, namespace = [], {}, {"__name__": "__main__"}
 
     def record(draw, alt, **controls):
         given = DIALS[draw.__name__](namespace) if draw.__name__ in DIALS else None
         found.append(Explored(number, draw, alt, controls, given))
 
+    def keep(data, metadata=None, raw=False):
+        shown.append(
+            new_output("display_data", data if raw else {"text/html": data.data}, metadata=metadata or {})
+        )
+
     with (
         mock.patch.object(widgets, "explore", record),
-        mock.patch("lambdalib.course.figures.output.display", lambda *_, **__: None),
-        contextlib.redirect_stdout(io.StringIO()),
+        mock.patch.object(questions, "revealed", lambda guess: True),
+        mock.patch("lambdalib.course.figures.output.display", keep),
     ):
         for number, cell in enumerate(jupytext.read(twin).cells):
             if cell.cell_type == "code":
-                exec(compile(cell.source, f"{twin.name}, cell {number}", "exec"), namespace)
-    return found
+                shown, said = [], io.StringIO()
+                with contextlib.redirect_stdout(said):
+                    exec(compile(cell.source, f"{twin.name}, cell {number}", "exec"), namespace)
+                if cell.source.startswith("# @title Reveal"):
+                    printed = [new_output("stream", text=said.getvalue())] if said.getvalue() else []
+                    reveals[number] = printed + shown
+    return found, reveals
 
 
 def drawn(widget: Explored, positions: list[dict]) -> list[Image.Image]:
@@ -235,13 +250,14 @@ def main(arguments: list[str] | None = None) -> int:
     wanted = parser.parse_args(arguments).lessons or [""]
     if unknown := [name for name in wanted if not any(TWINS.glob(f"{name}*.py"))]:
         parser.error(f"lessons must begin as those in {TWINS} do, got {', '.join(unknown)}")
-    listed = FRAMES / "sliders.json"
-    sliders = json.loads(listed.read_text(encoding="utf-8")) if listed.exists() else {}
+    files = [FRAMES / "sliders.json", FRAMES / "reveals.json"]
+    sliders, reveals = (json.loads(file.read_text(encoding="utf-8")) if file.exists() else {} for file in files)
     for twin in sorted(TWINS.glob("*.py")):
         if not twin.name.startswith(tuple(wanted)):
             continue
         sliders[twin.stem] = {}
-        for widget in explored(twin):
+        found, reveals[twin.stem] = performed(twin)
+        for widget in found:
             if (name := widget.draw.__name__) in DIALS:
                 places = {argument: positions(control) for argument, control in widget.controls.items()}
                 sliders[twin.stem][widget.cell] = slider_html(widget, places, "", dial=name)
@@ -252,7 +268,8 @@ def main(arguments: list[str] | None = None) -> int:
             sliders[twin.stem][widget.cell] = draw_frames(widget, folder)
             print(f"{folder.name}: {len(list(folder.iterdir()))} frames", flush=True)
         FRAMES.mkdir(parents=True, exist_ok=True)
-        listed.write_text(json.dumps(sliders), encoding="utf-8")
+        for file, content in zip(files, (sliders, reveals)):
+            file.write_text(json.dumps(content), encoding="utf-8")
     return 0
 
 

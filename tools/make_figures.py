@@ -124,7 +124,7 @@ def steering():
     """Lesson 03's slider, moved once round: frames of the same function."""
     (slider,) = (
         widget
-        for widget in frames.explored(frames.TWINS / "03_position_lambdas.py")
+        for widget in frames.performed(frames.TWINS / "03_position_lambdas.py")[0]
         if "degrees" in widget.controls
     )
     return frames.drawn(slider, [{"degrees": degrees} for degrees in range(0, 360, 15)])

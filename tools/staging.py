@@ -1,6 +1,7 @@
 """From the repository to the sources of its web site: notebooks and pages as Sphinx reads them.
 
-Nothing is executed: a page shows the stored outputs. The sources lie as in the repository, so relative links stay.
+Nothing is executed: a page shows the stored outputs, and what tools/frames.py has made. The sources lie as in the
+repository, so relative links stay.
 """
 
 import html
@@ -50,7 +51,7 @@ def relink(text: str, page: Path, pages: set[Path]) -> str:
 
 
 def stage_notebook(
-    notebook: NotebookNode, page: Path, pages: set[Path], sliders: dict[int, str]
+    notebook: NotebookNode, page: Path, pages: set[Path], sliders: dict[int, str], reveals: dict[int, list]
 ) -> dict[str, bytes]:
     """Turn a lesson into a page, in place, and return its images: file name -> bytes.
 
@@ -61,6 +62,7 @@ def stage_notebook(
         page: where the lesson stands, from the root of the repository.
         pages: see relink.
         sliders: HTML for the outputs of cells with widgets, by the number of the cell.
+        reveals: the outputs of reveals after a guess, by the number of the cell; others keep the stored ones.
     """
     images, cells = {}, []
     for number, cell in enumerate(notebook.cells):
@@ -76,10 +78,11 @@ def stage_notebook(
             continue
         title = re.match(r"# @title (\w+)", cell.source)
         if title:
-            cell.metadata["tags"] = [
-                *cell.metadata.get("tags", []),
-                "hide-cell" if title[1] == "Reveal" else "hide-input",
-            ]
+            reveal = title[1] == "Reveal"
+            cell.metadata["tags"] = [*cell.metadata.get("tags", []), "hide-cell" if reveal else "hide-input"]
+            if reveal:
+                cell.metadata["mystnb"] = {"code_prompt_show": "Reveal", "code_prompt_hide": "Reveal"}
+                cell.outputs = reveals.get(number, cell.outputs)
         for place, output in enumerate(cell.get("outputs", [])):
             data = output.get("data", {})
             if number in sliders and "text/plain" in data:
@@ -118,11 +121,11 @@ def taught(stem: str, symbols: list[tuple[str, str, str]]) -> str:
     return "**In the library:** " + ", ".join(links) + "." if links else ""
 
 
-def stage(target: Path, sliders: dict[str, dict[int, str]], symbols: list[tuple[str, str, str]]) -> None:
+def stage(target: Path, sliders: dict, reveals: dict, symbols: list[tuple[str, str, str]]) -> None:
     """Write all sources of the site below `target`.
 
     Args:
-        sliders: stem of a lesson -> see stage_notebook.
+        sliders, reveals: stem of a lesson -> see stage_notebook.
         symbols: see taught.
     """
     files = staged_files()
@@ -133,7 +136,8 @@ def stage(target: Path, sliders: dict[str, dict[int, str]], symbols: list[tuple[
         to.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".ipynb":
             notebook = nbformat.read(ROOT / path, as_version=4)
-            for name, data in stage_notebook(notebook, path, pages, sliders.get(path.stem, {})).items():
+            made = (kept.get(path.stem, {}) for kept in (sliders, reveals))
+            for name, data in stage_notebook(notebook, path, pages, *made).items():
                 (images / name).write_bytes(data)
             if words := taught(path.stem, symbols):
                 notebook.cells.append(nbformat.v4.new_markdown_cell(words))

@@ -19,6 +19,7 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
+from nbformat import NotebookNode
 from staging import ROOT, STATIC, stage
 
 from lambdalib.training.downloads import DataError, npm_pack
@@ -99,18 +100,19 @@ def fetch_mathjax(to: Path) -> bool:
     return True
 
 
-def read_sliders() -> dict[str, dict[int, str]]:
-    """The HTML of the widgets that tools/frames.py has drawn: stem of a lesson -> number of the cell -> HTML."""
-    kept = CACHE / "frames" / "sliders.json"
-    stored = json.loads(kept.read_text(encoding="utf-8")) if kept.exists() else {}
-    return {lesson: {int(cell): words for cell, words in cells.items()} for lesson, cells in stored.items()}
+def read_frames(name: str) -> dict[str, dict]:
+    """What tools/frames.py made, "sliders" or "reveals": stem of a lesson -> number of a cell -> what it shows."""
+    kept = CACHE / "frames" / f"{name}.json"
+    text = kept.read_text(encoding="utf-8") if kept.exists() else "{}"
+    stored = json.loads(text, object_hook=NotebookNode)
+    return {lesson: {int(cell): made for cell, made in cells.items()} for lesson, cells in stored.items()}
 
 
 def build() -> int:
     """Stage the sources and run Sphinx; its exit code."""
     source = BUILD / "source"
     shutil.rmtree(source, ignore_errors=True)
-    stage(source, read_sliders(), symbols())
+    stage(source, read_frames("sliders"), read_frames("reveals"), symbols())
     (source / "api.md").write_text(api_page(), encoding="utf-8")
     shutil.copy(SITE / "conf.py", source / "conf.py")
     fetch_mathjax(source / STATIC / "mathjax")

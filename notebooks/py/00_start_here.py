@@ -137,11 +137,11 @@ for name, weights in halves.items():
 if revealed(guess):
     for name, share in right.items():
         print(f"{name:12} {share:5.1f} % right")
-figures.show(
-    figures.bars(list(right), list(right.values()), "right answers on 500 test images, %"),
-    "The same network with halves of its lambdas faded out.",
-    alt="Four bars: both halves, no stencils, no palettes, neither.",
-)
+    figures.show(
+        figures.bars(list(right), list(right.values()), "right answers on 500 test images, %"),
+        "The same network with halves of its lambdas faded out.",
+        alt="Four bars: both halves, no stencils, no palettes, neither.",
+    )
 
 # %% [markdown]
 # Compare the last bar with the two above it. Is one of them a surprise? What comes after the layer was trained on the *sum* of both halves. It has never met one half alone. Half of a sum is not half of an answer.

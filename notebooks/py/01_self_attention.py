@@ -110,11 +110,11 @@ check_answer("01.1", guess)
 weights = (queries @ keys.T).softmax(dim=1)  # (n, m): the attention matrix of the strip
 if revealed(guess):
     print("query (1, 1):", ask(queries[3]))
-figures.show(
-    figures.blends(values, weights, weights @ values),
-    "Each row is one query: its four weights, and at the right the colour that they blend. Darker weighs more.",
-    alt="A table of 4 × 4 weights below the colours of the strip, and the four answers at the right.",
-)
+    figures.show(
+        figures.blends(values, weights, weights @ values),
+        "Each row is a query: its four weights, and at the right the colour that they blend. Darker weighs more.",
+        alt="A table of 4 × 4 weights below the colours of the strip, and the four answers at the right.",
+    )
 
 
 # %% [markdown]
@@ -255,11 +255,11 @@ nearest = blended[distances.argmin()].round(decimals=2).abs()  # abs: no -0
 if revealed(guess):
     print(f"smallest distance of {tries:,} tries: {distances.min():.2f}")
     print("by the answer", nearest.tolist())
-figures.show(
-    figures.colour_table([[wish, nearest]], [""], ["the wish", "the nearest answer"]),
-    "The wish has a negative part. The nearest of 10,000 answers has none. Bars: red, green, blue.",
-    alt="Two panels of three bars: the wish with a bar below zero, and the nearest answer without one.",
-)
+    figures.show(
+        figures.colour_table([[wish, nearest]], [""], ["the wish", "the nearest answer"]),
+        "The wish has a negative part. The nearest of 10,000 answers has none. Bars: red, green, blue.",
+        alt="Two panels of three bars: the wish with a bar below zero, and the nearest answer without one.",
+    )
 
 # %% [markdown]
 # The distance never falls below 8. Every blend has at least 0 of red, and the wish has −8. The nearest blend is blue alone. So attention can *copy* a pixel, and it can *mix* pixels. But one head cannot subtract one value from another.
@@ -286,13 +286,13 @@ close = lambda one, other: torch.allclose(one, other, rtol=0, atol=1e-12)
 if revealed(guess):
     print("the same in every place:", close(confetti_answers, plane_answers))
     print("the same once every pixel is put back:", close(confetti_answers[restore], plane_answers))
-figures.show(
-    figures.maps([as_image(rows) for rows in (colours, plane_answers, colours[shuffle], confetti_answers,
-                                              confetti_answers[restore])],
-                 ["plane", "its answers", "confetti", "its answers", "… put back"]),
-    "Compare the second image with the last.",
-    alt="The small plane and its answers; the shuffled pixels and their answers; these answers put back in order.",
-)
+    figures.show(
+        figures.maps([as_image(rows) for rows in (colours, plane_answers, colours[shuffle], confetti_answers,
+                                                  confetti_answers[restore])],
+                     ["plane", "its answers", "confetti", "its answers", "… put back"]),
+        "Compare the second image with the last.",
+        alt="The small plane and its answers; the shuffled pixels, their answers, and these put back in order.",
+    )
 
 
 # %% [markdown]

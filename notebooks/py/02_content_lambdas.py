@@ -147,12 +147,12 @@ by_lambda = apply_lambdas(queries, palette)[0, 0]
 if revealed(guess):
     for row in zip(queries[0, 0], by_attention, by_lambda):
         print("query {}: attention {}, lambda {}".format(*(part.round(decimals=4).tolist() for part in row)))
-figures.show(
-    figures.colour_table([by_attention, by_lambda], ["attention", "content lambda"],
-                         ["query (1, 0)", "query (0, 1)", "query (1, −1)", "query (1, 1)"]),
-    "Answers to four queries, all on one scale. The first two columns agree. The bars are red, green and blue.",
-    alt="Eight panels with three bars each: above the answers of attention, below those of the content lambda.",
-)
+    figures.show(
+        figures.colour_table([by_attention, by_lambda], ["attention", "content lambda"],
+                             ["query (1, 0)", "query (0, 1)", "query (1, −1)", "query (1, 1)"]),
+        "Answers to four queries, all on one scale. The first two columns agree. Bars are red, green and blue.",
+        alt="Eight panels with three bars each: above, the answers of attention; below, those of the lambda.",
+    )
 
 # %% [markdown]
 # A query that is *one-hot* (a single 1, the rest zeros) picks one colour. For such a query the two functions agree. For the other two queries they do not.
@@ -313,11 +313,11 @@ for sharpness in (0, 3, 10, 30, 100):
 if revealed(guess):
     for sharpness, error in errors.items():
         print(f"β = {sharpness:3d}: error {error:.0f}")
-figures.show(
-    figures.maps([plane(), *paintings], ["the plane", *(f"β = {s}" for s in errors)], columns=3),
-    "The plane, and its paintings from the lowest sharpness to the highest.",
-    alt="The plane, then five paintings: one flat grey blue, pale, soft, strong, and a poster of four colours.",
-)
+    figures.show(
+        figures.maps([plane(), *paintings], ["the plane", *(f"β = {s}" for s in errors)], columns=3),
+        "The plane, and its paintings from the lowest sharpness to the highest.",
+        alt="The plane, then five paintings: flat grey blue, pale, soft, strong, and a poster of four colours.",
+    )
 
 
 # %% [markdown]

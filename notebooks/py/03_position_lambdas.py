@@ -96,11 +96,11 @@ check_answer("03.1", guess)
 # @title Reveal
 if revealed(guess):
     print("stencil 1 at pixel 1:", readings[1, 1].tolist())
-figures.show(
-    figures.strip_readings(colours, taps, readings),
-    "Every column is a pixel. Below it: what each stencil reads there, as signed bars of red, green and blue.",
-    alt="The strip's four pixels, and under each pixel the readings of the two stencils as bars.",
-)
+    figures.show(
+        figures.strip_readings(colours, taps, readings),
+        "Every column is a pixel. Below it: what each stencil reads there, as signed bars of red, green and blue.",
+        alt="The strip's four pixels, and under each pixel the readings of the two stencils as bars.",
+    )
 
 
 # %% [markdown]

@@ -133,11 +133,11 @@ with torch.no_grad():
 if revealed(guess):
     for name, (edge, marker) in results.items():
         print(f"{name:<14} A, edge: {edge:.2f}    B, far marker: {marker:.2f}")
-figures.show(
-    figures.puzzle_answers(images[0], truth[0], scored[0], answers),
-    "One test image. White is yes, grey is no, a cross is a wrong answer. Hatched pixels are not scored.",
-    alt="The image, the true answers to both puzzles, and the answers of the three networks.",
-)
+    figures.show(
+        figures.puzzle_answers(images[0], truth[0], scored[0], answers),
+        "One test image. White is yes, grey is no, a cross is a wrong answer. Hatched pixels are not scored.",
+        alt="The image, the true answers to both puzzles, and the answers of the three networks.",
+    )
 
 # %% [markdown]
 # Each half solves the puzzle that the other cannot. For the palette alone, puzzle A is impossible: shuffle all other pixels, and nothing changes for this one. For 3 × 3 stencils alone, puzzle B is impossible: nothing travels further than one pixel.
@@ -341,12 +341,12 @@ with torch.no_grad():
 if revealed(guess):
     for name, curve in curves.items():
         print(f"{name:<24} input × 10: output × {curve[3]:.3g}")
-figures.show(
-    figures.scale_curves(factors, curves),
-    "How the output grows with the input, on logarithmic axes. Orange: without norms. Dashed: a convolution.",
-    alt="Curves of output over input size: slope 2 for the bare position half, level for the one with norms. "
-        "The content curves start steeper and bend.",
-)
+    figures.show(
+        figures.scale_curves(factors, curves),
+        "How the output grows with the input, on logarithmic axes. Orange: without norms. Dashed: a convolution.",
+        alt="Curves of output over input size: slope 2 for the bare position half, level for the one with norms. "
+            "The content curves start steeper and bend.",
+    )
 
 # %% [markdown]
 # A convolution multiplies the input with weights. A lambda layer multiplies the input with *the input*: query and value both carry the factor $s$, so the output carries $s^2$. Such a function is quadratic. A stack of them explodes (exercise 4). With the norms, queries and values have the same size whatever comes in. The content curves bend for another reason. Larger keys make a sharper softmax, until each colour is hardly more than one pixel.

@@ -50,6 +50,13 @@ figures.show(draw(2), "a bar", alt="a bar")
 print("drawn")
 
 # %%
+# @title Reveal
+from lambdalib.course.questions import revealed
+if revealed(None):
+    print("two bars")
+    figures.show(draw(3), "a high bar", alt="a high bar")
+
+# %%
 widgets.explore(draw, "a bar", height=widgets.slider("height", 1, 3, 2))
 """
 
@@ -63,8 +70,11 @@ def twin(tmp_path):
 
 
 def test_a_widget_is_found_and_drawn_at_any_position(twin, capsys):
-    (bar,) = frames.explored(twin)
-    assert (bar.cell, bar.alt, list(bar.controls)) == (1, "a bar", ["height"]) and capsys.readouterr().out == ""
+    (bar,), reveals = frames.performed(twin)
+    assert (bar.cell, bar.alt, list(bar.controls)) == (2, "a bar", ["height"]) and capsys.readouterr().out == ""
+    text, picture, caption = reveals.pop(1)
+    assert not reveals and text.text == "two bars\n" and "a high bar" in caption.data["text/html"]
+    assert picture.data["image/png"] and picture.metadata["image/png"]["alt"] == "a high bar"
     low, start, high = frames.drawn(bar, [{"height": 1}, {}, {"height": 3}])
     assert low.size == (2 * frames.DOTS, frames.DOTS)
     pixels = [np.asarray(image, int) for image in (low, start, high)]
