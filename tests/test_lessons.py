@@ -224,7 +224,7 @@ def given_and_taken(code: ast.Module) -> tuple[set[str], set[str]]:
             taken.add(root(node.target))
         elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and root(node.value) != "print":
             given |= {root(node.value), *map(root, node.value.args)} - {None}  # called for what it changes
-        elif isinstance(node, ast.For):  # the variable of a loop stays in it
+        elif isinstance(node, (ast.For, ast.comprehension)):  # the variable of a loop stays in it
             given, taken = given - names(node.target), taken - names(node.target)
         elif isinstance(node, ast.withitem) and node.optional_vars:
             taken -= names(node.optional_vars)
