@@ -151,7 +151,8 @@ def main(arguments: list[str] | None = None) -> int:
         command = [runner, "-m", "pytest", *tests, *side_by_side, "--junitxml", report, *others]
         code = subprocess.run(command, cwd=ROOT).returncode
         if options.tally:
-            write_tally(options.name, report, python, " ".join([f"make test-{options.name}", *others]))
+            more = f" ARGS='{' '.join(others)}'" if others else ""
+            write_tally(options.name, report, python, f"make test-{options.name}{more}")
     return code
 
 
