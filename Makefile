@@ -46,7 +46,7 @@ test-site: .venv/ready-site  ## build the site and test it in headless Chromium 
 	@$(PY) tools/website.py
 	@$(PY) -m pytest -q site $(ARGS)
 
-frames: $(READY)         ## draw the sliders of the site, in minutes (ARGS="03 08" for some lessons)
+frames: $(READY)         ## make the sliders and reveals of the site, in minutes (ARGS="03 08" for some lessons)
 	@$(PY) tools/frames.py $(ARGS)
 
 student: $(READY)        ## write notebooks without solutions, and the solutions, for a class
