@@ -11,14 +11,11 @@ survivors.txt, with the reasons. The exit code is 1 if another one survives.
 """
 
 import argparse
-import hashlib
-import json
 import os
 import random
 import sys
-import time
 
-from mutations import ROOT, TESTS, Mutation, prepare, run_all, write_tally
+from mutations import ROOT, Mutation, finished, key, run_rest, write_tally
 
 FILES = [
     "layer.py",
@@ -78,16 +75,6 @@ def listed() -> dict[str, str]:
     return {name: reason for name, _, reason in (block.rpartition("\n") for block in blocks)}
 
 
-def key(mutant: Mutation) -> str:
-    return hashlib.sha256(f"{mutant.file}\n{mutant.new}".encode()).hexdigest()
-
-
-def finished() -> dict[str, bool]:
-    """Mutants that ran: key -> whether it was killed, the last time."""
-    lines = FINISHED.read_text(encoding="utf-8").splitlines() if FINISHED.exists() else []
-    return {line["key"]: line["killed"] for line in map(json.loads, lines)}
-
-
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--count", type=int, default=COUNT, help=f"how many, at most {COUNT}")
@@ -95,33 +82,16 @@ def main() -> int:
     parser.add_argument("--processes", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--write", action="store_true")
     options = parser.parse_args()
-    drawn, before, known = draw(options.count), finished(), listed()
-    waiting = [m for m in drawn if key(m) not in before or not (before[key(m)] or m.name in known)]
+    drawn, before, known = draw(options.count), finished(FINISHED), listed()
+    waiting = [m for m in drawn if not before.get(key(m)) and (key(m) not in before or m.name not in known)]
     print(f"{len(drawn)} mutants, {len(waiting)} to run", flush=True)
-    waiting = waiting if options.minutes else []
-    if waiting:
-        prepare()
-    for tests, _, code, seconds, text in run_all(
-        [(tests, None) for tests in sorted({TESTS[m.file] for m in waiting})], options.processes
-    ):
-        print(f"{'ok' if code == 0 else 'FAILS'} {seconds:.1f} s  unbroken: {tests}", flush=True)
-        if code:
-            print(text)
-            return 1
-    FINISHED.parent.mkdir(exist_ok=True)
-    end = time.monotonic() + 60 * options.minutes
-    for _, mutant, code, seconds, _ in run_all([(TESTS[m.file], m) for m in waiting], options.processes, SECONDS):
-        with open(FINISHED, "a", encoding="utf-8") as file:
-            line = {"key": key(mutant), "killed": code != 0, "code": code, "seconds": round(seconds, 1)}
-            file.write(json.dumps({**line, "name": mutant.name}) + "\n")
+    for mutant, code, seconds, _ in run_rest(waiting, FINISHED, options.minutes, options.processes, SECONDS):
         print(f"{'killed' if code else 'SURVIVED'} ({code}) {seconds:.1f} s  {mutant.name}\n", flush=True)
-        if time.monotonic() > end:
-            break
-    now = finished()
+    now = finished(FINISHED)
     ran = [mutant for mutant in drawn if key(mutant) in now]
-    killed, survivors = ({m.name for m in ran if now[key(m)] is fate} for fate in (True, False))
+    killed, survivors = ({m.name for m in ran if bool(now[key(m)]) is fate} for fate in (True, False))
     holes, wrong = survivors - known.keys(), killed & known.keys()
-    counts = {"killed": sum(now[key(m)] for m in ran), "equivalent": len(survivors & known.keys())}
+    counts = {"killed": sum(now[key(m)] != 0 for m in ran), "equivalent": len(survivors & known.keys())}
     print(f"{len(ran)} of {len(drawn)} mutants ran: {counts}, {len(holes)} survive")
     for name in sorted(holes):
         print(f"\nSURVIVED: {name}")

@@ -1,16 +1,21 @@
 """Does the test suite notice a wrong line? Break the source on purpose, one line at a time, and see.
 
-    python tests/mutations.py                 every mutation
-    python tests/mutations.py NAME [NAME...]  those whose name contains one of the words
-    python tests/mutations.py --write         the count goes into tests/tally/mutants.jsonl, too
+    python tests/mutations.py                 every mutation; it goes on where the last call stopped
+    python tests/mutations.py NAME [NAME...]  those whose name contains one of the words, again
+    python tests/mutations.py --minutes 30    starts no other after so many minutes; 0 only counts what has run
+    python tests/mutations.py --write         also writes the counts to tests/tally/mutants.jsonl
 
 Each mutation is made in a copy of the project, in a temporary folder, and tested by a fork of this process, which has
 imported PyTorch already (so it needs Linux or macOS). The unbroken copy runs first and must pass; then each broken
-one must fail. The exit code is 1 if a mutation survives. Every row is also checked by test_mutations.py,
-so a row whose source line has changed is noticed at once.
+one must fail. What has run stands in build/mutants.jsonl; survivors run again at each call. The exit code is 1 if a
+mutation survives. Every row is also checked by test_mutations.py, so a row whose source line has changed is noticed
+at once.
 """
 
+import argparse
+import hashlib
 import importlib
+import json
 import os
 import shutil
 import signal
@@ -25,6 +30,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 SECONDS = 600  # until a run is given up
+FINISHED = ROOT / "build" / "mutants.jsonl"
 PACKAGES = """torch torch._dynamo torch.export torch.utils.checkpoint torch.utils.flop_counter torchvision numpy PIL.Image
     matplotlib.pyplot hypothesis safetensors.torch tqdm.auto einops timm lambda_networks xdist.scheduler""".split()
 WITHOUT = ["cacheprovider", "faulthandler", "nbval"]  # nbval compiles grammars for seconds, in every fork
@@ -1206,14 +1212,24 @@ MUTATIONS = [
 ]
 
 
-def mutate(mutation: Mutation, root: Path) -> None:
-    """Break one line of the copy at root. Raises ValueError if the line is not there exactly once."""
-    path = root / "lambdalib" / mutation.file
-    source = path.read_text(encoding="utf-8")
+def broken(mutation: Mutation) -> str:
+    """The mutation's file with the wrong line. Raises ValueError if the right one is not there exactly once."""
+    source = (ROOT / "lambdalib" / mutation.file).read_text(encoding="utf-8")
     times = source.count(mutation.old)
     if times != 1:
         raise ValueError(f"{mutation.name}: {mutation.old!r} occurs {times} times in {mutation.file}, not once")
-    path.write_text(source.replace(mutation.old, mutation.new), encoding="utf-8")
+    return source.replace(mutation.old, mutation.new)
+
+
+def key(mutation: Mutation) -> str:
+    """Names the broken file: when its source changes, the mutation runs again."""
+    return hashlib.sha256(f"{mutation.file}\n{broken(mutation)}".encode()).hexdigest()
+
+
+def finished(path: Path) -> dict[str, int]:
+    """What has run: key of a mutation -> pytest's exit code, the last time."""
+    lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    return {line["key"]: line["code"] for line in map(json.loads, lines)}
 
 
 def selection(mutation: Mutation) -> str:
@@ -1237,7 +1253,7 @@ def start(tests: str, mutation: Mutation | None, limit: int) -> tuple[int, Path]
     for name in ("conftest.py", "pyproject.toml", "hubconf.py", "README.md", "RESULTS.md"):  # settings; pages of numbers
         shutil.copy(ROOT / name, root)
     if mutation:
-        mutate(mutation, root)
+        (root / "lambdalib" / mutation.file).write_text(broken(mutation), encoding="utf-8")
     if process := os.fork():
         return process, root
     with open(root / "output.txt", "wb") as output:  # the child, which never returns
@@ -1291,33 +1307,59 @@ def write_tally(name: str, what: str, count: int, failures: int, command: str, *
     tally.write(name, tally.tally(what, count, failures, command, **more))
 
 
-def main(words: list[str]) -> int:
-    write = "--write" in words
-    words = [word for word in words if word != "--write"]
-    chosen = [m for m in MUTATIONS if not words or any(word in m.name for word in words)]
-    if not chosen:
-        names = ", ".join(m.name for m in MUTATIONS)
-        print(f"NAME must be part of one of: {names}; got {' '.join(words)}", file=sys.stderr)
-        return 2
+def run_rest(
+    mutations: list[Mutation], path: Path, minutes: float, processes: int = os.cpu_count() or 1, limit: int = SECONDS
+) -> Iterator[tuple[Mutation, int, float, str]]:
+    """Run the unbroken copy, then mutations, each noted in the file: mutation, pytest's exit code, seconds, output.
+
+    Raises:
+        SystemExit: the tests fail on the unbroken copy.
+    """
+    if not mutations or not minutes:
+        return
     prepare()
-    selections = sorted({selection(m).partition(" -k ")[0] for m in chosen})
-    for tests, _, code, seconds, text in run_all([(tests, None) for tests in selections]):
+    whole = sorted({selection(m).partition(" -k ")[0] for m in mutations})
+    for tests, _, code, seconds, text in run_all([(tests, None) for tests in whole], processes):
         print(f"{'ok' if code == 0 else 'FAILS':9}{seconds:6.1f} s  unbroken: {tests}", flush=True)
         if code:
-            print(text)
-            return 1
-    survivors = 0
-    for _, mutation, code, seconds, text in run_all([(selection(m), m) for m in chosen]):
-        survivors += code != 1  # 1: tests ran and failed; anything else is no verdict
+            raise SystemExit(text)
+    path.parent.mkdir(exist_ok=True)
+    end = time.monotonic() + 60 * minutes
+    for _, mutation, code, seconds, text in run_all([(selection(m), m) for m in mutations], processes, limit):
+        line = {"key": key(mutation), "code": code, "seconds": round(seconds, 1), "name": mutation.name}
+        with open(path, "a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
+        yield mutation, code, seconds, text
+        if time.monotonic() > end:
+            return
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    parser.add_argument("--minutes", type=float, default=float("inf"))
+    parser.add_argument("--write", action="store_true")
+    options = parser.parse_args()
+    chosen = [m for m in MUTATIONS if not options.names or any(word in m.name for word in options.names)]
+    if not chosen:
+        names = ", ".join(m.name for m in MUTATIONS)
+        parser.error(f"NAME must be part of one of: {names}; got {' '.join(options.names)}")
+    before = {} if options.names else finished(FINISHED)
+    waiting = [m for m in chosen if before.get(key(m)) != 1]
+    print(f"{len(chosen)} mutations, {len(waiting)} to run", flush=True)
+    for mutation, code, seconds, text in run_rest(waiting, FINISHED, options.minutes):
         verdict = {0: "SURVIVED", 1: "caught"}.get(code, f"BROKEN {code}")
         print(f"{verdict:9}{seconds:6.1f} s  {mutation.file}: {mutation.name}", flush=True)
         if code not in (0, 1):
             print(text)
-    print(f"{len(chosen) - survivors} of {len(chosen)} caught")
-    if write:
-        write_tally("mutants", "lines broken by hand", len(chosen), survivors, "make mutants")
+    now = finished(FINISHED)
+    codes = [now[key(m)] for m in chosen if key(m) in now]
+    survivors = sum(code != 1 for code in codes)  # 1: tests ran and failed; anything else is no verdict
+    print(f"{len(codes)} of {len(chosen)} ran, {len(codes) - survivors} caught")
+    if options.write:
+        write_tally("mutants", "lines broken by hand", len(codes), survivors, "make mutants")
     return 1 if survivors else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(main())

@@ -3,9 +3,10 @@
 import ast
 from collections.abc import Iterator
 
+import mutations
 import pytest
 from drawn import FILES, difference, listed
-from mutations import MUTATIONS, ROOT, selection, split
+from mutations import MUTATIONS, ROOT, finished, key, run_rest, selection, split
 
 DRAWINGS = "course/figures/"  # tests read the words and numbers of every figure; a person looks at the rest
 MODULES = sorted(path.relative_to(ROOT / "lambdalib").as_posix() for path in (ROOT / "lambdalib").rglob("*.py"))
@@ -71,3 +72,23 @@ def test_a_survivor_is_still_in_the_source(name):
 def test_a_mutant_is_named_by_the_lines_that_differ():
     assert difference("a\n  b = 1\nc\n", "a\n  b = 2\nc\n") == "- b = 1\n+ b = 2"
     assert difference("a\nb\nc", "a\nc") == "- b"
+
+
+def test_a_run_goes_on_where_the_last_one_stopped(monkeypatch, tmp_path):
+    path, jobs = tmp_path / "build" / "mutants.jsonl", []
+
+    def run_all(rows, *_):
+        jobs.extend(rows)
+        yield from ((tests, mutation, int(mutation is not None), 0.1, "") for tests, mutation in rows)
+
+    monkeypatch.setattr(mutations, "run_all", run_all)
+    monkeypatch.setattr(mutations, "prepare", lambda: None)
+    first, second = MUTATIONS[:2]
+    assert list(run_rest([first, second], path, minutes=0)) == [] and finished(path) == {}
+    assert [mutation for mutation, *_ in run_rest([first, second], path, minutes=1e-9)] == [first]
+    assert finished(path) == {key(first): 1} and jobs[0][1] is None, "the unbroken copy comes first"
+    assert [mutation for mutation, *_ in run_rest([second], path, minutes=1)] == [second]
+    assert finished(path) == {key(first): 1, key(second): 1}
+    monkeypatch.setattr(mutations, "run_all", lambda rows, *_: iter([("tests", None, 1, 0.1, "it fails")]))
+    with pytest.raises(SystemExit, match="it fails"):
+        next(run_rest([first], path, minutes=1))
