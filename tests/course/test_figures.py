@@ -14,7 +14,7 @@ from lambdalib import LambdaLayer
 from lambdalib.course import figures
 from lambdalib.course.examples import plane
 from lambdalib.course.figures import picture
-from lambdalib.course.figures.style import short
+from lambdalib.course.figures.style import logarithmic, short
 
 
 @pytest.fixture(autouse=True)
@@ -35,6 +35,16 @@ def test_every_figure_can_be_called_from_the_package():
     names = [name for file in files for name in import_module(f"lambdalib.course.figures.{file}").__all__]
     assert len(files) == 10 and sorted(names) == sorted(set(figures.__all__))
     assert all(callable(getattr(figures, name)) for name in names)
+
+
+def test_a_logarithmic_axis_has_plain_numbers_and_no_others():
+    _, ax = plt.subplots()
+    logarithmic(ax.xaxis, [0.5, 2, 100])
+    ax.set_xlim(0.1, 1000)
+    ax.figure.canvas.draw()
+    assert ax.get_xscale() == "log" and ax.get_yscale() == "linear"
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["0.5", "2", "100"]
+    assert ax.xaxis.get_ticklocs().tolist() == [0.5, 2, 100] and not len(ax.xaxis.get_minorticklocs())
 
 
 def test_error_curves_show_what_was_wrong():
