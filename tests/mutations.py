@@ -1248,7 +1248,7 @@ def prepare() -> None:
 def start(tests: str, mutation: Mutation | None, limit: int) -> tuple[int, Path]:
     """Run tests on a copy of the project in a process of its own, broken if a mutation is given: its number, the folder."""
     root = Path(tempfile.mkdtemp(prefix="mutant-"))
-    for name in ("lambdalib", "tests", "tools"):
+    for name in ("lambdalib", "tests", "tools", "notebooks/py"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("conftest.py", "pyproject.toml", "hubconf.py", "README.md", "RESULTS.md"):  # settings; pages of numbers
         shutil.copy(ROOT / name, root)
