@@ -732,7 +732,7 @@ MUTATIONS = [
     Mutation("SIGTERM leaves by the code of Ctrl-C", "cli.py", "143 if isinstance(error, callbacks.Terminated) else 130", "130", "tests/training/test_faults.py -k sigterm"),
     Mutation("an interruption without a word", "cli.py", 'str(error) or "interrupted"', "str(error)", "tests/training/test_faults.py -k second_signal"),
     Mutation("each process saves by its own clock", "training/callbacks.py", "if distributed.all_reduce_any(due):", "if due:", "tests/training/test_faults.py -k any_process"),
-    Mutation("every process tells", "cli.py", "    if distributed.rank() > 0:\n        return\n", "", "tests/training/test_distributed.py -k readme"),
+    Mutation("every process tells", "cli.py", "    if distributed.rank() > 0:\n        return\n", "", "tests/training/test_distributed.py -k alone_writes"),
     Mutation("--batch without --memory is swallowed", "cli.py", "is not None and not options.memory:", "is not None and False:", "tests/test_cli.py -k params"),
     Mutation("rows are ignored", "cli.py", "rows.EVERY_ROW[row] if row else ", "", "tests/experiments/test_rows.py"),
     # bench.py

@@ -135,11 +135,15 @@ def test_two_processes_are_one_that_takes_the_halves_in_turn(tmp_path):
     assert 1e-3 < off.max() < 0.2, off
 
 
-def test_the_first_process_alone_writes(tmp_path, monkeypatch):
+def test_the_first_process_alone_writes_and_tells(tmp_path, monkeypatch, capsys):
+    command = f"train --preset demo --max-steps 1 --quiet --device cpu --out {tmp_path / 'cli'}".split()
+    assert cli.main(command) == 0 and "test accuracy" in capsys.readouterr().out
     monkeypatch.setattr(distributed, "rank", lambda: 1)
     monkeypatch.setattr(distributed, "local_shard", lambda batch: batch)
     run = fit(RECIPE, few_images(), tmp_path / "out", device="cpu", progress=False)
     assert run.step == 6 and not (tmp_path / "out").exists()
+    assert cli.main([*command[:-1], str(tmp_path / "other")]) == 0 and capsys.readouterr().out == ""
+    assert not (tmp_path / "other").exists()
 
 
 def free_port():
