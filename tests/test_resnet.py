@@ -8,8 +8,8 @@ from torch import nn
 
 from lambdalib.cost import saved_activation_bytes
 from lambdalib.layer import LambdaLayer
-from lambdalib.models import create_model, list_models
-from lambdalib.resnet import BasicBlock, Bottleneck, ResNet
+from lambdalib.models import MODELS, create_model, list_models
+from lambdalib.resnet import BasicBlock, Bottleneck, ResNet, shortcut
 from lambdalib.small import SmallBlock
 
 SMALL = {"dim_k": 5, "heads": 2, "dim_u": 3, "scope": 3}
@@ -201,6 +201,17 @@ def test_bad_arguments_are_named(arguments, words):
     with torch.device("meta"), pytest.raises(ValueError) as error:
         create_model(**{"name": "lambda_resnet50"} | arguments)
     assert [word for word in words if word not in str(error.value)] == []
+
+
+def test_a_shortcut_is_nothing_only_where_the_shapes_agree():
+    features = torch.randn(2, 7, 5, 3)
+    assert shortcut(7, 7, 1)(features) is features
+    assert shortcut(7, 7, 2)(features).shape == (2, 7, 3, 2)
+    assert shortcut(7, 11, 1)(features).shape == (2, 11, 5, 3)
+
+
+def test_every_model_is_listed():
+    assert list_models() == list(MODELS) and {"tiny", "small", "lambda_resnet18", "resnet18"} <= set(MODELS)
 
 
 def test_a_basic_block_refuses_lambdas():

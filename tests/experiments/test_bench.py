@@ -338,3 +338,7 @@ def test_the_peak_of_a_child_is_at_least_what_it_holds(small):
     peak = bench.peak_in_child(Shape(16, 32, 3), "ours", "float32")  # 64 pictures: the child knows no monkeypatch
     assert peak > 2 * 64 * 16 * 32 * 32 * 4  # the output and one gradient of it
     assert peak < 2**32
+
+
+def test_a_shape_names_its_sizes():
+    assert str(Shape(d=11, side=7, r=5, u=3)) == "7×7, d 11, r 5, u 3"

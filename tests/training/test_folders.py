@@ -89,6 +89,15 @@ def test_images_of_every_kind_keep_their_colours(tmp_path, recwarn, image, kind,
     assert pixels.flatten().tolist() == pytest.approx(expected, abs=12) and not recwarn.list
 
 
+def test_a_folder_needs_images_to_train_and_to_test_on(tmp_path):
+    (tmp_path / "train").mkdir()
+    assert not folders.is_image_folder(tmp_path)
+    (tmp_path / "val").mkdir()
+    assert folders.is_image_folder(tmp_path)
+    (tmp_path / "train").rmdir()
+    assert not folders.is_image_folder(tmp_path)
+
+
 def test_test_comes_before_val(tmp_path):
     assert not folders.is_image_folder(write_images(tmp_path / "mine").parent)
     assert folders.val_folder(tmp_path / "mine").name == "val" and folders.is_image_folder(tmp_path / "mine")
