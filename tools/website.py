@@ -1,6 +1,6 @@
 """Build the course's web site from the stored notebooks: `make site`, and `make site ARGS=--serve` to look at it.
 
-Nothing is executed, and nothing on a page is loaded from elsewhere.
+Nothing is executed here: what tools/frames.py has made is taken as it is. A page loads nothing from elsewhere.
 """
 
 import argparse
