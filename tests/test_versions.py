@@ -49,10 +49,15 @@ def test_what_would_be_replaced_on_colab_is_named(monkeypatch):
 
 def test_a_tally_counts_what_ran(tmp_path, monkeypatch):
     (tmp_path / "report.xml").write_text(REPORT.format(tests=7, failures=1, errors=2, skipped=1))
-    (tmp_path / "tests").mkdir()
     monkeypatch.setattr(versions, "ROOT", tmp_path)
-    versions.write_tally("colab", tmp_path / "report.xml", sys.executable, "make test-colab")
-    tally = json.loads((tmp_path / "tests" / "tally" / "colab.jsonl").read_text())
+    kept = tmp_path / "tests" / "tally" / "colab.jsonl"
+    kept.parent.mkdir(parents=True)
+    kept.write_text('{"what": "another Python"}\n')
+    for _ in range(2):  # the second takes the first one's place
+        versions.write_tally("colab", tmp_path / "report.xml", sys.executable, "make test-colab")
+    other, tally = map(json.loads, kept.read_text().splitlines())
+    assert other == {"what": "another Python"}
+    assert tally["what"].endswith(", on Python " + ".".join(map(str, sys.version_info[:2])))
     assert list(tally) == "what count failures command commit python torch cpu date".split()
     assert (tally["count"], tally["failures"]) == (3, 3) and all(value for name, value in tally.items())
 

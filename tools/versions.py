@@ -122,13 +122,17 @@ def outcome(report: Path) -> tuple[int, int]:
 
 
 def write_tally(name: str, report: Path, python: Path, command: str) -> None:
-    """As tally.write does, which needs PyTorch: the Python that runs this file may have none."""
+    """As tally.write does, which needs PyTorch: the Python that runs this file may have none. One line per Python."""
     passed, failed = outcome(report)
-    facts = subprocess.run([python, "-c", FACTS], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
-    tally = {"what": WHAT[name], "count": passed, "failures": failed, "command": command, **json.loads(facts)}
+    facts = json.loads(subprocess.run([python, "-c", FACTS], cwd=ROOT, check=True, capture_output=True).stdout)
+    what = f"{WHAT[name]}, on Python {facts['python'].rpartition('.')[0]}"
+    tally = {"what": what, "count": passed, "failures": failed, "command": command, **facts}
     path = ROOT / "tests" / "tally" / f"{name}.jsonl"
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({**tally, "date": str(date.today())}) + "\n", encoding="utf-8")
+    before = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+    lines = {json.loads(line)["what"]: line for line in before}
+    lines[what] = json.dumps({**tally, "date": str(date.today())})
+    path.write_text("".join(f"{line}\n" for line in lines.values()), encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:
