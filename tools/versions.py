@@ -122,7 +122,7 @@ def outcome(report: Path) -> tuple[int, int]:
 
 
 def write_tally(name: str, report: Path, python: Path, command: str) -> None:
-    """As tally.write does, which needs PyTorch: the Python that runs this file may have none. One line per Python."""
+    """A line for each Python, as tally.write does, which needs PyTorch: the Python of this file may have none."""
     passed, failed = outcome(report)
     facts = json.loads(subprocess.run([python, "-c", FACTS], cwd=ROOT, check=True, capture_output=True).stdout)
     what = f"{WHAT[name]}, on Python {facts['python'].rpartition('.')[0]}"
