@@ -825,8 +825,10 @@ MUTATIONS = [
     Mutation("a twin with another's rate", "experiments/rows.py", 'compared("position", lr=1.5)', 'compared("position")'),
     Mutation("a step forgets those before it", "experiments/rows.py", "replace(recipe, **{name: getattr", "replace(USUAL, **{name: getattr"),
     Mutation("a step of the cumulative ablation is missing", "experiments/rows.py", '    "alternating-flips": ["flip"],\n', ""),
-    Mutation("the cumulative ablation is scored on the test set", "experiments/rows.py", "    validation_images=5000,\n", ""),
+    Mutation("the cumulative ablation is scored on the test set", "experiments/rows.py", 'padding=4,\n    validation_images=5000,\n', 'padding=4,\n'),
     Mutation("a control that sees its neighbours", "experiments/rows.py", 'compared("position", scope=1, **ALONE)', 'compared("position", scope=3, **ALONE)'),
+    Mutation("work counted by the side", "experiments/rows.py", "6 * (16 / 32) ** 2", "6 * (16 / 32)"),
+    Mutation("small images first in any precision", "experiments/rows.py", '    dtype="float32",\n', ''),
     Mutation("the missing step has the rates", "experiments/rows.py", 'CUMULATIVE_ABLATION["ablation-whitening"], ema', 'CUMULATIVE_ABLATION["ablation-rates"], ema'),
     # twins.py
     Mutation("a pointwise twin without its norm", "twins.py", "return self.to_values(features)\n", "return self.to_values[0](features)\n"),

@@ -73,6 +73,8 @@ MODEL_WORDS = {
     "ablation-rates": "+ learning rates, momentum and weight decay",
     "ablation-average": "+ average of the weights: the recipe",
     "ablation-average-without-rates": "whitened stem and average of the weights, without the rates",
+    "resizing-small-first": "tiny, small images first",
+    "resizing-full-size": "tiny, as much work at full size",
 }
 
 GITHUB = "https://github.com/"

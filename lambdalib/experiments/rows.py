@@ -11,7 +11,9 @@ from itertools import accumulate
 
 from lambdalib.training.recipes import RECIPES, Recipe
 
-__all__ = ["NETS", "COMPARISONS", "ROWS", "CUMULATIVE_ABLATION", "MISSING_STEPS", "EVERY_ROW", "ROW_ALIASES"]
+__all__ = [
+    "NETS", "COMPARISONS", "ROWS", "CUMULATIVE_ABLATION", "MISSING_STEPS", "RESIZING", "EVERY_ROW", "ROW_ALIASES",
+]  # fmt: skip
 
 SMALL = RECIPES["cpu"]
 TINY = replace(SMALL, model="tiny", epochs=48)
@@ -129,6 +131,21 @@ CUMULATIVE_ABLATION: dict[str, Recipe] = {
 MISSING_STEPS: dict[str, Recipe] = {
     "ablation-average-without-rates": replace(CUMULATIVE_ABLATION["ablation-whitening"], ema=COMPARED.ema)
 }
-EVERY_ROW = ROWS | CUMULATIVE_ABLATION | MISSING_STEPS
+
+# What small images gain: the recipe of tiny-quick at half its length, and with the same work at full size only.
+# In float32 on every machine, so that all runs of the two can be compared.
+SMALL_FIRST = replace(
+    RECIPES["quick"],
+    epochs=15,
+    progressive_resizing={16: 6, 24: 5},
+    dtype="float32",
+    validation_images=5000,
+)
+FULL_EPOCHS = 6 * (16 / 32) ** 2 + 5 * (24 / 32) ** 2 + 4  # an epoch at 16 × 16 pixels is a quarter of one
+RESIZING: dict[str, Recipe] = {
+    "resizing-small-first": SMALL_FIRST,
+    "resizing-full-size": replace(SMALL_FIRST, epochs=FULL_EPOCHS, progressive_resizing={}),
+}
+EVERY_ROW = ROWS | CUMULATIVE_ABLATION | MISSING_STEPS | RESIZING
 # old name -> name, since recorded commands use the old ones
 ROW_ALIASES = {name.replace("ablation-", "ladder-"): name for name in CUMULATIVE_ABLATION}

@@ -13,10 +13,12 @@ from lambdalib.experiments.rows import (
     EVERY_ROW,
     MISSING_STEPS,
     NETS,
+    RESIZING,
     ROW_ALIASES,
     ROWS,
 )
 from lambdalib.models import create_model
+from lambdalib.training.recipes import image_side
 from lambdalib.twins import CONVOLUTION_KINDS, TWINS
 
 # rows whose learning rate still awaits its sweep
@@ -140,8 +142,18 @@ def test_the_missing_step_is_the_average_without_the_rates():
     assert "ablation-average-without-rates" not in CUMULATIVE_ABLATION and len(MISSING_STEPS) == 1
 
 
+def test_small_images_first_take_as_much_work_as_full_size_alone():
+    first, full = RESIZING.values()
+    assert replace(first, epochs=full.epochs, progressive_resizing={}) == full
+    half = {side: epochs / 2 for side, epochs in ROWS["tiny-quick"].progressive_resizing.items()}
+    longer = replace(ROWS["tiny-quick"], epochs=15, progressive_resizing=half)
+    assert replace(first, dtype=longer.dtype, validation_images=0) == longer and first.dtype == "float32"
+    pixels = sum(image_side(step, first, 1320) ** 2 for step in range(1320))  # 15 epochs of 88 steps
+    assert pixels == pytest.approx(88 * full.epochs * 32**2) and first.validation_images == 5000
+
+
 def test_no_two_rows_have_one_recipe():
-    assert EVERY_ROW == NETS | COMPARISONS | CUMULATIVE_ABLATION | MISSING_STEPS
+    assert EVERY_ROW == NETS | COMPARISONS | CUMULATIVE_ABLATION | MISSING_STEPS | RESIZING
     recipes = list(EVERY_ROW.values())
     assert not [recipe for place, recipe in enumerate(recipes) if recipe in recipes[:place]]
 
