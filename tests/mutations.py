@@ -64,7 +64,7 @@ TESTS = {
     "training/cifar10.py": "tests/training/test_cifar10.py",
     "training/downloads.py": "tests/training/test_downloads.py",
     "experiments/compare.py": "tests/experiments/test_compare.py",
-    "training/train.py": "tests/training/test_train.py",
+    "training/train.py": "tests/training/test_train.py tests/training/test_faults.py",
     "training/run.py": "tests/training/test_train.py",
     "training/recipes.py": "tests/training/test_recipes.py",
     "training/callbacks.py": "tests/training/test_callbacks.py",

@@ -543,6 +543,7 @@ def test_bad_inputs_are_refused():
             lambda: plain(torch.randn(B, D, 1, M)),
             "features must be floats (b, 17, n), got torch.float32 (2, 17, 1, 7)",
         ),
+        (lambda: plain(torch.randn(B, D, 0)), "features must have at least one position, got (2, 17, 0)"),
         (
             lambda: plain(torch.randn(B, D, M), triangle(N)),
             "mask must be bool (7, 7), one for the whole batch, got torch.bool (5, 5)",
