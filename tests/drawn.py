@@ -5,9 +5,9 @@
     python tests/drawn.py --minutes 30   starts no other after so many minutes; 0 only counts what has run
     python tests/drawn.py --write        also writes the counts to tests/tally/mutmut.jsonl
 
-mutations.py runs them, each against the quick tests of its file. A mutant that hangs is killed. What is finished
-stands in build/mutmut.jsonl, and survivors run again at each call. Those that no test can notice are listed in
-survivors.txt, with the reasons. The exit code is 1 if another one survives.
+mutations.py runs them, each against the quick tests of its file and those of bad input. A mutant that hangs is
+killed. What is finished stands in build/mutmut.jsonl, and survivors run again at each call. Those that no test can
+notice are listed in survivors.txt, with the reasons. The exit code is 1 if another one survives.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import os
 import random
 import sys
 
-from mutations import ROOT, Mutation, finished, key, run_rest, write_tally
+from mutations import ROOT, TESTS, Mutation, finished, key, run_rest, write_tally
 
 FILES = [
     "layer.py",
@@ -65,7 +65,7 @@ def draw(count: int) -> list[Mutation]:
     for file, source, module, mutation in random.Random(SEED).sample(inside, COUNT)[:count]:
         broken = deep_replace(module, mutation.original_node, mutation.mutated_node).code
         name = f"{file} {mutation.contained_by_top_level_function.name.value}\n{difference(source, broken)}"
-        drawn.append(Mutation(name, file, source, broken))
+        drawn.append(Mutation(name, file, source, broken, f"{TESTS[file]} tests/test_bad_input.py"))
     return drawn
 
 

@@ -219,6 +219,20 @@ def test_a_broken_loss_names_step_and_layer(images16, tmp_path, monkeypatch, sav
     assert train_quietly(RECIPE, images16, tmp_path, resume=True).ended
 
 
+def test_a_model_that_breaks_by_itself_is_called_model(images16, monkeypatch):
+    class Whole(Breaks):
+        def __init__(self):
+            super().__init__(at=2)
+            self.inside = Toy()
+
+        def forward(self, images):
+            return super().forward(self.inside(images))
+
+    monkeypatch.setitem(models.MODELS, "toy", lambda **options: Whole())
+    with pytest.raises(FloatingPointError, match="'model' was the first layer"):
+        train_quietly(RECIPE, images16)
+
+
 def test_without_a_folder_only_the_first_epoch_is_repeated(images16, monkeypatch):
     toy_with(monkeypatch, lambda: Breaks(at=2))
     with pytest.raises(FloatingPointError, match="at step 1 of 12.*no state was saved before.*'1' was the first"):

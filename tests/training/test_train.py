@@ -560,3 +560,10 @@ def test_a_name_that_cannot_be_a_folder_is_told_before_the_first_step(images16, 
     monkeypatch.setattr(train, "train_steps", lambda *args, **options: 1 / 0)
     with pytest.raises(ValueError, match="out_dir must be a folder that can be written to, got '.*run'"):
         train_quietly(RECIPE, images16, tmp_path / "file" / "run")
+
+
+def test_a_run_tells_how_long_it_takes_unless_it_is_quiet(images16, capsys):
+    train.fit(RECIPE, images16, device="cpu", live=False)
+    assert "This takes about" in "".join(capsys.readouterr())
+    train_quietly(RECIPE, images16)
+    assert "".join(capsys.readouterr()) == ""
