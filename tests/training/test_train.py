@@ -563,7 +563,7 @@ def test_a_name_that_cannot_be_a_folder_is_told_before_the_first_step(images16, 
 
 
 def test_a_run_tells_how_long_it_takes_unless_it_is_quiet(images16, capsys):
-    train.fit(RECIPE, images16, device="cpu", live=False)
+    train.fit(replace(RECIPE, batch_size=4), images16, device="cpu", live=False)
     assert "This takes about" in "".join(capsys.readouterr())
     train_quietly(RECIPE, images16)
     assert "".join(capsys.readouterr()) == ""
