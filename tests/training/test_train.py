@@ -165,7 +165,7 @@ def without_times(records):
 def test_resuming_is_exact(images16, tmp_path, monkeypatch):
     """Stopped in the middle of two epochs and once at an epoch's end: the same bits as never stopped."""
     torch.set_num_threads(2)
-    whole = train_quietly(RECIPE, images16, tmp_path / "whole")
+    whole = train_quietly(RECIPE, images16, tmp_path / "runs" / "whole")  # both folders are new
     interrupt_at(monkeypatch, 3, 5, 8)
     options = {}
     for step in (3, 5, 8):
@@ -189,7 +189,7 @@ def test_resuming_is_exact(images16, tmp_path, monkeypatch):
     )
     assert without_times(one) == without_times(other)
     assert [record["step"] for record in other if record["kind"] == "resume"] == [3, 5, 8]
-    assert (tmp_path / "whole" / "weights.safetensors").read_bytes() == (
+    assert (tmp_path / "runs" / "whole" / "weights.safetensors").read_bytes() == (
         tmp_path / "parts" / "weights.safetensors"
     ).read_bytes()
 
