@@ -182,7 +182,7 @@ def test_resuming_is_exact(images16, tmp_path, monkeypatch):
     assert not torch.equal(
         whole.model[0].weight, whole.eval_model[0].weight
     )  # the average is something else than the last weights
-    one, other = (read_log(tmp_path / name / "log.jsonl") for name in ("whole", "parts"))
+    one, other = (read_log(tmp_path / name / "log.jsonl") for name in ("runs/whole", "parts"))
     volatile = ("started", "command")
     one[0], other[0] = (
         {key: value for key, value in log[0].items() if key not in volatile} for log in (one, other)
