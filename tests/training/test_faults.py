@@ -233,6 +233,18 @@ def test_a_model_that_breaks_by_itself_is_called_model(images16, monkeypatch):
         train_quietly(RECIPE, images16)
 
 
+def test_a_break_that_does_not_come_again_is_told(images16, monkeypatch):
+    left = [True]
+
+    class Once(nn.Module):
+        def forward(self, features):
+            return features * math.inf if self.training and left and left.pop() else features
+
+    toy_with(monkeypatch, Once)
+    with pytest.raises(FloatingPointError, match="No layer's output was NaN or infinite when the steps"):
+        train_quietly(RECIPE, images16)
+
+
 def test_without_a_folder_only_the_first_epoch_is_repeated(images16, monkeypatch):
     toy_with(monkeypatch, lambda: Breaks(at=2))
     with pytest.raises(FloatingPointError, match="at step 1 of 12.*no state was saved before.*'1' was the first"):

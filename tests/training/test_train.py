@@ -567,3 +567,13 @@ def test_a_run_tells_how_long_it_takes_unless_it_is_quiet(images16, capsys):
     assert "This takes about" in "".join(capsys.readouterr())
     train_quietly(RECIPE, images16)
     assert "".join(capsys.readouterr()) == ""
+
+
+def test_the_curve_is_live_in_a_notebook_or_as_told(images16, monkeypatch):
+    asked = []
+    monkeypatch.setattr(train, "LiveCurve", lambda shown: asked.append(shown))
+    for notebook in (True, False):
+        monkeypatch.setattr(train, "in_notebook", lambda answer=notebook: answer)
+        for live in (None, True, False):
+            train.fit(replace(RECIPE, max_steps=1), images16, device="cpu", live=live)
+    assert asked == [True, True, False, False, True, False]
