@@ -553,6 +553,7 @@ def test_bad_inputs_are_refused():
             "mask must be None, since this layer is causal already, got torch.bool (7, 7)",
         ),
         (lambda: plain.step(None, torch.randn(B, D)), "causal must be True for step"),
+        (lambda: causal.step((None, None), torch.randn(B, D)), "state[0] must be"),
         (
             lambda: causal.step(None, torch.randn(B, D, 1)),
             "features must be floats (b, 17), got torch.float32 (2, 17, 1)",
