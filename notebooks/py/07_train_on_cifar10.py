@@ -346,7 +346,18 @@ for side, seconds in fastest.items():
           f"{seconds / fastest[32]:.2f} of the time")
 
 # %% [markdown]
-# The time follows the pixels. What resizing costs in accuracy is open: we have no run of the same recipe without it.
+# The time follows the pixels. So six epochs at 16 × 16 and five at 24 × 24 take as long as 4.3 full ones. Is that time well spent? `tiny` was trained both ways, with the same work and three seeds, and scored on validation images:
+
+# %%
+judged = {row.name: row for row in read_results("validation")}
+small_first, full_size = judged["resizing-small-first"], judged["resizing-full-size"]
+for words, row in (("small images first", small_first), ("full size only", full_size)):
+    print(f"{words:19} {row.sides + ' pixels':34} {format_mean(row.accuracies)} %")
+print("difference", format_difference(small_first.accuracies, full_size.accuracies), "points")
+assert format_difference(small_first.accuracies, full_size.accuracies) == "+1.13 ± 0.61"
+
+# %% [markdown]
+# **What you should see.** Small images first are 1.13 ± 0.61 points ahead. That is significant. The same work buys 15 epochs instead of 8.3. **Caution.** These runs took about ten minutes. What a long run gains we did not measure.
 
 # %% [markdown]
 # ## 6 · ★ Train a LambdaResNet
@@ -754,7 +765,7 @@ progress({
 #
 # * Three numbers come before any curve: ln C at step 0 for C classes, nearly 0 on one small batch, and 10.0 % for one answer to all.
 # * A lambda network without norms can explode within sixty steps. Small stencils end the explosion; only norms made it learn.
-# * In our recipe the average of the weights gained most. Small images first save time.
+# * In our recipe the average of the weights gained most. For the same work, small images first gained a point.
 # * An accuracy needs its log beside it: recipe, data, seeds, last epoch, machine.
 # * A run continues to the bit if all of its state is saved. With less it goes on, and is another run.
 #
