@@ -311,7 +311,7 @@ def ablation_table() -> str:
 
 def resizing_table() -> str:
     """Small images first, beside as much work at full size."""
-    rows = {row.name: row for row in read_results("validation") if row.name in RESIZING}
+    rows = {row.name: row for row in read_results("validation")}
     return results_table([rows[name] for name in RESIZING], MODEL_WORDS, beside=rows["resizing-full-size"])
 
 
