@@ -12,7 +12,7 @@ from itertools import accumulate
 from lambdalib.training.recipes import RECIPES, Recipe
 
 __all__ = [
-    "NETS", "COMPARISONS", "ROWS", "CUMULATIVE_ABLATION", "MISSING_STEPS", "RESIZING", "EVERY_ROW", "ROW_ALIASES",
+    "NETS", "COMPARISONS", "RIVALS", "ROWS", "CUMULATIVE_ABLATION", "MISSING_STEPS", "RESIZING", "EVERY_ROW", "ROW_ALIASES",
 ]  # fmt: skip
 
 SMALL = RECIPES["cpu"]
@@ -64,14 +64,6 @@ COMPARISONS: dict[str, Recipe] = {
     "twins-attention": compared("attention"),
     "twins-linear-attention": compared("linear-attention", lr=1.5),
     "twins-pointwise": compared("pointwise"),
-    # The control of a position lambda: its query acts, but on the pixel's own values only. These two rows, the
-    # next three and those of alone-position-scope1 have the recipe's rate until a sweep chooses one.
-    "twins-position-scope1": compared("position", scope=1),
-    "twins-position-scope1-u4": compared("position", scope=1, dim_u=4),
-    # convolutions with about as many parameters as the lambda layer, depthwise-global as with u = 4
-    "twins-depthwise": compared("depthwise"),
-    "twins-depthwise-global": compared("depthwise-global"),
-    "twins-bottleneck": compared("bottleneck"),
     "early-lambda": compared("lambda", **ALL_BLOCKS),
     "early-pointwise": compared("pointwise", **ALL_BLOCKS),
     # twins-lambda has k = 16, h = 4, u = 1 and a scope that covers the map; one of these changes
@@ -89,10 +81,26 @@ COMPARISONS: dict[str, Recipe] = {
     "alone-pointwise": compared("pointwise", **ALONE),
     "alone-lambda-u4": compared("lambda", dim_u=4, **ALONE),  # no sweep: the rate of u = 1
     "alone-frozen-query-u4": compared("frozen-query", dim_u=4, **ALONE),
+    # the control of alone-position: its query acts, but on the pixel's own values only; no sweep yet
     "alone-position-scope1": compared("position", scope=1, **ALONE),
     "alone-position-scope1-u4": compared("position", scope=1, dim_u=4, **ALONE),
 }
-ROWS = NETS | COMPARISONS
+
+# Controls of the lambda layer and convolutions of about its size, in its place. In float32 on every machine, so
+# that they can be compared with their own lambda row, and with no other.
+RIVALS: dict[str, Recipe] = {
+    name: replace(recipe, dtype="float32")
+    for name, recipe in {
+        "rivals-lambda": compared("lambda"),
+        # The control of a position lambda: its query acts, but on the pixel's own values only.
+        "rivals-position-scope1": compared("position", scope=1),
+        "rivals-position-scope1-u4": compared("position", scope=1, dim_u=4),
+        "rivals-depthwise": compared("depthwise"),
+        "rivals-depthwise-global": compared("depthwise-global"),  # as many parameters as with u = 4
+        "rivals-bottleneck": compared("bottleneck"),
+    }.items()
+}
+ROWS = NETS | COMPARISONS | RIVALS
 
 # The recipe of tiny, built up from a standard one: every step keeps those before it. Scored on validation images,
 # since the recipe was chosen by such scores.

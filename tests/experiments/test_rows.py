@@ -14,16 +14,17 @@ from lambdalib.experiments.rows import (
     MISSING_STEPS,
     NETS,
     RESIZING,
+    RIVALS,
     ROW_ALIASES,
     ROWS,
 )
 from lambdalib.models import create_model
 from lambdalib.training.recipes import image_side
-from lambdalib.twins import CONVOLUTION_KINDS, TWINS
+from lambdalib.twins import CONVOLUTION_KINDS, PROJECTIONS
 
 # rows whose learning rate still awaits its sweep
-UNSWEPT = [f"twins-{kind}" for kind in CONVOLUTION_KINDS] + [
-    f"{place}-position-scope1{u}" for place in ("twins", "alone") for u in ("", "-u4")
+UNSWEPT = [f"rivals-{kind}" for kind in CONVOLUTION_KINDS] + [
+    f"{place}-position-scope1{u}" for place in ("rivals", "alone") for u in ("", "-u4")
 ]
 
 
@@ -41,7 +42,7 @@ def test_a_twin_differs_in_its_layers_only(name):
     assert twin != row
 
 
-@pytest.mark.parametrize("twin", ["convolution", *TWINS])
+@pytest.mark.parametrize("twin", ["convolution", *PROJECTIONS])
 def test_the_twins_share_one_recipe(twin):
     row = ROWS[f"twins-{twin}"]
     assert replace(row, model_kwargs={}, lr=0.75) == ROWS["twins-lambda"] == replace(ROWS["tiny"], epochs=10)
@@ -78,23 +79,30 @@ def test_a_mixer_stands_alone(name):
 
 
 @pytest.mark.parametrize("name, sibling, change", [
-    ("twins-position-scope1", "twins-position", {"scope": 1}),
-    ("twins-position-scope1-u4", "twins-position-scope1", {"dim_u": 4}),
-    ("twins-depthwise", "twins-frozen-query", {"twin": "depthwise"}),
-    ("twins-depthwise-global", "twins-depthwise", {"twin": "depthwise-global"}),
-    ("twins-bottleneck", "twins-depthwise", {"twin": "bottleneck"}),
+    ("rivals-position-scope1", "twins-position", {"scope": 1}),
+    ("rivals-position-scope1-u4", "rivals-position-scope1", {"dim_u": 4}),
+    ("rivals-depthwise", "twins-frozen-query", {"twin": "depthwise"}),
+    ("rivals-depthwise-global", "rivals-depthwise", {"twin": "depthwise-global"}),
+    ("rivals-bottleneck", "rivals-depthwise", {"twin": "bottleneck"}),
     ("alone-position-scope1", "alone-position", {"scope": 1}),
-    ("alone-position-scope1", "twins-position-scope1", {"layout": "LLL", "widen": 1}),
+    ("alone-position-scope1", "rivals-position-scope1", {"layout": "LLL", "widen": 1}),
     ("alone-position-scope1-u4", "alone-position-scope1", {"dim_u": 4}),
-    ("alone-position-scope1-u4", "twins-position-scope1-u4", {"layout": "LLL", "widen": 1}),
+    ("alone-position-scope1-u4", "rivals-position-scope1-u4", {"layout": "LLL", "widen": 1}),
 ])  # fmt: skip
 def test_controls_and_rivals_differ_from_a_sibling_in_one_thing(name, sibling, change):
-    """And in the learning rate, where a sweep chose the sibling's."""
+    """And in the learning rate, where a sweep chose the sibling's, and in the dtype between two groups."""
     row, other = ROWS[name], ROWS[sibling]
     assert row.model_kwargs == other.model_kwargs | change != other.model_kwargs
-    assert replace(row, lr=other.lr, model_kwargs=other.model_kwargs) == other
+    dtype = row.dtype if name.partition("-")[0] == sibling.partition("-")[0] else other.dtype
+    assert replace(row, lr=other.lr, dtype=dtype, model_kwargs=other.model_kwargs) == other
     nets = [create_model(recipe.model, **recipe.model_kwargs) for recipe in (row, other)]
     assert count_parameters(nets[0]) != count_parameters(nets[1])
+
+
+def test_rivals_are_those_of_one_lambda_row_in_one_dtype():
+    assert RIVALS["rivals-lambda"] == replace(ROWS["twins-lambda"], dtype="float32")
+    rivals = [replace(row, lr=0.75, model_kwargs={}) for row in RIVALS.values()]
+    assert rivals == [RIVALS["rivals-lambda"]] * 6
 
 
 @pytest.mark.parametrize("name", UNSWEPT)
@@ -153,7 +161,7 @@ def test_small_images_first_take_as_much_work_as_full_size_alone():
 
 
 def test_no_two_rows_have_one_recipe():
-    assert EVERY_ROW == NETS | COMPARISONS | CUMULATIVE_ABLATION | MISSING_STEPS | RESIZING
+    assert EVERY_ROW == NETS | COMPARISONS | RIVALS | CUMULATIVE_ABLATION | MISSING_STEPS | RESIZING
     recipes = list(EVERY_ROW.values())
     assert not [recipe for place, recipe in enumerate(recipes) if recipe in recipes[:place]]
 
