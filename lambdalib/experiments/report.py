@@ -131,6 +131,11 @@ convolution net.""",
 The net `tiny` has lambda layers in its last two blocks. Here other layers stand in their place, and all else
 is alike. Its other convolutions are 3 × 3. Each layer has the best of three learning rates, chosen on 5,000
 validation images. The difference is to the lambda layer with u = 1.""",
+    "rivals": """## Controls, and convolutions of about its size
+
+The same net and recipe, computed in float32 on every machine, so these rows have a lambda row of their own. To
+stand beside it: controls, position lambdas that see their own pixel only, and convolutions of about as many
+parameters. What has no row yet is in the list above.""",
     "sizes": """## Other sizes of the lambda layer
 
 The same net and recipe. The lambda layer has k = 16, h = 4, u = 1 and a scope that covers the map. Each row
@@ -210,7 +215,7 @@ def results_report() -> str:
     rows = {row.name: row for row in read_results()}
     groups = {
         kind: [row for name, row in rows.items() if name.startswith(f"{kind}-")]
-        for kind in ("twins", "sizes", "early", "alone")
+        for kind in ("twins", "rivals", "sizes", "early", "alone")
     }
     nets = [row for name, row in rows.items() if name in NETS]
     parts = [INTRODUCTION, "## Whole nets", results_table(nets, MODEL_WORDS), waiting(rows), FIGURES["nets"]]

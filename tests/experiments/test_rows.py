@@ -20,11 +20,11 @@ from lambdalib.experiments.rows import (
 )
 from lambdalib.models import create_model
 from lambdalib.training.recipes import image_side
-from lambdalib.twins import CONVOLUTION_KINDS, PROJECTIONS
+from lambdalib.twins import PROJECTIONS
 
 # rows whose learning rate still awaits its sweep
-UNSWEPT = [f"rivals-{kind}" for kind in CONVOLUTION_KINDS] + [
-    f"{place}-position-scope1{u}" for place in ("rivals", "alone") for u in ("", "-u4")
+UNSWEPT = ["rivals-depthwise-global", "rivals-bottleneck", "alone-position-scope1"] + [
+    f"{place}-position-scope1-u4" for place in ("rivals", "alone")
 ]
 
 
@@ -113,7 +113,8 @@ def test_without_a_sweep_a_mixer_has_the_recipes_rate(name):
 
 @pytest.mark.parametrize("name", [
     name for name in ROWS
-    if name.startswith(("twins-", "alone-")) and not name.endswith("-u4") and name not in UNSWEPT
+    if name.startswith(("twins-", "alone-", "rivals-")) and not name.endswith("-u4")
+    and name not in (*UNSWEPT, "rivals-lambda")  # it has the rate of twins-lambda
 ])  # fmt: skip
 def test_a_mixer_has_the_rate_that_was_best_on_validation_images(name):
     swept = {row.name: row.accuracies for row in read_results("sweep") if row.name.startswith(f"{name}-lr")}
