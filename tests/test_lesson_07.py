@@ -35,6 +35,8 @@ def test_the_first_lambda_resnet():
     assert (
         RECIPES["resnet"].optimizer == "adam" and RECIPES["resnet"].weight_decay == 0 < first.recipe.weight_decay
     )
+    today = find_record("lambda-resnet18-u4")
+    assert today.end["test_accuracy"] == 0.8815 and today.recipe.lr == RECIPES["resnet"].lr
     fastest = fastest_epochs(first)
     assert fastest[16] / fastest[32] == pytest.approx(1 / 4, abs=0.05)
     errors = {

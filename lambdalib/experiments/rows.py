@@ -12,7 +12,8 @@ from itertools import accumulate
 from lambdalib.training.recipes import RECIPES, Recipe
 
 __all__ = [
-    "NETS", "COMPARISONS", "RIVALS", "ROWS", "CUMULATIVE_ABLATION", "MISSING_STEPS", "RESIZING", "EVERY_ROW", "ROW_ALIASES",
+    "NETS", "COMPARISONS", "RIVALS", "ROWS", "CUMULATIVE_ABLATION", "MISSING_STEPS", "RESIZING", "EVERY_ROW",
+    "ROW_ALIASES",
 ]  # fmt: skip
 
 SMALL = RECIPES["cpu"]

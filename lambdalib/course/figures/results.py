@@ -52,8 +52,7 @@ def error_curves(runs) -> Figure:
         tested = [record for record in records if record["kind"] == "epoch" and "test_accuracy" in record]
         errors = [100 - 100 * record["test_accuracy"] for record in tested]
         ax.plot([record["epoch"] for record in tested], errors, ".-", color=colour, linewidth=1.3, label=name)
-        ax.annotate(f"{errors[-1]:.1f} %", (tested[-1]["epoch"], errors[-1]), xytext=(5, -3),
-                    textcoords="offset points", fontsize=8, color=INK)  # fmt: skip
+        label_point(ax, f"{errors[-1]:.1f} %", (tested[-1]["epoch"], errors[-1]), (5, -3), INK)
     ax.set(xlabel="epoch", ylabel="test error, %", xlim=(0, None))
     logarithmic(ax.yaxis, [5, 10, 20, 50, 100])
     ax.set_ylim(4, 100)
@@ -102,7 +101,8 @@ def accuracy_over_cost(panels, families) -> Figure:
     Args:
         panels: label of the axis -> (ours, published); ours: name -> (family, cost, accuracy, half width of its
             interval or NaN), published: name -> (cost, accuracy); accuracies in percent.
-        families: family -> its colour; a line joins its models from the cheapest to the dearest.
+        families: family -> its colour; a line joins its models from the cheapest to the dearest, and the legend
+            names it.
     """
     fig, axes = subplots(1, len(panels), figsize=(10, 4.6), sharey=True, squeeze=False)
     for ax, (label, (ours, published)) in zip(axes[0], panels.items()):
@@ -111,11 +111,12 @@ def accuracy_over_cost(panels, families) -> Figure:
             label_point(ax, name, (cost, accuracy), (6, -3), GREY)
         for family, colour in families.items():
             points = sorted(values[1:] for values in ours.values() if values[0] == family)
-            ax.plot(*zip(*[(cost, mean) for cost, mean, _ in points]), color=colour, linewidth=1.2, label=family)
+            line = [(cost, mean) for cost, mean, _ in points]
+            ax.plot(*zip(*line), color=colour, linewidth=1.2, label=family if len(line) > 1 else None)
             for cost, mean, half in points:
                 ax.errorbar(cost, mean, None if np.isnan(half) else half, fmt="o", color=colour, capsize=3)
         for name, (family, cost, mean, _) in ours.items():
-            offset = (-6, 4) if family == list(families)[0] else (6, -11)
+            offset = (-6, 4) if families[family] == LIT else (6, -11)
             label_point(ax, name, (cost, mean), offset, families[family])
         costs = [cost for _, cost, *_ in ours.values()] + [cost for cost, _ in published.values()]
         ax.set(xscale="log", xlabel=label, xlim=(min(costs) / 3, max(costs) * 8))  # with room for the names
