@@ -411,6 +411,7 @@ figures.show(
 # * **ImageNet.** The paper has 78.4 % after 90 epochs. [d-li14](https://github.com/d-li14/lambda.pytorch) trained its net again and got 78.2 %, after 130 epochs. Another user got 76.1 % with a recipe of their own ([thread 12](https://github.com/lucidrains/lambda-networks/issues/12)).
 # * **CIFAR-10, LambdaResNet-18.** [leaderj1001](https://github.com/leaderj1001/LambdaNetworks) printed 94.20 % for u = 4 and r = 7. A reader ran the code as it was and got 71.39 %. With a correction by its author it was 89.10 %. By the reader's number of parameters, this is the code's default, u = 1 and r = 23. The page prints 91.36 % for it. Five weeks later, with another reader's help, the same reader reported 93.47 and then 94.02 % ([issue 1](https://github.com/leaderj1001/LambdaNetworks/issues/1)). That code keeps the best epoch on the test images, so such numbers are a little too high.
 # * **CIFAR-10, LambdaResNet-50.** The same page has 93.74 %, again for u = 4 and r = 7. We know of no rerun of it. [yhgon](https://github.com/yhgon/LambdaNetworks) got 71.91 % with an early copy of the code, and 75.29 % in the last line of the log, after a restart. By its 15.0 million parameters, this too is the default net.
+# * **Ours.** Our LambdaResNet-18, u = 4 and r = 7, reached 88.15 %, with one seed. It had 14 epochs, most of them on small images. So it is no rerun of the claim of 94.20 %, which took 67 epochs.
 #
 # Two pairs compare the layer with convolutions:
 #
