@@ -133,8 +133,8 @@ is alike. Its other convolutions are 3 × 3. Each layer has the best of three le
 validation images. The difference is to the lambda layer with u = 1.""",
     "rivals": """## Controls, and convolutions of about its size
 
-The same net and recipe, computed in float32 on every machine, so these rows have a lambda row of their own. To
-stand beside it: controls, position lambdas that see their own pixel only, and convolutions of about as many
+The same net and recipe, computed in float32 on every machine, so these rows have a lambda row of their own.
+Beside it belong controls, position lambdas that see their own pixel only, and convolutions of about as many
 parameters. What has no row yet is in the list above.""",
     "sizes": """## Other sizes of the lambda layer
 
